@@ -1,0 +1,1 @@
+"""The ports through which production code meets the world, and the real ones."""

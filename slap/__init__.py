@@ -1,0 +1,1 @@
+"""What the SLAP protocol says, without IO: values, methods, codecs, errors, calls."""
