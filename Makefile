@@ -1,0 +1,39 @@
+# Thin names for what the programs do; set-up is setup.sh.
+.DEFAULT_GOAL := all
+.PHONY: all demo play stop release test lint docs clean help
+
+# Runs in this folder, or in a copy where this one is closed to ordinary users.
+in_place = place=$$(./setup.sh place) && cd "$$place" && ./setup.sh programs && exec
+
+all:      ## prepare everything; the commands are then in bin/
+	@./setup.sh all
+
+demo:     ## a cloud from nothing to nothing, in minutes, with a table of what it showed
+	@$(in_place) bin/slapcluster play demo
+
+play:     ## the same cloud, left running, with commands to type
+	@$(in_place) bin/slapcluster play start
+
+stop:     ## end what `make play` left running
+	@$(in_place) bin/slapcluster play stop
+
+release:  ## fill dist/release/ with what a computer needs to build our software
+	@./setup.sh programs
+	@bin/python -m slapcluster.release
+
+test: all ## every check and every test
+	@bin/pytest -n auto --maxprocesses 4
+
+lint: all ## style and types alone
+	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py
+
+docs: all ## the documentation, in docs/_build/
+	@bin/sphinx-build -q -W --keep-going docs docs/_build
+	@echo docs/_build/index.html
+
+clean:    ## remove what was generated here
+	@rm -rf .venv .make bin eggs develop-eggs parts .installed.cfg build dist \
+	  docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help:     ## this
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile

@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Prepares this checkout to run its programs.
+#
+#   ./setup.sh programs   what runs a cloud: bin/slapcluster, bin/slapgrid, bin/python
+#   ./setup.sh all        that, and the tools of development (the default)
+#   ./setup.sh place      prints the folder in which programs are to be run
+#
+# The interpreter is the first of these that is 3.11 or later, has venv and, for root,
+# that an ordinary user can run too (instances never run as root):
+#   $PYTHON, /usr/bin/python3, /usr/bin/python3.11 to 3.13, /usr/local/bin/python3,
+#   python3 of the PATH.
+# All packages come by pip, so pip's own configuration (PIP_*, pip.conf) says from where;
+# buildout then works from the wheels in .make/cache and reads no network.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+umask 022
+unset PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+readonly top=$PWD log=$PWD/.make/setup.log cache=$PWD/.make/cache
+readonly nobody=65534 # Debian's user without rights; any other would do for the trial
+readonly generated=(.git .make .venv .slapcluster bin build develop-eggs dist eggs parts
+  .installed.cfg)
+
+say() { printf 'set-up: %s\n' "$*" >&2; }
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+logged() {
+  printf '\n$ %s\n' "$*" >>"$log"
+  "$@" >>"$log" 2>&1 </dev/null && return
+  tail -n 20 "$log" >&2
+  fail "'$1' failed; the whole log is $log"
+}
+
+# Runs a program as an ordinary user would: directly, or as nobody when we are root.
+as_ordinary_user() {
+  if [ "$EUID" = 0 ] && setpriv --reuid=$nobody true 2>/dev/null; then
+    setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"
+  else
+    "$@"
+  fi
+}
+
+is_usable() {
+  (cd / && as_ordinary_user "$1" -I -c \
+    'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))') 2>/dev/null
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || fail "please install: $*"
+  [ "$EUID" = 0 ] ||
+    fail "system packages are missing; please run: sudo apt-get install $*"
+  say "installing system packages: $*"
+  export DEBIAN_FRONTEND=noninteractive
+  local apt=(apt-get install -y -q --no-install-recommends "$@")
+  # A fresh machine has no package lists, a used one need not fetch them again.
+  "${apt[@]}" >>"$log" 2>&1 </dev/null && return
+  logged apt-get update -q
+  logged "${apt[@]}"
+}
+
+choose_interpreter() {
+  local candidate
+  if [ -n "${PYTHON:-}" ]; then
+    is_usable "$PYTHON" ||
+      fail "PYTHON=$PYTHON is not 3.11 or later with venv that every user can run"
+    command -v "$PYTHON"
+    return
+  fi
+  for candidate in /usr/bin/python3 /usr/bin/python3.1{1,2,3} /usr/local/bin/python3 \
+    "$(command -v python3)"; do
+    if is_usable "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  install_packages python3-venv
+  is_usable /usr/bin/python3 ||
+    fail "no Python 3.11 or later with venv that every user can run; name one: PYTHON=..."
+  echo /usr/bin/python3
+}
+
+install_commands() {
+  local pair missing=()
+  for pair in git:git ip:iproute2 unshare:util-linux setpriv:util-linux; do
+    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] ||
+      missing+=("${pair##*:}")
+  done
+  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+make_environment() {
+  local interpreter=$1
+  say "making .venv with $interpreter ($("$interpreter" -V))"
+  rm -rf .venv bin eggs develop-eggs parts .installed.cfg
+  logged "$interpreter" -m venv .venv
+  echo "$interpreter" >.venv/interpreter
+}
+
+pin() { sed -n "s/^$1 = /$1==/p" versions.cfg; }
+
+fetch_wheels() {
+  say "fetching the packages of versions.cfg"
+  sed -n 's/^\([A-Za-z0-9._-]*\) = /\1==/p' versions.cfg >.make/pins.txt
+  logged .venv/bin/pip install "$(pin pip)"
+  logged .venv/bin/pip wheel --no-deps --find-links "$cache/dist" \
+    --wheel-dir "$cache/dist" --requirement .make/pins.txt
+}
+
+build() {
+  local site
+  export PIP_NO_INDEX=1 PIP_FIND_LINKS=$cache/dist
+  site=$(echo .venv/lib/python3.*/site-packages)
+  # buildout must not see the eggs of its previous run as its own.
+  rm -f "$site/slapcluster.pth"
+  logged .venv/bin/pip install "$(pin pip)" "$(pin setuptools)" "$(pin wheel)" \
+    "$(pin packaging)" "$(pin platformdirs)" "$(pin zc.buildout)"
+  logged .venv/bin/buildout bootstrap
+  logged bin/buildout "$@"
+}
+
+# The plain interpreter of .venv gets the path of the buildout, because programs start
+# children with sys.executable (supervisord, pytest's workers, mypy's search).
+share_path() {
+  local site
+  site=$(echo .venv/lib/python3.*/site-packages)
+  bin/python -c 'import os, sys
+print(*(p for p in sys.path if p.startswith(os.getcwd())), sep="\n")' |
+    grep -v '/\.venv/\|/bin$' >"$site/slapcluster.pth"
+}
+
+set_up_programs() {
+  build install programs
+  share_path
+}
+
+set_up_all() {
+  build
+  share_path
+  # ruff is a program in a wheel, not a library: an egg has no place for it.
+  logged .venv/bin/pip install --no-deps "$(pin ruff)"
+  ln -sf ../.venv/bin/ruff bin/ruff
+}
+
+set_up() {
+  local stage=$1 interpreter inputs
+  mkdir -p "$cache/dist"
+  exec 9>.make/lock
+  flock 9
+  inputs=$(printf '%s\n' "$top" "$(cat .venv/interpreter 2>/dev/null)" \
+    "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" | sha256sum)
+  # "all" holds what "programs" does.
+  for done in "$stage" all; do
+    [ "$(cat ".make/$done" 2>/dev/null)" = "$inputs" ] && [ -x .venv/bin/python ] &&
+      [ -x bin/slapcluster ] && return
+  done
+  SECONDS=0
+  : >"$log"
+  install_commands
+  interpreter=$(choose_interpreter)
+  [ "$(cat .venv/interpreter 2>/dev/null)" = "$interpreter" ] &&
+    [ -x .venv/bin/python ] && head -n 1 bin/buildout 2>/dev/null | grep -qF "$top/" ||
+    make_environment "$interpreter"
+  fetch_wheels
+  say "building $stage with zc.buildout"
+  "set_up_$stage"
+  inputs=$(printf '%s\n' "$top" "$interpreter" \
+    "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" | sha256sum)
+  echo "$inputs" >".make/$stage"
+  say "$stage ready in $SECONDS s"
+}
+
+# Programs of root run instances as an ordinary user, who must be able to read them.
+# From a closed home they are copied to a place that is open to all.
+choose_place() {
+  if as_ordinary_user test -r "$top/setup.sh" -a -r "$top/slap/model.py"; then
+    echo "$top"
+    return
+  fi
+  local place exclude
+  place=/var/lib/slapcluster/$(printf %s "$top" | sha256sum | cut -c 1-12)
+  mkdir -p "$place"
+  say "other users cannot enter $top: working in a copy, $place"
+  exclude=$(printf -- '-not -name %s ' "${generated[@]}")
+  # shellcheck disable=SC2086 # a list of words
+  find "$place" -mindepth 1 -maxdepth 1 $exclude -exec rm -rf {} +
+  tar -c --exclude-vcs --mode=a+rX "${generated[@]/#/--exclude=./}" . |
+    tar -x --no-same-owner -C "$place"
+  echo "$place"
+}
+
+case "${1:-all}" in
+programs | all) set_up "${1:-all}" ;;
+place) choose_place ;;
+*) fail "there is no '$1'; say programs, all or place" ;;
+esac
