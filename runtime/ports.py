@@ -141,9 +141,11 @@ class FileStatus:
 class IFileTree(Interface):
     """The files below one directory; paths are relative to it, ``..`` is refused.
 
-    Errors are ``OSError`` with their errno (ENOENT, ENOSPC, EACCES ...). After
-    ``write``, ``make_directory``, ``link`` and ``remove`` have returned, the change
-    survives a power loss.
+    Errors are ``OSError`` with their errno (ENOENT, ENOSPC, EACCES ...); a path that
+    leaves the tree is a ``ValueError``. Links below the root are never followed, so
+    that the owner of a directory cannot lead its reader elsewhere: ENOTDIR on the way,
+    ELOOP at the end. After ``write``, ``make_directory``, ``link`` and ``remove`` have
+    returned, the change survives a power loss.
     """
 
     root: str = Attribute("the absolute path of the directory")
@@ -164,7 +166,7 @@ class IFileTree(Interface):
         """Make it and missing parents; an existing one gets ``mode``."""
 
     def list(relative: str = "") -> tuple[str, ...]:
-        """The names in a directory, sorted."""
+        """The names in a directory, sorted; without those of unfinished writes."""
 
     def status(relative: str) -> FileStatus | None:
         """What stands there, links not followed; ``None`` when nothing does."""
@@ -193,6 +195,10 @@ class IFileTree(Interface):
         """What an ordinary user may still write."""
 
 
+class StoreUnavailable(Exception):
+    """The store takes no more calls now: it is stopping or has too many waiting."""
+
+
 class IStoreThreads(Interface):
     """The only way to run ZODB code."""
 
@@ -202,10 +208,11 @@ class IStoreThreads(Interface):
         ``begin`` opens a snapshot, reads and changes; what it returns commits. The real
         port runs both at once in one of its threads; the simulated one runs the second
         at a later drawn instant, so that overlapping calls meet real conflicts.
+        Fails with ``StoreUnavailable`` when too many calls wait, and after ``stop``.
         """
 
     def stop() -> Deferred[None]:
-        """Finish the calls that run; refuse new ones."""
+        """Finish the calls that were accepted; refuse new ones."""
 
 
 @frozen

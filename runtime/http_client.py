@@ -1,0 +1,292 @@
+"""HTTP exchanges over the network of a runtime, for SLAP and for local sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Never
+
+from attrs import frozen
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredSemaphore,
+    succeed,
+)
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+)
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+from runtime.network import is_ipv6
+from runtime.ports import INetwork, Runtime, TcpAddress, UnixAddress
+
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""The document of a computer with some thousand instances is smaller."""
+
+EXCHANGES_MAX = 32
+"""At once, over all servers; more wait. An agent has a few, a long poll keeps one."""
+
+PERSISTENT_PER_SERVER_MAX = 4
+
+IDLE_SECONDS = 97
+"""How long an unused connection stays open.
+
+Shorter than the patience of our servers (``http_server.IDLE_SECONDS``), so that it is
+the client that closes and no exchange meets a closing server; and no multiple of a poll
+period, for a poll that comes just when its connection ends is lost.
+"""
+
+
+class ConnectionFailed(Exception):
+    """No answer, or none that can be used; the sentence says why.
+
+    Whether the server acted is unknown: ask again, here or elsewhere.
+    """
+
+
+class AnswerTooLarge(ConnectionFailed):
+    """The body has more bytes than the caller takes."""
+
+
+@frozen
+class HttpReply:
+    """An answer. Names of headers are in lower case, repeated ones joined by commas."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Sends over persistent connections; addresses are numeric, redirects are given.
+
+    ``http`` only. Close it when its owner stops: its connections are the network's.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._clock = runtime.clock
+        self._network = runtime.network
+        self._tickets = DeferredSemaphore(EXCHANGES_MAX)
+        self._pool = HTTPConnectionPool(runtime.clock)
+        self._pool.maxPersistentPerHost = PERSISTENT_PER_SERVER_MAX
+        self._pool.cachedConnectionTimeout = IDLE_SECONDS
+        self._agent = Agent.usingEndpointFactory(
+            runtime.clock, _ByUrl(runtime.network), pool=self._pool
+        )
+
+    async def send(
+        self,
+        verb: str,
+        url: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes = b"",
+        *,
+        timeout_seconds: float,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        address: UnixAddress | None = None,
+    ) -> HttpReply:
+        """One exchange; ``ConnectionFailed`` when it gives no usable answer.
+
+        ``timeout_seconds`` bounds the whole of it. With an ``address`` the connection
+        goes there, for this exchange alone, and ``url`` is what the server is told.
+        """
+        agent = self._agent
+        if address is not None:
+            # The pool tells connections by URL, and those to a socket have none.
+            agent = Agent.usingEndpointFactory(
+                self._clock, _ByAddress(self._network, address)
+            )
+        exchange = Deferred.fromCoroutine(
+            self._exchange(agent, verb, url, headers, body, body_bytes_max)
+        )
+        exchange.addTimeout(timeout_seconds, self._clock, onTimeoutCancel=_fail_late)
+        try:
+            return await exchange
+        except ConnectionFailed as error:
+            raise type(error)(f"{verb} {url}: {error}") from error.__cause__
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that no exchange uses."""
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed
+
+    async def _exchange(  # noqa: PLR0917 - the arguments of send, once more
+        self,
+        agent: Agent,
+        verb: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        body_bytes_max: int,
+    ) -> HttpReply:
+        async with self._tickets:
+            try:
+                response = await agent.request(
+                    verb.encode(),
+                    url.encode(),
+                    Headers({name: [value] for name, value in headers.items()}),
+                    _WholeBody(body) if body else None,
+                )
+                collector = _BodyCollector(self._clock, body_bytes_max)
+                response.deliverBody(collector)
+                return HttpReply(
+                    status=response.code,
+                    headers=_plain_headers(response.headers),
+                    body=await collector.collected,
+                )
+            except _WEATHER as error:
+                if _is_cancelled(error):
+                    raise CancelledError from error
+                raise ConnectionFailed(_reason(error)) from error
+
+
+_WEATHER = (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    OSError,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ValueError,  # a URL that this client does not speak
+)
+
+
+def _fail_late(_: object, seconds: float) -> Never:
+    raise ConnectionFailed(f"no answer within {seconds:g} s")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The reason inside the wrappers of ``twisted.web``."""
+    reasons: list[Failure] = getattr(error, "reasons", [])
+    while reasons and reasons[0].value is not None:
+        error = reasons[0].value
+        reasons = getattr(error, "reasons", [])
+    return error
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    return isinstance(_innermost(error), (CancelledError, ConnectingCancelledError))
+
+
+def _reason(error: BaseException) -> str:
+    inner = _innermost(error)
+    return str(inner) or type(inner).__name__
+
+
+def _plain_headers(headers: Headers) -> Mapping[str, str]:
+    return MappingProxyType(
+        {
+            name.decode("latin-1").lower(): ", ".join(
+                value.decode("latin-1") for value in values
+            )
+            for name, values in sorted(headers.getAllRawHeaders())
+        }
+    )
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _ByUrl:
+    """Connects to the address in a URL."""
+
+    network: INetwork
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        if uri.scheme != b"http":
+            raise ValueError(f"{uri.scheme.decode()!r} is not spoken here, only 'http'")
+        host = uri.host.decode()
+        is_ipv6(host)  # refuses names
+        return self.network.client_endpoint(TcpAddress(host, uri.port))
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _ByAddress:
+    """Connects to one address whatever the URL."""
+
+    network: INetwork
+    address: UnixAddress
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002
+        return self.network.client_endpoint(self.address)
+
+
+@implementer(IBodyProducer)
+class _WholeBody:
+    """A body that is in memory: written at once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.length = len(content)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Everything is written already."""
+
+    def resumeProducing(self) -> None:
+        """Everything is written already."""
+
+    def stopProducing(self) -> None:
+        """Everything is written already."""
+
+
+class _BodyCollector(Protocol):
+    """Keeps a body up to a bound, and closes the connection of one that exceeds it.
+
+    It closes at the next turn: bytes that came with the excess may end the body, and
+    then the connection is already given back for the next exchange.
+    """
+
+    def __init__(self, clock: IReactorTime, bytes_max: int) -> None:
+        self._clock = clock
+        self._bytes_max = bytes_max
+        self._content = bytearray()
+        self._is_too_large = False
+        self.collected: Deferred[bytes] = Deferred(lambda _: self._close())
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._is_too_large:
+            return
+        self._content += data
+        if len(self._content) > self._bytes_max:
+            self._is_too_large = True
+            self._clock.callLater(0, self._close)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.collected.called:
+            return
+        if self._is_too_large:
+            self.collected.errback(
+                AnswerTooLarge(f"the answer has more than {self._bytes_max} bytes")
+            )
+        elif reason.check(ResponseDone, PotentialDataLoss):
+            # Without a length the end of the connection is the end of the body.
+            self.collected.callback(bytes(self._content))
+        else:
+            self.collected.errback(reason)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()

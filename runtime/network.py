@@ -1,0 +1,66 @@
+"""Streams between hosts, over the sockets of this machine."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
+    TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.posixbase import PosixReactorBase
+from zope.interface import implementer
+
+from runtime.ports import Address, INetwork, TcpAddress, UnixAddress
+
+CONNECT_SECONDS_MAX = 30.0
+"""Three lost SYNs (1 + 2 + 4 s) and a slow peer; a dead one costs no more than this."""
+
+SOCKET_MODE = 0o600
+"""A socket of the file system serves the programs of its own user."""
+
+
+@implementer(INetwork)
+@frozen
+class SocketNetwork:
+    """The network of this machine."""
+
+    reactor: PosixReactorBase
+
+    def client_endpoint(self, address: Address) -> IStreamClientEndpoint:
+        match address:
+            case UnixAddress(path):
+                return UNIXClientEndpoint(
+                    self.reactor, path, timeout=CONNECT_SECONDS_MAX
+                )
+            case TcpAddress(host, port):
+                kind = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
+                return kind(self.reactor, host, port, timeout=CONNECT_SECONDS_MAX)
+
+    def server_endpoint(self, address: Address) -> IStreamServerEndpoint:
+        match address:
+            case UnixAddress(path):
+                # The lock beside the socket tells a stale socket from a served one.
+                return UNIXServerEndpoint(
+                    self.reactor, path, mode=SOCKET_MODE, wantPID=1
+                )
+            case TcpAddress(host, port):
+                kind = TCP6ServerEndpoint if is_ipv6(host) else TCP4ServerEndpoint
+                return kind(self.reactor, port, interface=host)
+
+
+def is_ipv6(host: str) -> bool:
+    """Whether ``host`` is an IPv6 address; ``ValueError`` when it is a name."""
+    if isIPv6Address(host):
+        return True
+    if isIPAddress(host):
+        return False
+    raise ValueError(
+        f"{host!r} is a name, and names are never resolved:"
+        " give a numeric address such as 127.0.0.1 or ::1"
+    )

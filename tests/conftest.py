@@ -1,0 +1,31 @@
+"""What every test may use; the reactor is installed before anything imports one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.reactor import install_reactor
+from tests.reactor import ReactorBench
+
+REACTOR = install_reactor()
+
+
+@pytest.fixture(scope="session")
+def reactor_bench() -> Iterator[ReactorBench]:
+    """The real reactor of this process; its threads end with the session."""
+    bench = ReactorBench(REACTOR)
+    yield bench
+    REACTOR.fireSystemEvent("shutdown")
+    REACTOR.runUntilCurrent()
+
+
+@pytest.fixture
+def run_real(reactor_bench: ReactorBench) -> ReactorBench:
+    """``run_real(coroutine)`` runs it on the real reactor and gives its result.
+
+    ``run_real.reactor`` is that reactor, for ``build_runtime``. What the coroutine
+    leaves on it (delayed calls, sockets, unhandled failures) fails the test.
+    """
+    return reactor_bench
