@@ -18,7 +18,7 @@ def _frozen_texts(value: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(sorted(value.items())))
 
 
-def _texts() -> Mapping[str, str]:
+def texts() -> Mapping[str, str]:
     """A field of sorted texts by name, empty by default."""
     empty: Mapping[str, str] = MappingProxyType({})
     return field(default=empty, converter=_frozen_texts)
@@ -71,7 +71,7 @@ class SharedInstance:
     reference: str
     title: str
     software_type: str
-    parameters: Mapping[str, str] = _texts()
+    parameters: Mapping[str, str] = texts()
 
 
 @frozen
@@ -88,9 +88,9 @@ class PartitionInstance:
     software_release_url: str
     software_type: str
     timestamp: str
-    parameters: Mapping[str, str] = _texts()
-    connection_parameters: Mapping[str, str] = _texts()
-    allocation_filter: Mapping[str, str] = _texts()
+    parameters: Mapping[str, str] = texts()
+    connection_parameters: Mapping[str, str] = texts()
+    allocation_filter: Mapping[str, str] = texts()
     shared_instances: tuple[SharedInstance, ...] = ()
     access_status: str | None = None
 
@@ -125,8 +125,8 @@ class InstanceRequest:
     title: str
     software_release_url: str
     software_type: str = "default"
-    parameters: Mapping[str, str] = _texts()
-    allocation_filter: Mapping[str, str] = _texts()
+    parameters: Mapping[str, str] = texts()
+    allocation_filter: Mapping[str, str] = texts()
     requested_state: RequestedState | None = None
     is_shared: bool = False
     requester: PartitionKey | None = None
@@ -146,8 +146,8 @@ class RequestedInstance:
     instance_guid: str | None = None
     requested_state: RequestedState | None = None
     timestamp: str | None = None
-    parameters: Mapping[str, str] = _texts()
-    connection_parameters: Mapping[str, str] = _texts()
+    parameters: Mapping[str, str] = texts()
+    connection_parameters: Mapping[str, str] = texts()
     addresses: tuple[NetworkAddress, ...] = ()
 
 
@@ -167,3 +167,11 @@ class ComputerDefinition:
     address: str | None = None
     netmask: str | None = None
     partitions: tuple[PartitionDefinition, ...] = ()
+
+
+@frozen
+class Certificate:
+    """The identity of an instance, both in PEM; empty from a master without them."""
+
+    certificate: str
+    key: str

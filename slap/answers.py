@@ -1,0 +1,73 @@
+"""Core. The answers of methods: our values on one side, typed bodies on the other.
+
+The master's side is ``encode`` and a caller's side is ``decode``, which raises
+``MalformedDocument``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import field, frozen
+
+from slap import json_codec, reports, xml_codec
+from slap.errors import MalformedDocument
+
+XML = "text/xml; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+
+@frozen
+class Answer:
+    """What a method answers: its type in our words and the type of its body."""
+
+    name: str
+    content_type: str
+    encode: Callable[[Any], bytes] = field(repr=False)
+    decode: Callable[[bytes], object] = field(repr=False)
+
+
+def _decode_text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedDocument("not UTF-8", error.start) from error
+
+
+def done(body: str, content_type: str = TEXT) -> Answer:
+    """Build the answer of a method that only says that it is done."""
+    return Answer("None", content_type, lambda _: body.encode(), lambda _: None)
+
+
+COMPUTER = Answer("Computer", XML, xml_codec.encode_computer, xml_codec.decode_computer)
+PARTITION = Answer(
+    "Partition", XML, xml_codec.encode_partition, xml_codec.decode_partition
+)
+REQUESTED_INSTANCE = Answer(
+    "RequestedInstance",
+    XML,
+    xml_codec.encode_requested_instance,
+    xml_codec.decode_requested_instance,
+)
+CERTIFICATE = Answer(
+    "Certificate", XML, xml_codec.encode_certificate, xml_codec.decode_certificate
+)
+SENTENCE = Answer("str", TEXT, lambda text: text.encode(), _decode_text)
+EMPTY_DOCUMENT = done("<marshal><string></string></marshal>", XML)
+
+
+def _report(kind: type) -> Answer:
+    return Answer(
+        kind.__name__,
+        JSON,
+        json_codec.encode,
+        lambda body: json_codec.decode(body, kind),
+    )
+
+
+CLOUD_REPORT = _report(reports.CloudReport)
+COMPUTER_REPORT = _report(reports.ComputerReport)
+TREE_REPORT = _report(reports.TreeReport)
+ALLOCATION_REPORT = _report(reports.AllocationReport)

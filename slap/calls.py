@@ -1,0 +1,367 @@
+"""Core. Calls: what is asked of a master, as a value and as HTTP, in both directions.
+
+A caller turns a ``Call`` into an ``HttpCall`` and gets a value, or the error that the
+master raised, out of the ``HttpAnswer``. A master does the reverse. The functions named
+after an intention (``get_computer``, ``supply`` ...) build the calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+
+from attrs import evolve, field, frozen
+
+from slap import answers, json_codec
+from slap.errors import (
+    RETRY_AFTER_SECONDS_MAX,
+    BadRequest,
+    MalformedDocument,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    SlapError,
+    TooLarge,
+    Unavailable,
+    error_class,
+)
+from slap.form import BODY_BYTES_MAX, Form, parse_form, render_form
+from slap.methods import EXTENSION, METHODS, Dialect, Method
+from slap.model import (
+    ComputerDefinition,
+    InstanceRequest,
+    PartitionKey,
+    SoftwareInstallation,
+)
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+SENTENCE_LENGTH_MAX = 2000
+"""What a caller keeps of the text of an error: a page of a proxy can be long."""
+
+
+def _frozen(value: Mapping[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(dict(value))
+
+
+def _frozen_headers(value: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(value))
+
+
+@frozen
+class Call:
+    """What is asked: a method of ``METHODS`` and its arguments, as our values.
+
+    ``requester`` is the partition that calls, ``None`` for a person or a computer.
+    """
+
+    method: str
+    arguments: Mapping[str, object] = field(converter=_frozen, factory=dict)
+    requester: PartitionKey | None = None
+
+
+@frozen
+class HttpCall:
+    """A call as HTTP; ``path``, with its query, is relative to a master's address."""
+
+    verb: str
+    path: str
+    headers: Mapping[str, str] = field(converter=_frozen_headers, factory=dict)
+    body: bytes = b""
+
+
+@frozen
+class HttpAnswer:
+    """An answer as HTTP."""
+
+    status: int
+    headers: Mapping[str, str] = field(converter=_frozen_headers, factory=dict)
+    body: bytes = b""
+
+
+def encode_call(call: Call) -> HttpCall:
+    """Return how to send a call; ``BadRequest`` when HTTP cannot carry it."""
+    method = METHODS[call.method]
+    fields = {
+        wire_name: text
+        for argument in method.arguments
+        for wire_name, text in argument.encode(call.arguments[argument.name]).items()
+    }
+    if method.verb == "GET":
+        return HttpCall("GET", f"{method.name}?{render_form(fields)}")
+    if method.dialect is Dialect.JSON:
+        content_type, body = answers.JSON, json_codec.encode(fields)
+    else:
+        content_type, body = FORM_TYPE, render_form(fields).encode("ascii")
+    headers = {"Content-Type": content_type}
+    if call.requester is not None:
+        headers["Authorization"] = _render_requester(call.requester)
+    return HttpCall("POST", method.name, headers, body)
+
+
+def decode_call(
+    verb: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Call:
+    """Return what is asked; the method is the last part of ``path``.
+
+    Raises ``NotFound``, ``MethodNotAllowed``, ``TooLarge`` or ``BadRequest``.
+    """
+    name = path.rpartition("/")[2]
+    method = METHODS.get(name)
+    if method is None:
+        raise NotFound(f"no method {name!r}")
+    if verb != method.verb:
+        raise MethodNotAllowed(f"{name} is called with {method.verb}", method.verb)
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"a call has at most {BODY_BYTES_MAX} bytes")
+    if method.verb == "GET":
+        return Call(name, _decode_arguments(method, parse_form(query)))
+    lowered = {key.lower(): value for key, value in headers.items()}
+    requester = _parse_requester(lowered.get("authorization", ""))
+    if method.dialect is Dialect.JSON:
+        form = Form(json_codec.decode_texts(body))
+        _check_names(method, form)
+    else:
+        form = parse_form(body)
+    arguments = _decode_arguments(method, form)
+    return Call(name, _with_requester(arguments, requester), requester)
+
+
+def encode_answer(method: str, value: object) -> HttpAnswer:
+    """Return how to send the answer of a method."""
+    answer = METHODS[method].answer
+    headers = {"Content-Type": answer.content_type}
+    return HttpAnswer(HTTPStatus.OK.value, headers, answer.encode(value))
+
+
+def encode_error(error: SlapError) -> HttpAnswer:
+    """Return how to send an error."""
+    headers = {"Content-Type": answers.TEXT}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed
+    return HttpAnswer(error.status, headers, error.sentence.encode(errors="replace"))
+
+
+def decode_answer(call: Call, answer: HttpAnswer) -> object:
+    """Return what the master answered to ``call``, or raise the error that it raised.
+
+    An answer that is not understood is a ``ServerError``: ask another replica.
+    """
+    if answer.status != HTTPStatus.OK:
+        raise _decode_error(answer)
+    try:
+        return METHODS[call.method].answer.decode(answer.body)
+    except MalformedDocument as error:
+        sentence = f"the answer of {call.method} is not understood: {error}"
+        raise ServerError(sentence) from error
+
+
+_REQUESTER = re.compile(
+    r"x-slappartition\s+computer_id=([^,]+),\s*computer_partition_id=([^,]+)",
+    re.IGNORECASE,
+)
+
+
+def _render_requester(requester: PartitionKey) -> str:
+    header = (
+        f"X-SlapPartition computer_id={requester.computer_id},"
+        f" computer_partition_id={requester.partition_id}"
+    )
+    if not header.isascii() or _parse_requester(header) != requester:
+        raise BadRequest(f"a header cannot name {requester}")
+    return header
+
+
+def _parse_requester(header: str) -> PartitionKey | None:
+    """Return the partition that calls; other schemes of authorization name none."""
+    if not header.lower().startswith("x-slappartition"):
+        return None
+    match = _REQUESTER.fullmatch(header.strip())
+    if match is None:
+        raise BadRequest("Authorization: does not name a partition")
+    computer_id, partition_id = (part.strip() for part in match.groups())
+    return PartitionKey(computer_id, partition_id)
+
+
+def _decode_arguments(method: Method, form: Form) -> dict[str, object]:
+    return {it.name: it.decode(form) for it in method.arguments}
+
+
+def _with_requester(
+    arguments: dict[str, object], requester: PartitionKey | None
+) -> dict[str, object]:
+    """Return the arguments with the requester of the header, who wins over the form."""
+    wanted = arguments.get("instance_request")
+    if requester is None or not isinstance(wanted, InstanceRequest):
+        return arguments
+    return {**arguments, "instance_request": evolve(wanted, requester=requester)}
+
+
+def _check_names(method: Method, form: Form) -> None:
+    known = {wire_name for it in method.arguments for wire_name in it.fields}
+    unknown = sorted(set(form.fields) - known)
+    if unknown:
+        raise BadRequest(f"{unknown[0]}: unknown")
+
+
+_TAG = re.compile(r"<(?:title>[^<]*|[^>]*>)")
+
+
+def _decode_error(answer: HttpAnswer) -> SlapError:
+    lowered = {key.lower(): value for key, value in answer.headers.items()}
+    text = answer.body[: 4 * SENTENCE_LENGTH_MAX].decode(errors="replace")
+    if "html" in lowered.get("content-type", ""):
+        text = " ".join(_TAG.sub(" ", text).split())
+    sentence = text[:SENTENCE_LENGTH_MAX] or f"HTTP status {answer.status}"
+    kind = error_class(answer.status)
+    if kind is Unavailable:
+        seconds = lowered.get("retry-after", "")
+        if seconds.isdecimal():
+            return Unavailable(sentence, min(int(seconds), RETRY_AFTER_SECONDS_MAX))
+    if kind is MethodNotAllowed:
+        return MethodNotAllowed(sentence, lowered.get("allow", ""))
+    return kind(sentence)
+
+
+def _about_partition(method: str, partition: PartitionKey, **arguments: object) -> Call:
+    """Build a call that the node makes in the name of an instance."""
+    return Call(method, {"partition": partition, **arguments}, partition)
+
+
+def get_computer(computer_id: str) -> Call:
+    return Call("getFullComputerInformation", {"computer_id": computer_id})
+
+
+def get_partition(partition: PartitionKey) -> Call:
+    return Call("registerComputerPartition", {"partition": partition})
+
+
+def get_certificate(partition: PartitionKey) -> Call:
+    return Call("getComputerPartitionCertificate", {"partition": partition})
+
+
+def request_instance(wanted: InstanceRequest) -> Call:
+    arguments = {"instance_request": wanted}
+    return Call("requestComputerPartition", arguments, wanted.requester)
+
+
+def publish_connection(
+    partition: PartitionKey,
+    connection_parameters: Mapping[str, str],
+    shared_reference: str | None = None,
+) -> Call:
+    return _about_partition(
+        "setComputerPartitionConnectionXml",
+        partition,
+        connection_parameters=connection_parameters,
+        shared_reference=shared_reference,
+    )
+
+
+def supply(installation: SoftwareInstallation) -> Call:
+    return Call("supplySupply", {"installation": installation})
+
+
+def _about_release(
+    method: str, software_release_url: str, computer_id: str, **arguments: object
+) -> Call:
+    named = {"software_release_url": software_release_url, "computer_id": computer_id}
+    return Call(method, {**named, **arguments})
+
+
+def report_building(software_release_url: str, computer_id: str) -> Call:
+    return _about_release("buildingSoftwareRelease", software_release_url, computer_id)
+
+
+def report_available(software_release_url: str, computer_id: str) -> Call:
+    return _about_release("availableSoftwareRelease", software_release_url, computer_id)
+
+
+def report_removed(software_release_url: str, computer_id: str) -> Call:
+    return _about_release("destroyedSoftwareRelease", software_release_url, computer_id)
+
+
+def report_software_error(
+    software_release_url: str, computer_id: str, error_log: str
+) -> Call:
+    return _about_release(
+        "softwareReleaseError", software_release_url, computer_id, error_log=error_log
+    )
+
+
+def report_started(partition: PartitionKey) -> Call:
+    return _about_partition("startedComputerPartition", partition)
+
+
+def report_stopped(partition: PartitionKey) -> Call:
+    return _about_partition("stoppedComputerPartition", partition)
+
+
+def report_destroyed(partition: PartitionKey) -> Call:
+    return _about_partition("destroyedComputerPartition", partition)
+
+
+def report_instance_error(
+    partition: PartitionKey, error_log: str, shared_reference: str | None = None
+) -> Call:
+    return _about_partition(
+        "softwareInstanceError",
+        partition,
+        error_log=error_log,
+        shared_reference=shared_reference,
+    )
+
+
+def bang_instance(partition: PartitionKey, message: str) -> Call:
+    return _about_partition("softwareInstanceBang", partition, message=message)
+
+
+def bang_computer(computer_id: str, message: str) -> Call:
+    return Call("computerBang", {"computer_id": computer_id, "message": message})
+
+
+def rename_instance(
+    partition: PartitionKey, title: str, shared_reference: str | None = None
+) -> Call:
+    return _about_partition(
+        "softwareInstanceRename",
+        partition,
+        title=title,
+        shared_reference=shared_reference,
+    )
+
+
+def define_computer(definition: ComputerDefinition) -> Call:
+    return Call("loadComputerConfigurationFromXML", {"definition": definition})
+
+
+def send_usage(computer_id: str, usage_document: str) -> Call:
+    arguments = {"computer_id": computer_id, "usage_document": usage_document}
+    return Call("useComputer", arguments)
+
+
+def report_requested_titles(partition: PartitionKey, titles: tuple[str, ...]) -> Call:
+    return _about_partition(
+        "updateComputerPartitionRelatedInstanceList", partition, titles=titles
+    )
+
+
+def get_cloud_report() -> Call:
+    return Call(EXTENSION + "status")
+
+
+def get_computer_report(computer_id: str) -> Call:
+    return Call(EXTENSION + "computer", {"computer_id": computer_id})
+
+
+def get_tree_report(title: str) -> Call:
+    return Call(EXTENSION + "instance_tree", {"title": title})
+
+
+def explain_allocation(title: str, root_title: str = "") -> Call:
+    """Ask why an instance is where it is; without ``root_title``, the root itself."""
+    return Call(EXTENSION + "why", {"title": title, "root_title": root_title})

@@ -1,0 +1,239 @@
+"""Core. The table of the methods: what can be asked of a master, and how.
+
+Everything that must know all methods iterates over ``METHODS``: the web resources of
+the master, the codec of calls, the reference. So no method exists on one side only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from attrs import frozen
+
+from slap import answers, arguments
+from slap.answers import Answer
+from slap.arguments import Argument
+
+EXTENSION = "slapcluster.v0."
+"""Prefix of the methods that no other master has."""
+
+
+class Dialect(StrEnum):
+    """How the arguments of a call travel."""
+
+    FORM = "form"
+    JSON = "json"
+
+
+@frozen
+class Method:
+    """One method; ``summary`` is a sentence about what the master does."""
+
+    name: str
+    verb: str
+    dialect: Dialect
+    arguments: tuple[Argument, ...]
+    answer: Answer
+    summary: str
+
+
+def _get(name: str, answer: Answer, summary: str, *wanted: Argument) -> Method:
+    return Method(name, "GET", Dialect.FORM, wanted, answer, summary)
+
+
+def _post(name: str, answer: Answer, summary: str, *wanted: Argument) -> Method:
+    return Method(name, "POST", Dialect.FORM, wanted, answer, summary)
+
+
+def _extension(name: str, answer: Answer, summary: str, *wanted: Argument) -> Method:
+    full_name = EXTENSION + name
+    return Method(full_name, "POST", Dialect.JSON, wanted, answer, summary)
+
+
+_OK = answers.done("OK")
+_DONE = answers.done("done")
+_SOFTWARE = (arguments.SOFTWARE_RELEASE_URL, arguments.COMPUTER_ID)
+
+_TABLE = (
+    _get(
+        "getFullComputerInformation",
+        answers.COMPUTER,
+        "The complete wanted state of a computer.",
+        arguments.COMPUTER_ID,
+    ),
+    _get(
+        "getComputerInformation",
+        answers.COMPUTER,
+        "The same, by its old name.",
+        arguments.COMPUTER_ID,
+    ),
+    _get(
+        "registerComputerPartition",
+        answers.PARTITION,
+        "The complete wanted state of one partition.",
+        arguments.REGISTERED_PARTITION,
+    ),
+    _get(
+        "getComputerPartitionCertificate",
+        answers.CERTIFICATE,
+        "The certificate and key of the instance in a partition.",
+        arguments.PARTITION,
+    ),
+    _post(
+        "requestComputerPartition",
+        answers.REQUESTED_INSTANCE,
+        "Creates or changes an instance and says where it is and what it publishes.",
+        arguments.INSTANCE_REQUEST,
+    ),
+    _post(
+        "setComputerPartitionConnectionXml",
+        _DONE,
+        "Publishes the connection parameters of an instance.",
+        arguments.PARTITION,
+        arguments.CONNECTION_PARAMETERS,
+        arguments.SPELLED_SHARED_REFERENCE,
+    ),
+    _post(
+        "supplySupply",
+        answers.done("Supplied"),
+        "Asks that a release be available on a computer, or removed from it.",
+        arguments.INSTALLATION,
+    ),
+    _post(
+        "buildingSoftwareRelease",
+        _OK,
+        "Reports that a release is being built.",
+        *_SOFTWARE,
+    ),
+    _post(
+        "availableSoftwareRelease", _OK, "Reports that a release is built.", *_SOFTWARE
+    ),
+    _post(
+        "destroyedSoftwareRelease",
+        _OK,
+        "Reports that a release is removed, as wanted.",
+        *_SOFTWARE,
+    ),
+    _post(
+        "softwareReleaseError",
+        _OK,
+        "Reports that the build of a release failed.",
+        *_SOFTWARE,
+        arguments.ERROR_LOG,
+    ),
+    _post(
+        "startedComputerPartition",
+        _OK,
+        "Reports that an instance runs, as wanted.",
+        arguments.PARTITION,
+    ),
+    _post(
+        "stoppedComputerPartition",
+        _OK,
+        "Reports that an instance is stopped, as wanted.",
+        arguments.PARTITION,
+    ),
+    _post(
+        "destroyedComputerPartition",
+        answers.SENTENCE,
+        "Reports that an instance is removed, as wanted; frees its partition or"
+        " answers why not.",
+        arguments.PARTITION,
+    ),
+    _post(
+        "softwareInstanceError",
+        _OK,
+        "Reports that an instance failed.",
+        arguments.PARTITION,
+        arguments.ERROR_LOG,
+        arguments.SHARED_REFERENCE,
+    ),
+    _post(
+        "softwareInstanceBang",
+        _OK,
+        "Asks that every instance of a tree be processed again.",
+        arguments.PARTITION,
+        arguments.MESSAGE,
+    ),
+    _post(
+        "computerBang",
+        answers.EMPTY_DOCUMENT,
+        "Asks that every instance of a computer be processed again.",
+        arguments.COMPUTER_ID,
+        arguments.MESSAGE,
+    ),
+    _post(
+        "softwareInstanceRename",
+        _DONE,
+        "Gives an instance another title.",
+        arguments.PARTITION,
+        arguments.TITLE,
+        arguments.SHARED_REFERENCE,
+    ),
+    _post(
+        "loadComputerConfigurationFromXML",
+        _DONE,
+        "Defines a computer and its partitions.",
+        arguments.DEFINITION,
+    ),
+    _post(
+        "useComputer",
+        _OK,
+        "Delivers a document of usage, in the language TioXML.",
+        arguments.COMPUTER_ID,
+        arguments.USAGE_DOCUMENT,
+    ),
+    _post(
+        "updateComputerPartitionRelatedInstanceList",
+        _OK,
+        "Reports which titles an instance requested in its last processing.",
+        arguments.PARTITION,
+        arguments.TITLES,
+    ),
+    _extension("status", answers.CLOUD_REPORT, "Every computer and instance tree."),
+    _extension(
+        "computer",
+        answers.COMPUTER_REPORT,
+        "A computer, its partitions and its releases.",
+        arguments.COMPUTER_ID,
+    ),
+    _extension(
+        "instance_tree",
+        answers.TREE_REPORT,
+        "The instances of a tree.",
+        arguments.text("title"),
+    ),
+    _extension(
+        "why",
+        answers.ALLOCATION_REPORT,
+        "Why an instance is where it is, or nowhere.",
+        arguments.text("title"),
+        arguments.text_or_empty("root_title"),
+    ),
+)
+
+METHODS: Mapping[str, Method] = MappingProxyType({it.name: it for it in _TABLE})
+
+
+def render_reference() -> str:
+    """Return the table as markdown, for the reference of the protocol."""
+    lines = [
+        "| method | verb | dialect | fields | argument names | answer | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for method in METHODS.values():
+        fields = ", ".join(it for wanted in method.arguments for it in wanted.fields)
+        names = ", ".join(wanted.name for wanted in method.arguments)
+        cells = (
+            f"`{method.name}`",
+            method.verb,
+            method.dialect.value,
+            fields,
+            names,
+            method.answer.name,
+            method.summary,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

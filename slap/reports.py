@@ -1,0 +1,127 @@
+"""Core. The values of our own extension: what the master tells a person of its cloud.
+
+A ``reported_state`` is ``""`` when nothing was heard, else one of ``building``,
+``available``, ``started``, ``stopped``, ``destroyed`` and ``error``; its ``message`` is
+the text of that report, the tail of the log when it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from slap.model import NetworkAddress, PartitionKey, texts
+
+
+@frozen
+class ComputerSummary:
+    """A computer in one line."""
+
+    computer_id: str
+    partition_count: int
+    free_count: int
+    installation_count: int
+    failing_count: int
+
+
+@frozen
+class TreeSummary:
+    """An instance tree in one line, with the states of its root."""
+
+    title: str
+    instance_count: int
+    failing_count: int
+    requested_state: str
+    reported_state: str
+
+
+@frozen
+class CloudReport:
+    """Everything, in one line each."""
+
+    computers: tuple[ComputerSummary, ...] = ()
+    trees: tuple[TreeSummary, ...] = ()
+
+
+@frozen
+class PartitionReport:
+    """A partition of a computer; the titles are ``None`` when it is free."""
+
+    partition_id: str
+    addresses: tuple[NetworkAddress, ...] = ()
+    requested_state: str = ""
+    title: str | None = None
+    root_title: str | None = None
+    reported_state: str = ""
+    message: str = ""
+
+
+@frozen
+class InstallationReport:
+    """A release supplied to a computer; ``reported_at`` in seconds since 1970."""
+
+    software_release_url: str
+    requested_state: str
+    reported_state: str = ""
+    message: str = ""
+    reported_at: float | None = None
+
+
+@frozen
+class ComputerReport:
+    """A computer, its partitions and the releases supplied to it."""
+
+    computer_id: str
+    address: str | None = None
+    partitions: tuple[PartitionReport, ...] = ()
+    installations: tuple[InstallationReport, ...] = ()
+
+
+@frozen
+class InstanceReport:
+    """An instance; ``partition`` is ``None`` while it is allocated nowhere."""
+
+    title: str
+    root_title: str
+    instance_guid: str
+    requester_title: str | None
+    software_release_url: str
+    software_type: str
+    is_shared: bool
+    requested_state: str
+    reported_state: str = ""
+    message: str = ""
+    reported_at: float | None = None
+    partition: PartitionKey | None = None
+    parameters: Mapping[str, str] = texts()
+    connection_parameters: Mapping[str, str] = texts()
+    addresses: tuple[NetworkAddress, ...] = ()
+
+
+@frozen
+class TreeReport:
+    """An instance tree, its root first."""
+
+    title: str
+    instances: tuple[InstanceReport, ...] = ()
+
+
+@frozen
+class Condition:
+    """A condition on placement and how many partitions it excluded."""
+
+    name: str
+    excluded_count: int
+    sentence: str
+
+
+@frozen
+class AllocationReport:
+    """Why an instance is where it is, or nowhere."""
+
+    title: str
+    root_title: str
+    verdict: str
+    partition: PartitionKey | None = None
+    conditions: tuple[Condition, ...] = ()

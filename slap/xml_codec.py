@@ -1,0 +1,472 @@
+"""Core. Our values as the four classes of the stock client, marshalled, and back.
+
+What is written is what the reference master writes, byte for byte where it says the
+same. What is read may come from the reference master or from an ERP5: attributes that
+we have no use for are ignored, and those that only one of them has may be absent.
+
+A free partition travels without addresses, and always as wanted destroyed. A user
+parameter that has the name of a reserved key is not seen by the instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from xml.sax.saxutils import escape
+
+from slap.errors import MalformedDocument
+from slap.marshalling import Value, WireObject, dumps, loads
+from slap.model import (
+    Certificate,
+    Computer,
+    ComputerDefinition,
+    NetworkAddress,
+    Partition,
+    PartitionDefinition,
+    PartitionInstance,
+    PartitionKey,
+    RequestedInstance,
+    RequestedState,
+    SharedInstance,
+    SoftwareInstallation,
+    SupplyState,
+)
+
+RESERVED_PARAMETERS = frozenset(
+    {
+        "full_address_list",
+        "full_ip_list",
+        "instance_title",
+        "ip_list",
+        "root_instance_short_title",
+        "root_instance_title",
+        "slap_computer_id",
+        "slap_computer_partition_id",
+        "slap_software_release_url",
+        "slap_software_type",
+        "slave_instance_list",
+        "timestamp",
+    }
+)
+"""What a partition finds among its parameters besides those of its user."""
+
+SHARED_KEYS = frozenset({"slave_reference", "slave_title", "slap_software_type"})
+"""The same, for a shared instance."""
+
+
+def encode_computer(computer: Computer) -> bytes:
+    partitions: list[Value] = [_partition_object(it) for it in computer.partitions]
+    installations: list[Value] = [
+        _release_object(
+            it.software_release_url, it.computer_id, it.requested_state.value
+        )
+        for it in computer.installations
+    ]
+    attributes: dict[str, Value] = {
+        "_computer_id": computer.computer_id,
+        "_computer_partition_list": partitions,
+        "_software_release_list": installations,
+    }
+    return dumps(WireObject("Computer", (computer.computer_id,), attributes))
+
+
+def decode_computer(document: bytes) -> Computer:
+    attributes = _attributes(loads(document), "Computer")
+    return Computer(
+        _text(attributes, "_computer_id"),
+        tuple(
+            _partition_value(_attributes(it, "ComputerPartition"))
+            for it in _items(attributes, "_computer_partition_list")
+        ),
+        tuple(
+            _installation_value(_attributes(it, "SoftwareRelease"))
+            for it in _items(attributes, "_software_release_list")
+        ),
+    )
+
+
+def encode_partition(partition: Partition) -> bytes:
+    return dumps(_partition_object(partition))
+
+
+def decode_partition(document: bytes) -> Partition:
+    return _partition_value(_attributes(loads(document), "ComputerPartition"))
+
+
+def encode_requested_instance(instance: RequestedInstance) -> bytes:
+    parameters: dict[str, Value] = dict(instance.parameters)
+    if instance.timestamp is not None:
+        parameters["timestamp"] = instance.timestamp
+    attributes: dict[str, Value] = {
+        "_connection_dict": dict(instance.connection_parameters),
+        "_parameter_dict": parameters,
+        "ip_list": _address_list(instance.addresses),
+        "slap_computer_id": instance.key.computer_id,
+        "slap_computer_partition_id": instance.key.partition_id,
+        "slap_server_url": "slap_server_url",
+        "slap_software_release_url": instance.software_release_url,
+        "slap_software_type": instance.software_type,
+    }
+    if instance.requested_state is not None:
+        attributes["_requested_state"] = instance.requested_state.value
+    if instance.instance_guid is not None:
+        attributes["_instance_guid"] = instance.instance_guid
+        attributes["connection_xml"] = _connection_xml(instance.connection_parameters)
+    return dumps(WireObject("SoftwareInstance", (), attributes))
+
+
+def decode_requested_instance(document: bytes) -> RequestedInstance:
+    attributes = _attributes(loads(document), "SoftwareInstance")
+    parameters = _dictionary(attributes, "_parameter_dict")
+    timestamp = parameters.get("timestamp", attributes.get("timestamp"))
+    state = attributes.get("_requested_state")
+    guid = attributes.get("_instance_guid")
+    return RequestedInstance(
+        key=PartitionKey(
+            _text(attributes, "slap_computer_id"),
+            _text(attributes, "slap_computer_partition_id"),
+        ),
+        software_release_url=_text(attributes, "slap_software_release_url"),
+        software_type=_text(attributes, "slap_software_type"),
+        instance_guid=None if guid is None else text_of(guid),
+        requested_state=None if state is None else _state(attributes),
+        timestamp=None if timestamp is None else text_of(timestamp),
+        parameters=_texts_except(parameters, {"timestamp"}),
+        connection_parameters=_texts_except(
+            _dictionary(attributes, "_connection_dict")
+        ),
+        addresses=_addresses(_items(attributes, "ip_list")),
+    )
+
+
+def encode_certificate(certificate: Certificate) -> bytes:
+    return dumps({"certificate": certificate.certificate, "key": certificate.key})
+
+
+def decode_certificate(document: bytes) -> Certificate:
+    fields = loads(document)
+    if not isinstance(fields, dict):
+        raise MalformedDocument("not a dictionary")
+    return Certificate(_text(fields, "certificate"), _text(fields, "key"))
+
+
+def decode_texts(value: Value) -> dict[str, str]:
+    """Return parameters as texts, as the reference does; none when ``None``."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedDocument("not a dictionary")
+    return _texts_except(value)
+
+
+def text_of(value: Value) -> str:
+    """Return a parameter as a text, as ``str`` of the sender's value would."""
+    return value if isinstance(value, str) else _literal(value)
+
+
+def _literal(value: Value) -> str:
+    match value:
+        case list():
+            return f"[{_literals(value)}]"
+        case tuple():
+            return f"({_literals(value)}{',' if len(value) == 1 else ''})"
+        case frozenset():
+            return f"{{{_literals(sorted(value))}}}" if value else "set()"
+        case dict():
+            pairs = (f"{key!r}: {_literal(item)}" for key, item in value.items())
+            return f"{{{', '.join(pairs)}}}"
+        case WireObject():
+            raise MalformedDocument("an object is not a parameter")
+    return repr(value)
+
+
+def _literals(values: Iterable[Value]) -> str:
+    return ", ".join(_literal(value) for value in values)
+
+
+def encode_definition(definition: ComputerDefinition) -> bytes:
+    """Write what a master needs of a definition.
+
+    All addresses of a partition have one interface, since the document has one tap.
+    """
+    partitions: list[Value] = [_definition_dict(it) for it in definition.partitions]
+    return dumps(
+        {
+            "address": definition.address,
+            "netmask": definition.netmask,
+            "partition_list": partitions,
+            "reference": definition.computer_id,
+        }
+    )
+
+
+def decode_definition(document: bytes) -> ComputerDefinition:
+    fields = loads(document)
+    if not isinstance(fields, dict):
+        raise MalformedDocument("not a dictionary")
+    return ComputerDefinition(
+        _text(fields, "reference"),
+        _optional_text(fields, "address"),
+        _optional_text(fields, "netmask"),
+        tuple(_definition_value(it) for it in _items(fields, "partition_list")),
+    )
+
+
+def _definition_dict(partition: PartitionDefinition) -> dict[str, Value]:
+    interfaces = {it.interface for it in partition.addresses}
+    assert len(interfaces) <= 1, f"several interfaces: {sorted(interfaces)}"
+    tap_names = interfaces - {partition.partition_id}
+    addresses: list[Value] = [
+        {"addr": it.address, "netmask": _host_netmask(it.address)}
+        for it in partition.addresses
+    ]
+    return {
+        "address_list": addresses,
+        "reference": partition.partition_id,
+        "tap": {"name": tap_names.pop()} if tap_names else None,
+    }
+
+
+def _host_netmask(address: str) -> str:
+    """Return the netmask of a network of one address."""
+    return ":".join(["ffff"] * 8) if ":" in address else "255.255.255.255"
+
+
+def _definition_value(value: Value) -> PartitionDefinition:
+    fields = _as_dictionary(value, "a partition")
+    partition_id = _text(fields, "reference")
+    tap = fields.get("tap")
+    interface = (
+        partition_id if tap is None else _text(_as_dictionary(tap, "tap"), "name")
+    )
+    return PartitionDefinition(
+        partition_id,
+        tuple(
+            NetworkAddress(interface, _text(_as_dictionary(it, "an address"), "addr"))
+            for it in _items(fields, "address_list")
+        ),
+    )
+
+
+def _partition_object(partition: Partition) -> WireObject:
+    key, instance = partition.key, partition.instance
+    attributes: dict[str, Value] = {
+        "_computer_id": key.computer_id,
+        "_partition_id": key.partition_id,
+        "_request_dict": None,
+    }
+    if instance is None:
+        attributes |= {
+            "_instance_guid": f"{key.computer_id}-{key.partition_id}",
+            "_need_modification": 0,
+            "_requested_state": RequestedState.DESTROYED.value,
+            "_software_release_document": None,
+        }
+    else:
+        attributes |= {
+            "_connection_dict": dict(instance.connection_parameters),
+            "_instance_guid": instance.instance_guid,
+            "_need_modification": 1,
+            "_parameter_dict": _parameter_dict(partition, instance),
+            "_requested_state": partition.requested_state.value,
+            "_software_release_document": _release_object(
+                instance.software_release_url, key.computer_id
+            ),
+        }
+        # The reference has neither: what it would not say is left out.
+        if instance.allocation_filter:
+            attributes["_filter_dict"] = dict(instance.allocation_filter)
+        if instance.access_status is not None:
+            attributes["_access_status"] = instance.access_status
+    arguments = (key.computer_id, key.partition_id, None)
+    return WireObject("ComputerPartition", arguments, attributes)
+
+
+def _parameter_dict(
+    partition: Partition, instance: PartitionInstance
+) -> dict[str, Value]:
+    shared_instances: list[Value] = [
+        {
+            **it.parameters,
+            "slap_software_type": it.software_type,
+            "slave_reference": it.reference,
+            "slave_title": it.title,
+        }
+        for it in instance.shared_instances
+    ]
+    return {
+        **instance.parameters,
+        "full_address_list": [],
+        "instance_title": instance.title,
+        "ip_list": _address_list(partition.addresses),
+        "root_instance_title": instance.root_title,
+        "slap_computer_id": partition.key.computer_id,
+        "slap_computer_partition_id": partition.key.partition_id,
+        "slap_software_release_url": instance.software_release_url,
+        "slap_software_type": instance.software_type,
+        "slave_instance_list": shared_instances,
+        "timestamp": instance.timestamp,
+    }
+
+
+def _partition_value(attributes: dict[str, Value]) -> Partition:
+    key = PartitionKey(
+        _text(attributes, "_computer_id"), _text(attributes, "_partition_id")
+    )
+    state = _state(attributes)
+    release = attributes.get("_software_release_document")
+    if release is None:
+        return Partition(key, state)
+    parameters = _dictionary(attributes, "_parameter_dict")
+    instance = PartitionInstance(
+        instance_guid=_lenient_text(attributes, "_instance_guid"),
+        title=_lenient_text(parameters, "instance_title"),
+        root_title=_lenient_text(parameters, "root_instance_title"),
+        software_release_url=_text(
+            _attributes(release, "SoftwareRelease"), "_software_release"
+        ),
+        software_type=_lenient_text(parameters, "slap_software_type"),
+        timestamp=_lenient_text(parameters, "timestamp"),
+        parameters=_texts_except(parameters, RESERVED_PARAMETERS),
+        connection_parameters=_texts_except(
+            _dictionary(attributes, "_connection_dict")
+        ),
+        allocation_filter=_texts_except(_dictionary(attributes, "_filter_dict")),
+        shared_instances=tuple(
+            _shared_instance_value(it)
+            for it in _items(parameters, "slave_instance_list")
+        ),
+        access_status=_optional_text(attributes, "_access_status"),
+    )
+    return Partition(key, state, _addresses(_items(parameters, "ip_list")), instance)
+
+
+def _shared_instance_value(value: Value) -> SharedInstance:
+    fields = _as_dictionary(value, "a shared instance")
+    reference = _text(fields, "slave_reference")
+    # Of a timestamp, only ERP5's own is a number; one of a user is a text.
+    foreign = set() if isinstance(fields.get("timestamp"), str) else {"timestamp"}
+    return SharedInstance(
+        reference,
+        _optional_text(fields, "slave_title") or reference,
+        _lenient_text(fields, "slap_software_type"),
+        _texts_except(fields, SHARED_KEYS | foreign),
+    )
+
+
+def _release_object(
+    software_release_url: str, computer_id: str, requested_state: str | None = None
+) -> WireObject:
+    attributes: dict[str, Value] = {
+        "_computer_guid": computer_id,
+        "_software_instance_list": [],
+        "_software_release": software_release_url,
+    }
+    if requested_state is not None:
+        attributes["_requested_state"] = requested_state
+    return WireObject(
+        "SoftwareRelease", (software_release_url, computer_id), attributes
+    )
+
+
+def _installation_value(attributes: dict[str, Value]) -> SoftwareInstallation:
+    state = attributes.get("_requested_state", SupplyState.AVAILABLE.value)
+    if state not in tuple(SupplyState):
+        raise MalformedDocument("_requested_state: neither available nor destroyed")
+    return SoftwareInstallation(
+        _text(attributes, "_software_release"),
+        _text(attributes, "_computer_guid"),
+        SupplyState(state),
+    )
+
+
+def _address_list(addresses: tuple[NetworkAddress, ...]) -> list[Value]:
+    return [(it.interface, it.address) for it in addresses]
+
+
+def _addresses(values: Iterable[Value]) -> tuple[NetworkAddress, ...]:
+    return tuple(_address(value) for value in values)
+
+
+def _address(value: Value) -> NetworkAddress:
+    match value:
+        case (str() as interface, str() as address):
+            return NetworkAddress(interface, address)
+    raise MalformedDocument("ip_list: not a list of interfaces and addresses")
+
+
+def _connection_xml(parameters: Mapping[str, str]) -> str | None:
+    """Return connection parameters as the document that the reference stores."""
+    if not parameters:
+        return None
+    lines = (
+        f"  <parameter id={_quoted(name)}>{_in_xml(text)}</parameter>\n"
+        for name, text in sorted(parameters.items())
+    )
+    declaration = "<?xml version='1.0' encoding='utf-8'?>\n"
+    return f"{declaration}<instance>\n{''.join(lines)}</instance>\n"
+
+
+_CARRIAGE_RETURN = {"\r": "&#13;"}
+
+
+def _in_xml(text: str) -> str:
+    return escape(text, _CARRIAGE_RETURN)
+
+
+def _quoted(text: str) -> str:
+    return f'"{escape(text, {**_CARRIAGE_RETURN, chr(34): "&quot;", chr(9): "&#9;"})}"'
+
+
+def _attributes(value: Value, class_name: str) -> dict[str, Value]:
+    if not isinstance(value, WireObject) or value.class_name != class_name:
+        raise MalformedDocument(f"not a {class_name}")
+    return value.attributes
+
+
+def _as_dictionary(value: Value, what: str) -> dict[str, Value]:
+    if not isinstance(value, dict):
+        raise MalformedDocument(f"{what}: not a dictionary")
+    return value
+
+
+def _dictionary(fields: dict[str, Value], name: str) -> dict[str, Value]:
+    value = fields.get(name)
+    return {} if value is None else _as_dictionary(value, name)
+
+
+def _items(fields: dict[str, Value], name: str) -> list[Value] | tuple[Value, ...]:
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise MalformedDocument(f"{name}: not a list")
+    return value
+
+
+def _text(fields: dict[str, Value], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise MalformedDocument(f"{name}: missing or not a text")
+    return value
+
+
+def _optional_text(fields: dict[str, Value], name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else text_of(value)
+
+
+def _lenient_text(fields: dict[str, Value], name: str) -> str:
+    return _optional_text(fields, name) or ""
+
+
+def _state(attributes: dict[str, Value]) -> RequestedState:
+    state = attributes.get("_requested_state")
+    if state not in tuple(RequestedState):
+        raise MalformedDocument("_requested_state: not started, stopped or destroyed")
+    return RequestedState(state)
+
+
+def _texts_except(
+    values: dict[str, Value], names: frozenset[str] | set[str] = frozenset()
+) -> dict[str, str]:
+    return {name: text_of(it) for name, it in values.items() if name not in names}
