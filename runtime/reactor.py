@@ -27,7 +27,7 @@ def install_reactor() -> MonotonicReactor:
     """
     installed = sys.modules.get("twisted.internet.reactor")
     if installed is None:
-        reactor = MonotonicReactor()  # type: ignore[no-untyped-call]  # Twisted's
+        reactor = MonotonicReactor()
         installReactor(reactor)
         return reactor
     assert isinstance(installed, MonotonicReactor), (
