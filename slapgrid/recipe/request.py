@@ -1,0 +1,191 @@
+"""Recipe ``slapcluster:request``: asks the master for other instances.
+
+Options:
+
+``name``
+    The title of the instance.
+``count``
+    Ask for that many instead, ``<name>-1`` to ``<name>-<count>``.
+``software-url``, ``software-type``
+    What it runs: by default the release of this instance, in type ``default``.
+``config-<key>``, ``sla-<key>``
+    Its parameters, and conditions on where it may be.
+``shared``, ``state``
+    Whether it is hosted inside another (``false``); ``started`` or ``stopped``.
+``return``
+    The connection parameters that must be there before it counts as ready.
+
+Exposed:
+
+``json``
+    The connection parameters of each title, as a JSON object of objects. A key of
+    ``return`` that is not published yet is there and empty.
+``pending``
+    For each title that is not ready, a sentence that says why, as a JSON object.
+``connection-<key>``, ``instance-guid``
+    The same for the one instance, without ``count``.
+
+An instance that is not ready does not fail the one that asks: the master has this one
+processed again when the other publishes, and meanwhile a promise can tell.
+
+What was asked for is remembered in ``var/requested-<section>.json``, before asking, so
+that a title that is asked for no longer is given back, whenever this is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from slap import calls
+from slap.errors import NotFound, NotReady, SlapError
+from slap.model import InstanceRequest, RequestedInstance, RequestedState
+from slapgrid.layout import transaction_file
+from slapgrid.recipe import documents
+from slapgrid.recipe.connection import SlapConnection, read_connection
+from slapgrid.recipe.section import Buildout, Options, Section
+from slapgrid.recipe.writing import write_whole
+
+COUNT_MAX = 100
+"""What masters accept from one requester."""
+
+_STATES = (RequestedState.STARTED.value, RequestedState.STOPPED.value)
+
+
+@frozen
+class Outcome:
+    """What came of a request; ``reason`` is empty once the instance is ready."""
+
+    title: str
+    connection_parameters: Mapping[str, str]
+    instance_guid: str = ""
+    reason: str = ""
+
+
+class Recipe:
+    """Asks when the profile is read, because other sections read what it exposes."""
+
+    def __init__(self, buildout: Buildout, name: str, options: Options) -> None:
+        section = Section(name, options)
+        connection = read_connection(buildout)
+        titles = _read_titles(section)
+        wanted = _read_wanted(section, connection)
+        returned = tuple(section.text("return", "").split())
+
+        memory = Path(
+            buildout["buildout"]["directory"], "var", f"requested-{name}.json"
+        )
+        remembered = _recall(memory)
+        _remember(memory, {*remembered, *titles})
+        _note_titles(connection, titles)
+        outcomes = []
+        for title in titles:
+            answer = _ask(section, connection, evolve(wanted, title=title))
+            outcomes.append(_judge(title, answer, returned))
+        for title in sorted(remembered.difference(titles)):
+            unwanted = evolve(
+                wanted, title=title, requested_state=RequestedState.DESTROYED
+            )
+            _ask(section, connection, unwanted)
+        _remember(memory, titles)
+        _expose(section, outcomes)
+
+    def install(self) -> list[str]:
+        return []
+
+    def update(self) -> None:
+        """Nothing that buildout could remove is on disk."""
+
+
+def _read_titles(section: Section) -> tuple[str, ...]:
+    name = section.text("name")
+    if not name:
+        raise section.refusal("name", "is empty")
+    if "count" not in section.options:
+        return (name,)
+    count = section.whole_number("count", COUNT_MAX)
+    return tuple(f"{name}-{number}" for number in range(1, count + 1))
+
+
+def _read_wanted(section: Section, connection: SlapConnection) -> InstanceRequest:
+    state = section.text("state", _STATES[0])
+    if state not in _STATES:
+        raise section.refusal("state", f"{state!r} is none of {', '.join(_STATES)}")
+    return InstanceRequest(
+        title="",
+        software_release_url=section.text(
+            "software-url", connection.software_release_url
+        ),
+        software_type=section.text("software-type", "default"),
+        parameters=section.texts("config-"),
+        allocation_filter=section.texts("sla-"),
+        requested_state=RequestedState(state),
+        is_shared=section.truth("shared", default=False),
+        requester=connection.partition,
+    )
+
+
+def _recall(memory: Path) -> set[str]:
+    """Return the titles asked for before; a lost memory loses nobody's work."""
+    try:
+        return set(map(str, json.loads(memory.read_text("utf-8"))))
+    except (FileNotFoundError, ValueError, TypeError):
+        return set()
+
+
+def _remember(memory: Path, titles: Iterable[str]) -> None:
+    content = documents.encode(sorted(titles)) + "\n"
+    write_whole(memory, content, 0o600)
+
+
+def _note_titles(connection: SlapConnection, titles: Iterable[str]) -> None:
+    """Tell the agent what was asked for, where the stock client library does."""
+    root = os.environ.get("SLAPGRID_INSTANCE_ROOT")  # noqa: TID251 - set by the agent
+    if root:
+        partition_id = connection.partition.partition_id
+        path = Path(root, partition_id, transaction_file(partition_id))
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{title}\n" for title in titles)
+
+
+def _ask(
+    section: Section, connection: SlapConnection, wanted: InstanceRequest
+) -> RequestedInstance | str:
+    """Return the instance, or why there is none yet."""
+    try:
+        answer = connection.perform(calls.request_instance(wanted))
+    except (NotReady, NotFound) as error:
+        return error.sentence
+    except SlapError as error:
+        raise section.refusal("name", f"{wanted.title}: {error.sentence}") from error
+    assert isinstance(answer, RequestedInstance)
+    return answer
+
+
+def _judge(
+    title: str, answer: RequestedInstance | str, returned: tuple[str, ...]
+) -> Outcome:
+    empty = dict.fromkeys(returned, "")
+    if isinstance(answer, str):
+        return Outcome(title, empty, reason=answer)
+    published = answer.connection_parameters
+    missing = [key for key in returned if not published.get(key)]
+    reason = f"has not published {', '.join(missing)} yet" if missing else ""
+    guid = answer.instance_guid or ""
+    return Outcome(title, {**empty, **published}, guid, reason)
+
+
+def _expose(section: Section, outcomes: list[Outcome]) -> None:
+    connections = {it.title: dict(it.connection_parameters) for it in outcomes}
+    section.expose("json", documents.encode(connections))
+    pending = {it.title: it.reason for it in outcomes if it.reason}
+    section.expose("pending", documents.encode(pending))
+    if "count" not in section.options:
+        (outcome,) = outcomes
+        section.expose("instance-guid", outcome.instance_guid)
+        for key, value in outcome.connection_parameters.items():
+            section.expose_foreign(f"connection-{key}", value)
