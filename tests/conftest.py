@@ -11,6 +11,8 @@ from tests.reactor import ReactorBench
 
 REACTOR = install_reactor()
 
+pytest_plugins = ("tests.capabilities",)
+
 
 @pytest.fixture(scope="session")
 def reactor_bench() -> Iterator[ReactorBench]:

@@ -1,0 +1,62 @@
+"""What this machine can run, and the closing line that counts what it could not.
+
+A test that needs more than a plain machine carries one of the marks below. Where the
+need is not met the test is skipped with a reason that starts with ``REFUSED``, and the
+run ends with a line that counts those, so that a gap is seen and not hidden.
+Registered by ``tests/conftest.py`` as a plugin.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import socket
+import subprocess  # noqa: TID251 - tools are programs
+from collections import Counter
+
+import pytest
+
+REFUSED = "this machine refuses: "
+
+
+@functools.cache
+def can_make_namespaces() -> bool:
+    """Whether network namespaces may be made, as root or as an ordinary user."""
+    if shutil.which("unshare") is None:
+        return False
+    argv = ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"]
+    return subprocess.run(argv, check=False, capture_output=True).returncode == 0
+
+
+@functools.cache
+def has_ipv6_loopback() -> bool:
+    """Whether ::1 can be listened on."""
+    with socket.socket(socket.AF_INET6) as listener:
+        try:
+            listener.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+needs_namespaces = pytest.mark.skipif(
+    not can_make_namespaces(), reason=REFUSED + "user and network namespaces"
+)
+needs_ipv6 = pytest.mark.skipif(
+    not has_ipv6_loopback(), reason=REFUSED + "IPv6 on its loopback"
+)
+
+
+def describe_refusals(reasons: list[str]) -> str:
+    """Render the closing line from the reasons of all skipped tests."""
+    refused = Counter(r.partition(REFUSED)[2] for r in reasons if REFUSED in r)
+    causes = ", ".join(f"{count} for {what}" for what, count in sorted(refused.items()))
+    return f"tests that this machine refuses: {refused.total()}" + (
+        f" ({causes})" if causes else ""
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count what could not run, just before pytest's own counts."""
+    reports = terminalreporter.stats.get("skipped", [])
+    terminalreporter.write_line(describe_refusals([str(r.longrepr) for r in reports]))
