@@ -7,6 +7,7 @@ after an intention (``get_computer``, ``supply`` ...) build the calls.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -117,7 +118,10 @@ def decode_call(
     if len(body) > BODY_BYTES_MAX:
         raise TooLarge(f"a call has at most {BODY_BYTES_MAX} bytes")
     if method.verb == "GET":
-        return Call(name, _decode_arguments(method, parse_form(query)))
+        return Call(
+            name,
+            _decode_arguments(method, parse_form(query.encode(errors="surrogatepass"))),
+        )
     lowered = {key.lower(): value for key, value in headers.items()}
     requester = _parse_requester(lowered.get("authorization", ""))
     if method.dialect is Dialect.JSON:
@@ -215,7 +219,7 @@ def _decode_error(answer: HttpAnswer) -> SlapError:
     lowered = {key.lower(): value for key, value in answer.headers.items()}
     text = answer.body[: 4 * SENTENCE_LENGTH_MAX].decode(errors="replace")
     if "html" in lowered.get("content-type", ""):
-        text = " ".join(_TAG.sub(" ", text).split())
+        text = " ".join(html.unescape(_TAG.sub(" ", text)).split())
     sentence = text[:SENTENCE_LENGTH_MAX] or f"HTTP status {answer.status}"
     kind = error_class(answer.status)
     if kind is Unavailable:

@@ -42,14 +42,13 @@ def render_form(fields: Mapping[str, str]) -> str:
         raise BadRequest(message) from error
 
 
-def parse_form(encoded: str | bytes) -> Form:
+def parse_form(encoded: bytes) -> Form:
     """Decode a query or a body; a field may be given once."""
     if len(encoded) > BODY_BYTES_MAX:
         raise TooLarge(f"a form has at most {BODY_BYTES_MAX} bytes")
     try:
-        text = encoded.decode() if isinstance(encoded, bytes) else encoded
         pairs = parse_qsl(
-            text,
+            encoded.decode(),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=FIELD_COUNT_MAX,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args, get_origin
 
+from attrs import AttrsInstance, has
 from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.gen import make_dict_structure_fn
 
 from slap.errors import MalformedDocument
 
@@ -45,23 +48,46 @@ def decode_texts(document: bytes) -> dict[str, str]:
     return decode(document, dict[str, str])
 
 
-def _exact(value: object, kind: type) -> object:
-    if type(value) is not kind:
-        raise ValueError(f"not of type {kind.__name__}")
-    return value
+def _exact(value: object, kind: type[T]) -> T:
+    if isinstance(value, kind) and type(value) is kind:
+        return value
+    raise ValueError(f"not of type {kind.__name__}")
 
 
 def _number(value: object, _: object) -> float:
-    if isinstance(value, (int, float)) and math.isfinite(value):
+    if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     raise ValueError("not a number")
 
 
+def _is_array(kind: object) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _is_dictionary(kind: object) -> bool:
+    return get_origin(kind) in (dict, Mapping)
+
+
 def _build_converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True)
+    converter = Converter()
+
+    def from_object(kind: type[AttrsInstance]) -> Callable[[object, object], object]:
+        read = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+        return lambda value, _: read(_exact(value, dict), kind)
+
+    def from_array(value: object, kind: Any) -> tuple[object, ...]:
+        item_kind, _ = get_args(kind)
+        return tuple(converter.structure(it, item_kind) for it in _exact(value, list))
+
+    def to_texts(value: object, _: object) -> dict[str, str]:
+        return {name: _exact(it, str) for name, it in _exact(value, dict).items()}
+
     for kind in (str, bool, int):
         converter.register_structure_hook(kind, _exact)
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook_factory(has, from_object)
+    converter.register_structure_hook_func(_is_array, from_array)
+    converter.register_structure_hook_func(_is_dictionary, to_texts)
     return converter
 
 

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 from xml.parsers import expat
@@ -107,18 +105,22 @@ class _Writer:
     def __init__(self) -> None:
         self.parts: list[str] = []
         self._id = ID_FIRST - 1
+        # Most texts of a document are keys and identifiers that come again and again.
+        self._strings: dict[str, str] = {}
 
     def write(self, value: Value) -> None:
         if isinstance(value, str):
-            self.parts.append(f"<string>{escaped(value)}</string>")
+            string = self._strings.get(value)
+            if string is None:
+                string = f"<string>{escaped(value)}</string>"
+                self._strings[value] = string
+            self.parts.append(string)
+        elif isinstance(value, dict):
+            self._write_all("dictionary", self._identified("dictionary"), _pairs(value))
         elif isinstance(value, tuple):
             self._write_all("tuple", "tuple", value)
         elif isinstance(value, list):
             self._write_all("list", self._identified("list"), value)
-        elif isinstance(value, dict):
-            opening = self._identified("dictionary")
-            pairs = sorted(value.items(), key=itemgetter(0))
-            self._write_all("dictionary", opening, chain.from_iterable(pairs))
         elif isinstance(value, WireObject):
             opening = f'{self._identified("object")} module="{OBJECT_MODULE}"'
             opening += f' class="{value.class_name}"'
@@ -133,15 +135,19 @@ class _Writer:
         self._id += 1
         return f'{tag} id="i{self._id}"'
 
-    def _write_all(self, tag: str, opening: str, items: Iterable[Value]) -> None:
-        position = len(self.parts)
+    def _write_all(self, tag: str, opening: str, items: Sequence[Value]) -> None:
+        if not items:
+            self.parts.append(f"<{opening}/>")
+            return
         self.parts.append(f"<{opening}>")
         for item in items:
             self.write(item)
-        if len(self.parts) == position + 1:
-            self.parts[position] = f"<{opening}/>"
-        else:
-            self.parts.append(f"</{tag}>")
+        self.parts.append(f"</{tag}>")
+
+
+def _pairs(dictionary: dict[str, Value]) -> list[Value]:
+    """Return keys and values in turn, in the order of the keys."""
+    return [part for key in sorted(dictionary) for part in (key, dictionary[key])]
 
 
 def _scalar(value: float | None) -> str:
@@ -166,7 +172,7 @@ def loads(document: bytes) -> Value:
 
 
 class _Element:
-    """An element that is open: what is in it so far, references followed."""
+    """A container that is open, and the measures of what is in it so far."""
 
     __slots__ = ("attributes", "expansion", "height", "items", "tag")
 
@@ -189,6 +195,7 @@ class _Reader:
     def __init__(self) -> None:
         self._root = _Element("", {})
         self._open = [self._root]
+        self._scalar = ""
         self._texts: list[str] = []
         self._complete: dict[str, tuple[Value, int, int]] = {}
         self._count = 0
@@ -215,60 +222,64 @@ class _Reader:
         raise MalformedDocument(reason, self._parser.CurrentByteIndex)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        parent = self._open[-1]
-        if (parent is self._root) is not (tag == "marshal"):
-            self._refuse(f"<{tag[:20]}> out of place")
-        if parent.tag not in _CONTAINERS and parent is not self._root:
-            self._refuse(f"<{tag[:20]}> inside <{parent.tag}>")
         self._count += 1
         if self._count > ELEMENT_COUNT_MAX:
             self._refuse(f"more than {ELEMENT_COUNT_MAX} elements")
+        if self._scalar:
+            self._refuse(f"<{tag[:20]}> inside <{self._scalar}>")
+        if (len(self._open) == 1) is not (tag == "marshal"):
+            self._refuse(f"<{tag[:20]}> out of place")
+        if self._texts and self._take_text().strip():
+            self._refuse(f"text inside <{self._open[-1].tag}>")
+        if tag in _SCALARS:
+            self._scalar = tag
+            return
+        if tag not in _CONTAINERS and tag != "reference":
+            self._refuse(f"<{tag[:20]}> is unknown")
         if len(self._open) > DEPTH_MAX:
             self._refuse(f"deeper than {DEPTH_MAX} elements")
-        if self._texts and self._take_text().strip():
-            self._refuse(f"text inside <{parent.tag}>")
         self._open.append(_Element(tag, attributes))
 
     def _end(self, tag: str) -> None:
-        element = self._open.pop()
-        parent = self._open[-1]
         text = self._take_text()
         try:
-            if tag in _SCALARS:
-                parent.adopt(_SCALARS[tag](text), 1 + len(text), 1)
-                return
-            _none(text)
-            if tag == "reference":
-                self._repeat(element, parent)
-                return
-            value = _build(element)
+            if self._scalar:
+                self._scalar = ""
+                parent = self._open[-1]
+                parent.items.append(_SCALARS[tag](text))
+                parent.expansion += 1 + len(text)
+            else:
+                _none(text)
+                element = self._open.pop()
+                self._close(element, self._open[-1])
         except _Flaw as error:
             self._refuse(f"<{tag[:20]}>: {error}")
-        parent.adopt(value, element.expansion, element.height)
-        self._name(element, value)
 
     def _take_text(self) -> str:
         text = "".join(self._texts)
         self._texts.clear()
         return text
 
-    def _name(self, element: _Element, value: Value) -> None:
-        identifier = element.attributes.get("id")
-        if identifier is None:
+    def _close(self, element: _Element, parent: _Element) -> None:
+        identifier = element.attributes.get("id", "")
+        if element.tag == "reference":
+            self._repeat(identifier, element, parent)
             return
+        value = _CONTAINERS[element.tag](element)
+        parent.adopt(value, element.expansion, element.height)
         if identifier in self._complete:
-            self._refuse(f"id {identifier[:20]!r} twice")
-        self._complete[identifier] = (value, element.expansion, element.height)
+            raise _Flaw(f"the id {identifier[:20]!r} twice")
+        if identifier:
+            self._complete[identifier] = (value, element.expansion, element.height)
 
-    def _repeat(self, reference: _Element, parent: _Element) -> None:
-        identifier = reference.attributes.get("id", "")
-        if identifier not in self._complete:
+    def _repeat(self, identifier: str, reference: _Element, parent: _Element) -> None:
+        if identifier not in self._complete or reference.items:
             raise _Flaw(f"nothing complete has the id {identifier[:20]!r}")
         value, expansion, height = self._complete[identifier]
         self._repeated += expansion
         if self._repeated > EXPANSION_MAX:
             raise _Flaw(f"repeats more than {EXPANSION_MAX} characters")
-        if len(self._open) + height > DEPTH_MAX + 1:
+        if len(self._open) - 1 + height > DEPTH_MAX:
             raise _Flaw(f"deeper than {DEPTH_MAX} elements")
         parent.adopt(value, expansion, height)
 
@@ -316,26 +327,6 @@ _SCALARS: Mapping[str, Callable[[str], Value]] = MappingProxyType(
 )
 
 
-def _build(element: _Element) -> Value:
-    """Return the value of a container; ``_Flaw`` when it cannot hold its items."""
-    items = element.items
-    match element.tag:
-        case "list":
-            return items
-        case "tuple":
-            return tuple(items)
-        case "set":
-            return frozenset(_only_texts(items))
-        case "dictionary":
-            return _dictionary(items)
-        case "object":
-            return _object(element)
-        case "marshal":
-            (value,) = _exactly(1, items)
-            return value
-    raise _Flaw("unknown")
-
-
 def _only_texts(items: list[Value]) -> list[str]:
     """Refuse what is hashed without being a text: numbers collide at will."""
     texts = [item for item in items if isinstance(item, str)]
@@ -370,4 +361,17 @@ def _object(element: _Element) -> WireObject:
     return WireObject(class_name, arguments, attributes)
 
 
-_CONTAINERS = frozenset({"marshal", "list", "tuple", "set", "dictionary", "object"})
+def _marshalled(element: _Element) -> Value:
+    return _exactly(1, element.items)[0]
+
+
+_CONTAINERS: Mapping[str, Callable[[_Element], Value]] = MappingProxyType(
+    {
+        "marshal": _marshalled,
+        "list": lambda element: element.items,
+        "tuple": lambda element: tuple(element.items),
+        "set": lambda element: frozenset(_only_texts(element.items)),
+        "dictionary": lambda element: _dictionary(element.items),
+        "object": _object,
+    }
+)
