@@ -28,7 +28,11 @@ def encode_shared_instances(shared_instances: Iterable[SharedInstance]) -> str:
 
 def decode_shared_instances(document: str) -> tuple[SharedInstance, ...]:
     """Return what ``encode_shared_instances`` got, or raise ``ValueError``."""
+    listing = json.loads(document)
+    sentence = "is no list of shared instances"
+    if not isinstance(listing, list):
+        raise ValueError(sentence)  # noqa: TRY004 - the document is wrong, not the call
     try:
-        return cattrs.structure(json.loads(document), tuple[SharedInstance, ...])
+        return cattrs.structure(listing, tuple[SharedInstance, ...])
     except cattrs.BaseValidationError as error:
-        raise ValueError("is no list of shared instances") from error
+        raise ValueError(sentence) from error
