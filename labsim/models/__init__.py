@@ -1,0 +1,1 @@
+"""Models of what the simulation does not run: supervisord and buildout."""

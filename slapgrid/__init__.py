@@ -1,0 +1,1 @@
+"""The agent of a computer: builds releases, runs instances, reports to the master."""

@@ -1,0 +1,135 @@
+"""Stand-alone program: runs the ``bin/buildout`` of a release, with what it lacks.
+
+``python -I -S buildout_shim.py BIN_BUILDOUT ARGUMENTS...`` sets ``sys.path`` as that
+script does and runs its zc.buildout after two repairs of upstream 6.0.1:
+
+1. Offline, eggs whose metadata are in ``.dist-info`` are not found, although buildout
+   itself installed them; and the index is asked although there is nothing to install.
+2. Recipes written for the buildout of stock nodes set options that are not strings.
+   Such an option is kept as ``!py!`` and a literal, and read back as what was set.
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import sys
+from typing import Any
+
+PREFIX = "!py!"
+
+
+def script_path(script: str) -> list[str]:
+    """The entries that a generated script puts before ``sys.path``."""
+    with open(script, encoding="utf-8") as opened:  # noqa: PTH123 - few imports
+        tree = ast.parse(opened.read(), script)
+    for statement in tree.body:
+        if (
+            isinstance(statement, ast.Assign)
+            and ast.unparse(statement.targets[0]) == "sys.path[0:0]"
+        ):
+            return [str(entry) for entry in ast.literal_eval(statement.value)]
+    raise SystemExit(f"{script} sets no sys.path: build the release again")
+
+
+def dumps(value: object) -> str:
+    """The text of an option that is not a string; sets in order, to be stable."""
+    return PREFIX + _literal(value)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, dict):
+        items = sorted((_literal(key), _literal(each)) for key, each in value.items())
+        return "{" + ", ".join(f"{key}: {each}" for key, each in items) + "}"
+    if isinstance(value, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(_literal, value))) + "}" if value else "set()"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + "".join(_literal(each) + ", " for each in value) + ")"
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return repr(value)
+    raise TypeError("Option values must be strings or literals", value)
+
+
+def loads(text: str) -> Any:
+    """What ``dumps`` was given."""
+    literal = text.removeprefix(PREFIX)
+    return set() if literal == "set()" else ast.literal_eval(literal)
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(PREFIX):
+        return loads(value)
+    return value
+
+
+def repair_offline(easy_install: Any, precedence: int) -> None:
+    """Find every egg of a directory of eggs; offline, never ask an index."""
+    installer = easy_install.Installer
+    make_environment = installer._make_env  # noqa: SLF001 - the repair
+    obtain = installer._obtain  # noqa: SLF001 - the repair
+
+    def make_environment_with_eggs(self: Any) -> Any:
+        environment = make_environment(self)
+        for directory in self._path:
+            eggs = sorted(glob.glob(os.path.join(glob.escape(directory), "*.egg")))  # noqa: PTH118, PTH207 - few imports
+            environment.scan([egg for egg in eggs if os.path.isdir(egg)])  # noqa: PTH112 - few imports
+        for project in environment:
+            for found in environment[project]:
+                if str(found.location).endswith(".egg"):
+                    found.precedence = precedence
+        return environment
+
+    def obtain_online(self: Any, requirement: Any, source: Any = None) -> Any:
+        return None if self._dest is None else obtain(self, requirement, source)
+
+    installer._make_env = make_environment_with_eggs  # noqa: SLF001 - the repair
+    installer._obtain = obtain_online  # noqa: SLF001 - the repair
+
+
+def repair_options(buildout: Any) -> None:
+    """Let recipes set options that are literals of any type."""
+    options = buildout.Options
+    get, get_item, set_item = options.get, options.__getitem__, options.__setitem__
+
+    def get_read(self: Any, option: str, default: Any = None, seen: Any = None) -> Any:
+        value = get(self, option, default, seen)
+        # Substitution joins texts: it alone passes what it has seen.
+        return value if seen is not None else _read(value)
+
+    def get_item_read(self: Any, option: str) -> Any:
+        return _read(get_item(self, option))
+
+    def set_item_dumped(self: Any, option: str, value: Any) -> None:
+        set_item(self, option, value if isinstance(value, str) else dumps(value))
+
+    def equals(self: Any, other: Any) -> bool:
+        # Compared with what is installed, which is texts.
+        return bool(self.copy() == (other.copy() if hasattr(other, "copy") else other))
+
+    options.get = get_read
+    options.__getitem__ = get_item_read
+    options.__setitem__ = set_item_dumped
+    options.__eq__ = equals
+    options.__hash__ = None
+    buildout.dumps, buildout.loads = dumps, loads
+
+
+def main(script: str, arguments: list[str]) -> None:
+    """Run buildout as the script would."""
+    sys.path[0:0] = script_path(script)
+    # These come from the release; this file must run without them.
+    import zc.buildout.buildout  # noqa: PLC0415
+    import zc.buildout.easy_install  # noqa: PLC0415
+    from pkg_resources import EGG_DIST  # noqa: PLC0415
+
+    repair_offline(zc.buildout.easy_install, EGG_DIST)
+    repair_options(zc.buildout.buildout)
+    sys.argv = [script, *arguments]
+    sys.exit(zc.buildout.buildout.main())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

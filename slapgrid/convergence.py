@@ -1,0 +1,514 @@
+"""Core. What to do next, from what is wanted, what is there and what is remembered.
+
+The plan is level-triggered: it looks at no event, only at the difference, so a lost
+report, a crash or a missed bang needs no case of its own. Each plan brings a partition
+one stage further (``retrying.Stage``); the next one starts from what is then observed.
+
+Software and instances are planned apart and performed by two loops: a build of two
+hours never delays an instance. Destruction is a third plan because one-shot passes of
+stock nodes perform it apart. ``plan`` is all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attrs import define, field
+
+from slap.model import (
+    Computer,
+    Partition,
+    PartitionInstance,
+    RequestedState,
+    SupplyState,
+)
+from slapgrid.plans import (
+    Action,
+    BuildSoftware,
+    CleanPartition,
+    DestroyInstance,
+    InstallInstance,
+    Plan,
+    RecordBuilt,
+    RecordProcessed,
+    RemoveSoftware,
+    Report,
+    ReportSoftware,
+    ReviveProgram,
+    RunPromises,
+    StartPrograms,
+    StopPrograms,
+    Verdict,
+    wanted_stamp,
+)
+from slapgrid.retrying import (
+    BACKOFFS,
+    REVIVAL_MEMORY_SECONDS,
+    Attempt,
+    Effort,
+    RetryMemory,
+    Stage,
+)
+from slapgrid.views import (
+    LIVE_STATES,
+    LocalPartition,
+    LocalRelease,
+    LocalView,
+    ProgramState,
+)
+
+#: A day, as stock nodes do: children and parameters are asked again at least so often.
+PERIODICITY_SECONDS_DEFAULT = 86400.0
+#: Each takes about a second; more would keep the first from starting.
+INSTALLS_PER_PLAN_MAX = 8
+#: Each may take 20 s; what is over the bound comes with the next plan.
+PROMISE_RUNS_PER_PLAN_MAX = 32
+#: A master that still asks for what was acknowledged is told again so often.
+REPORT_AGAIN_SECONDS = 60.0
+#: A service needs some seconds to boot: its first failures are not news.
+FIRST_PROMISE_FAILURES_UNREPORTED = 2
+#: Instances whose promises fail are installed again, since what they asked for may have
+#: come: after this, or this many delays of their promises.
+REINSTALL_SECONDS_MIN = 60.0
+REINSTALL_DELAYS = 8
+#: From this many on, a program that keeps ending is an error of its instance.
+REVIVALS_REPORTED = 4
+#: Sentences about single partitions in ``Plan.reason``; the log is read by people.
+REASON_SENTENCES_MAX = 8
+
+_RANKS: tuple[type[Action], ...] = (
+    StopPrograms,
+    ReviveProgram,
+    StartPrograms,
+    RecordProcessed,
+    Report,
+    DestroyInstance,
+    CleanPartition,
+    RunPromises,
+    InstallInstance,
+)
+
+
+@define
+class _Draft:
+    """A plan in the making."""
+
+    memory: RetryMemory
+    now: float
+    actions: list[Action] = field(factory=list)
+    sentences: list[str] = field(factory=list)
+    wakes: list[float] = field(factory=list)
+
+    def add(self, action: Action) -> bool:
+        """Take the action, or note when its delay ends."""
+        due_at = self.memory.due_at(action.effort, action.name, action.stamp, self.now)
+        if due_at > self.now:
+            self.wakes.append(due_at)
+            return False
+        self.actions.append(action)
+        return True
+
+    def wake(self, at: float) -> None:
+        if at > self.now:
+            self.wakes.append(at)
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def failure(self, effort: Effort, name: str, stamp: str = "") -> Attempt | None:
+        return self.memory.attempt(effort, name, stamp)
+
+    def bound(self, kind: type[Action], count_max: int) -> None:
+        """Keep at most so many actions of a kind; the rest is for the next plan."""
+        count = 0
+        kept: list[Action] = []
+        for action in self.actions:
+            count += isinstance(action, kind)
+            if isinstance(action, kind) and count > count_max:
+                self.wakes.append(self.now)
+            else:
+                kept.append(action)
+        self.actions = kept
+
+    def report_software(self, url: str, verdict: Verdict, message: str = "") -> None:
+        """Report what the master has not acknowledged yet."""
+        action = ReportSoftware(url, verdict, message)
+        last = self.memory.reported.get(url)
+        if last is None or last.text != action.stamp:
+            self.add(action)
+        elif verdict is Verdict.DESTROYED:
+            self._report_again(action, last.at)
+
+    def report(
+        self,
+        partition: Partition,
+        instance: PartitionInstance,
+        verdict: Verdict,
+        message: str = "",
+    ) -> None:
+        """Report what the master has not acknowledged, or what it contradicts."""
+        stamp = wanted_stamp(partition)
+        action = Report(partition.key.partition_id, stamp, verdict, message)
+        last = self.memory.reported.get(action.name)
+        status = instance.access_status
+        is_contradicted = status is not None and (
+            status.startswith("#error") != (verdict is Verdict.ERROR)
+        )
+        if last is None or last.text != action.stamp:
+            self.add(action)
+        elif is_contradicted or verdict is Verdict.DESTROYED:
+            self._report_again(action, last.at)
+
+    def _report_again(self, action: Action, reported_at: float) -> None:
+        if 0 <= self.now - reported_at < REPORT_AGAIN_SECONDS:
+            self.wake(reported_at + REPORT_AGAIN_SECONDS)
+        else:
+            self.add(action)
+
+    def finished(self) -> Plan:
+        reason = _counted(self.actions)
+        shown = self.sentences[:REASON_SENTENCES_MAX]
+        if len(self.sentences) > len(shown):
+            shown.append(f"and {len(self.sentences) - len(shown)} more")
+        return Plan(
+            tuple(self.actions),
+            "; ".join([reason, *shown]),
+            min(self.wakes, default=None),
+        )
+
+
+def _counted(actions: list[Action]) -> str:
+    counts = Counter(str(action.effort) for action in actions)
+    if not counts:
+        return "nothing to do"
+    return ", ".join(f"{effort} {count}" for effort, count in counts.items())
+
+
+def plan_software(
+    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+) -> Plan:
+    """Build what is supplied, remove what is not wanted any more, say so."""
+    draft = _Draft(memory, now)
+    for installation in sorted(
+        desired.installations, key=lambda each: each.software_release_url
+    ):
+        url = installation.software_release_url
+        release = observed.releases.get(url, LocalRelease(url))
+        if installation.requested_state is SupplyState.AVAILABLE:
+            _plan_build(draft, release)
+        else:
+            _plan_removal(draft, desired, release)
+    return draft.finished()
+
+
+def _plan_build(draft: _Draft, release: LocalRelease) -> None:
+    url = release.software_release_url
+    if release.is_completed:
+        draft.report_software(url, Verdict.AVAILABLE)
+        return
+    if draft.memory.stage(url, "") is Stage.BUILT:
+        draft.report_software(url, Verdict.AVAILABLE)
+        last = draft.memory.reported.get(url)
+        if last is not None and last.text == Verdict.AVAILABLE:
+            draft.add(RecordBuilt(url))
+        return
+    position = len(draft.actions)
+    if draft.add(BuildSoftware(url)):
+        draft.actions.insert(position, ReportSoftware(url, Verdict.BUILDING))
+        return
+    failure = draft.failure(Effort.BUILD, url)
+    assert failure is not None, "only a failure delays a build"
+    draft.say(f"{url} did not build, {failure.failure_count} times")
+    draft.report_software(url, Verdict.ERROR, failure.message)
+
+
+def _plan_removal(draft: _Draft, desired: Computer, release: LocalRelease) -> None:
+    url = release.software_release_url
+    users = [
+        partition.key.partition_id
+        for partition in desired.partitions
+        if partition.instance is not None
+        and partition.instance.software_release_url == url
+    ]
+    if users:
+        # The master asks too early; what runs from the release must not lose it.
+        draft.say(f"{url} stays while {users[0]} uses it")
+    elif release.is_present:
+        draft.add(RemoveSoftware(url))
+    else:
+        draft.report_software(url, Verdict.DESTROYED)
+
+
+def plan_instances(
+    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+) -> Plan:
+    """Bring every partition one stage nearer to what is wanted in it."""
+    draft = _Draft(memory, now)
+    supplied = frozenset(
+        installation.software_release_url
+        for installation in desired.installations
+        if installation.requested_state is SupplyState.AVAILABLE
+    )
+    for partition in sorted(desired.partitions, key=lambda each: each.key):
+        partition_id = partition.key.partition_id
+        local = observed.partitions.get(
+            partition_id, LocalPartition(partition_id, is_formatted=False)
+        )
+        if partition.instance is None:
+            _plan_free(draft, local)
+            continue
+        url = partition.instance.software_release_url
+        release = observed.releases.get(url, LocalRelease(url))
+        step = _Step(
+            draft, partition, partition.instance, local, release, url in supplied
+        )
+        step.plan()
+    draft.actions.sort(key=lambda action: _RANKS.index(type(action)))
+    draft.bound(InstallInstance, INSTALLS_PER_PLAN_MAX)
+    draft.bound(RunPromises, PROMISE_RUNS_PER_PLAN_MAX)
+    return draft.finished()
+
+
+def _plan_free(draft: _Draft, local: LocalPartition) -> None:
+    if local.has_remains:
+        draft.add(CleanPartition(local.partition_id))
+    elif local.has_content or local.programs is not None:
+        # A master that lost its state calls everything free: never act on that.
+        draft.say(f"{local.partition_id} is free and not empty")
+
+
+@define
+class _Step:
+    """The next stage of one partition that has an instance."""
+
+    draft: _Draft
+    partition: Partition
+    instance: PartitionInstance
+    local: LocalPartition
+    release: LocalRelease
+    is_supplied: bool
+
+    def plan(self) -> None:
+        wanted = self.partition.requested_state
+        if wanted is RequestedState.DESTROYED:
+            self._plan_retirement()
+        elif not self.local.is_formatted:
+            self._report(
+                Verdict.ERROR,
+                f"{self._id} has no directory on this computer: run format again",
+            )
+        elif wanted is RequestedState.STOPPED:
+            self._plan_stopped()
+        else:
+            self._plan_started()
+
+    @property
+    def _id(self) -> str:
+        return self.partition.key.partition_id
+
+    @property
+    def _stamp(self) -> str:
+        return wanted_stamp(self.partition)
+
+    def _report(self, verdict: Verdict, message: str = "") -> None:
+        self.draft.report(self.partition, self.instance, verdict, message)
+
+    def _plan_retirement(self) -> None:
+        if self.local.programs is not None:
+            self.draft.add(StopPrograms(self._id))
+        elif self.local.has_content:
+            self._report(Verdict.STOPPED)
+
+    def _plan_stopped(self) -> None:
+        if self.local.programs is not None:
+            self.draft.add(StopPrograms(self._id))
+        failure = self.draft.failure(Effort.INSTALL, self._id, self._stamp)
+        if failure is not None:
+            self._report(Verdict.ERROR, failure.message)
+        if not self._is_processed():
+            # Installed also when stopped: its children learn of it.
+            if self.draft.memory.stage(self._id, self._stamp) is None:
+                self._plan_install()
+            else:
+                self._plan_record()
+        elif self.local.programs is None:
+            self._report(Verdict.STOPPED)
+
+    def _plan_started(self) -> None:
+        is_processed = self._is_processed()
+        stage = self.draft.memory.stage(self._id, self._stamp)
+        if is_processed:
+            self._plan_steady()
+        elif stage is None:
+            self._plan_install()
+        elif stage is Stage.INSTALLED:
+            self._plan_start()
+        elif stage is Stage.PROVED:
+            self._plan_record()
+        elif not self._plan_reinstall():
+            names = tuple(promise.name for promise in self.local.promises)
+            self.draft.add(RunPromises(self._id, self._stamp, names))
+        self._plan_revival()
+        message = self._failure_message(is_processed=is_processed)
+        if message is not None:
+            self._report(Verdict.ERROR, message)
+        elif is_processed:
+            self._report(Verdict.STARTED)
+
+    def _is_processed(self) -> bool:
+        local = self.local
+        period = self.release.periodicity_seconds
+        if period is None:
+            period = PERIODICITY_SECONDS_DEFAULT
+        # A master changes the timestamp with anything it says of an instance.
+        if local.timestamp is None or local.timestamp != self.instance.timestamp:
+            return False
+        if period < 0:
+            return True
+        self.draft.wake(local.processed_at + period)
+        return self.draft.now <= local.processed_at + period
+
+    def _plan_install(self) -> None:
+        if self.release.is_completed:
+            self.draft.add(InstallInstance(self.partition))
+        elif self.is_supplied:
+            self.draft.say(f"{self._id} waits for its release")
+        else:
+            self._report(
+                Verdict.ERROR,
+                f"{self.instance.software_release_url} is not supplied to this "
+                "computer: supply it",
+            )
+
+    def _plan_start(self) -> None:
+        self.draft.add(StartPrograms(self._id, self._stamp))
+
+    def _plan_reinstall(self) -> bool:
+        failure = self.draft.failure(Effort.PROVE, self._id, self._stamp)
+        progress = self.draft.memory.progress[self._id]
+        if failure is None or not self.release.is_completed:
+            return False
+        delay = BACKOFFS[Effort.PROVE].delay_seconds(failure.failure_count)
+        wait = max(REINSTALL_SECONDS_MIN, REINSTALL_DELAYS * delay)
+        if 0 <= self.draft.now - progress.at < wait:
+            return False
+        return self.draft.add(InstallInstance(self.partition))
+
+    def _plan_record(self) -> None:
+        self.draft.add(RecordProcessed(self._id, self._stamp, self.instance.timestamp))
+
+    def _plan_steady(self) -> None:
+        draft = self.draft
+        if self.local.programs is None and self.local.has_programs:
+            self._plan_start()
+        is_retried = draft.failure(Effort.PROVE, self._id, self._stamp) is not None
+        due = tuple(
+            promise.name
+            for promise in self.local.promises
+            if promise.due_at <= draft.now
+            or (is_retried and promise.failure is not None)
+        )
+        for promise in self.local.promises:
+            draft.wake(promise.due_at)
+        if due:
+            draft.add(RunPromises(self._id, self._stamp, due))
+
+    def _plan_revival(self) -> None:
+        ended = tuple(
+            program.name
+            for program in self.local.programs or ()
+            if program.is_watched and program.program_state not in LIVE_STATES
+        )
+        if ended:
+            self.draft.say(f"{', '.join(ended)} of {self._id} ended")
+            self.draft.add(ReviveProgram(self._id, ended))
+
+    def _failure_message(self, *, is_processed: bool) -> str | None:
+        draft = self.draft
+        for effort in (Effort.INSTALL, Effort.START):
+            failure = draft.failure(effort, self._id, self._stamp)
+            if failure is not None:
+                return failure.message
+        revival = draft.failure(Effort.REVIVE, self._id)
+        if revival is not None and revival.failure_count >= REVIVALS_REPORTED:
+            forgotten_at = revival.tried_at + REVIVAL_MEMORY_SECONDS
+            if draft.now < forgotten_at:
+                draft.wake(forgotten_at)
+                # The same words each time, else each time would be a report.
+                return (
+                    f"Programs of {self._id} keep ending and are started again; "
+                    f"see its .{self._id}_*.log"
+                )
+        proof = draft.failure(Effort.PROVE, self._id, self._stamp)
+        if proof is None:
+            return None
+        if not is_processed and (
+            proof.failure_count <= FIRST_PROMISE_FAILURES_UNREPORTED
+        ):
+            return None
+        return proof.message
+
+
+def plan_destruction(
+    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+) -> Plan:
+    """Remove the instances that are to be destroyed and have stopped."""
+    draft = _Draft(memory, now)
+    for partition in sorted(desired.partitions, key=lambda each: each.key):
+        instance = partition.instance
+        partition_id = partition.key.partition_id
+        local = observed.partitions.get(
+            partition_id, LocalPartition(partition_id, is_formatted=False)
+        )
+        if (
+            instance is None
+            or partition.requested_state is not RequestedState.DESTROYED
+            or local.programs is not None
+        ):
+            continue
+        if not local.has_content:
+            draft.report(partition, instance, Verdict.DESTROYED)
+        elif not draft.add(DestroyInstance(partition_id)):
+            failure = draft.failure(Effort.DESTROY, partition_id)
+            assert failure is not None, "only a failure delays a destruction"
+            draft.report(partition, instance, Verdict.ERROR, failure.message)
+    return draft.finished()
+
+
+def plan_offline(observed: LocalView, memory: RetryMemory, now: float) -> Plan:
+    """Without a master: what was started runs on, what was stopped stays so.
+
+    A stopped partition has no group, so every known group may run. Programs that ran
+    and ended are revived only when they are watched.
+    """
+    draft = _Draft(memory, now)
+    for _, local in sorted(observed.partitions.items()):
+        resting = tuple(
+            program.name
+            for program in local.programs or ()
+            if program.program_state is ProgramState.STOPPED
+            or (program.is_watched and program.has_ended)
+        )
+        if resting:
+            draft.add(ReviveProgram(local.partition_id, resting))
+    return draft.finished()
+
+
+def plan(
+    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+) -> Plan:
+    """Everything there is to do: instances first, then destruction and software."""
+    plans = (
+        plan_instances(desired, observed, memory, now),
+        plan_destruction(desired, observed, memory, now),
+        plan_software(desired, observed, memory, now),
+    )
+    return Plan(
+        tuple(action for each in plans for action in each.actions),
+        "; ".join(each.reason for each in plans if each.reason != "nothing to do")
+        or "nothing to do",
+        min(
+            (each.next_wake for each in plans if each.next_wake is not None),
+            default=None,
+        ),
+    )

@@ -1,0 +1,84 @@
+"""Core. Where things stand on disk: the conventions that stock tools also rely on.
+
+Paths are relative to the software root or to the instance root, unless named
+``*_path``. Files of a partition are relative to the partition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+#: Exactly this, else instances could read each other.
+PARTITION_MODE = 0o750
+
+#: Buildout as the partition's user reads it; its group is the partition's.
+BUILDOUT_CFG = "buildout.cfg"
+
+RESOURCE_FILE = ".slapos-resource"
+TIMESTAMP_FILE = ".timestamp"
+AGENT_DIRECTORY = ".slapgrid"
+RELEASE_LINK = "software_release"
+RUN_DIRECTORY = "etc/run"
+SERVICE_DIRECTORY = "etc/service"
+PROMISE_DIRECTORY = "etc/promise"
+PLUGIN_DIRECTORY = "etc/plugin"
+PROMISE_CACHE_DIRECTORY = ".slapgrid/promise/cache"
+PROMISE_LOG_DIRECTORY = ".slapgrid/promise/log"
+PROMISE_RESULT_DIRECTORY = ".slapgrid/promise/result"
+INSTANCE_LOG = ".slapgrid/log/instance.log"
+
+#: In a release: present once it is built and the master knows.
+COMPLETED_FILE = ".completed"
+PERIODICITY_FILE = "periodicity"
+#: In this order: the second is the name of older releases.
+INSTANCE_TEMPLATES = ("instance.cfg", "template.cfg")
+BUILDOUT_SCRIPT = "bin/buildout"
+
+#: In the instance root.
+SUPERVISORD_CONF = "etc/supervisord.conf"
+GROUP_DIRECTORY = "etc/supervisord.conf.d"
+SUPERVISORD_LOG = "var/log/supervisord.log"
+SUPERVISORD_PID = "var/run/supervisord.pid"
+SUPERVISORD_SOCKET = "sv.sock"
+RETRY_MEMORY = "var/slapgrid/retry-memory.json"
+LOCK_FILE = "var/slapgrid/lock"
+BUILD_LOG_DIRECTORY = "var/log/software"
+
+
+class ProgramKind(StrEnum):
+    """The directory of a partition that a program stands in."""
+
+    RUN = RUN_DIRECTORY
+    SERVICE = SERVICE_DIRECTORY
+
+
+def release_directory(software_release_url: str) -> str:
+    """The directory of a release in the software root."""
+    digest = hashlib.md5(software_release_url.encode(), usedforsecurity=False)
+    return digest.hexdigest()
+
+
+def error_log(partition_id: str) -> str:
+    """The file of a partition that says why it could not be processed."""
+    return f".slapgrid-{partition_id}-error.log"
+
+
+def program_log(partition_id: str, program: str) -> str:
+    """The file of a partition that holds what a program writes."""
+    return f".{partition_id}_{program}.log"
+
+
+def transaction_file(partition_id: str) -> str:
+    """Where the stock client library notes what an instance requested."""
+    return f".slapos-request-transaction-{partition_id}"
+
+
+def group_file(partition_id: str) -> str:
+    """The definition of a partition's programs; without it they are stopped."""
+    return f"{GROUP_DIRECTORY}/{partition_id}.conf"
+
+
+def build_log(software_release_url: str) -> str:
+    """The whole output of the last build of a release."""
+    return f"{BUILD_LOG_DIRECTORY}/{release_directory(software_release_url)}.log"

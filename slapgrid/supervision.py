@@ -1,0 +1,67 @@
+"""Core. The port to whatever keeps programs running: supervisord, or its model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+
+from attrs import frozen
+from zope.interface import Interface
+
+from slapgrid.supervisor_conf import ProgramGroup
+from slapgrid.views import ProgramStatus
+
+
+class SupervisionError(Exception):
+    """Supervision does not answer; the sentence says why. Trying later may help."""
+
+
+@frozen(order=True)
+class ProgramKey:
+    """A program of a partition."""
+
+    partition_id: str
+    program: str
+
+
+@frozen
+class GroupStatus:
+    """The programs of a partition, in order of name."""
+
+    partition_id: str
+    programs: tuple[ProgramStatus, ...] = ()
+
+
+class ISupervision(Interface):
+    """The programs of all partitions of a computer, in groups named by partition.
+
+    Definitions survive the death of the agent and of supervision itself; programs
+    survive the death of the agent. Nothing is ever restarted without being told.
+
+    ``define``, ``start`` and ``remove`` act on many groups at once and answer with the
+    reason, by partition id, for each that did not become what was asked; the others
+    did. Repeating a call is harmless. Every method raises ``SupervisionError`` when
+    supervision cannot be reached.
+    """
+
+    def observe() -> Awaitable[tuple[GroupStatus, ...]]:
+        """Every known group, in order of partition id. Starts supervision if needed."""
+
+    def define(groups: tuple[ProgramGroup, ...]) -> Awaitable[Mapping[str, str]]:
+        """Make each group consist of exactly these programs.
+
+        New programs rest. Programs whose definition changed, or that are not in the
+        group any more, are stopped; all others are not touched, nor are other groups.
+        A group without programs is removed.
+        """
+
+    def start(programs: tuple[ProgramKey, ...]) -> Awaitable[Mapping[str, str]]:
+        """Start these programs; one that runs is left alone."""
+
+    def remove(partition_ids: tuple[str, ...]) -> Awaitable[Mapping[str, str]]:
+        """Forget these groups, stop their programs and wait until they have ended.
+
+        They are forgotten first: after a crash in the middle nothing starts them again.
+        """
+
+    def shut_down() -> Awaitable[None]:
+        """Stop every program and supervision itself; definitions stay."""

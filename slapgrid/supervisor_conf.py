@@ -1,0 +1,158 @@
+"""Core. The files that supervisord reads, in the form of stock nodes.
+
+One group per partition, named like it; a program is ``<partition>_<file>``, its process
+``<file>``, or ``<file>-on-watch`` when it should never end. supervisord never restarts
+anything by itself: the agent decides, with a delay that grows.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from slapgrid.layout import (
+    GROUP_DIRECTORY,
+    SUPERVISORD_LOG,
+    SUPERVISORD_PID,
+    SUPERVISORD_SOCKET,
+    ProgramKind,
+    program_log,
+)
+
+WATCH_SUFFIX = "-on-watch"
+#: Three per running program: 500 need 1506, and the usual soft limit is 1024.
+FILE_DESCRIPTORS_MIN = 16384
+#: A program that ignores SIGTERM so long gets SIGKILL.
+STOP_SECONDS_MAX = 60
+
+
+@frozen
+class ProgramDefinition:
+    """A program of a partition: an executable file in one of two directories."""
+
+    name: str
+    kind: ProgramKind
+
+    @property
+    def is_watched(self) -> bool:
+        return self.kind is ProgramKind.SERVICE
+
+    @property
+    def process_name(self) -> str:
+        return self.name + WATCH_SUFFIX if self.is_watched else self.name
+
+
+@frozen
+class Account:
+    """The user that runs a partition's programs, when it has a name on this host."""
+
+    uid: int
+    gid: int
+    user_name: str
+
+
+@frozen
+class ProgramGroup:
+    """All programs of a partition. ``directory`` is absolute."""
+
+    partition_id: str
+    directory: str
+    programs: tuple[ProgramDefinition, ...] = ()
+    account: Account | None = None
+
+
+def program_name(process_name: str) -> str:
+    """The file name of a program, from its process name."""
+    return process_name.removesuffix(WATCH_SUFFIX)
+
+
+def _escaped(text: str) -> str:
+    # supervisord expands %(name)s and cuts at a semicolon after a blank.
+    return text.replace("%", "%%")
+
+
+def render_main(instance_root: str, *, file_descriptors_min: int) -> str:
+    """``supervisord.conf``; the agent's own interface applies single group files."""
+    root = _escaped(instance_root)
+    return f"""\
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[rpcinterface:slapgrid]
+supervisor.rpcinterface_factory = slapgrid.supervisor_plugin:make_rpc_interface
+
+[include]
+files = {root}/{GROUP_DIRECTORY}/*.conf
+
+[supervisorctl]
+serverurl = unix://{root}/{SUPERVISORD_SOCKET}
+
+[supervisord]
+loglevel = info
+logfile = {root}/{SUPERVISORD_LOG}
+logfile_maxbytes = 50MB
+nodaemon = false
+pidfile = {root}/{SUPERVISORD_PID}
+logfile-backups = 10
+minfds = {file_descriptors_min}
+
+[unix_http_server]
+file={root}/{SUPERVISORD_SOCKET}
+chmod=0700
+"""
+
+
+def render_group(group: ProgramGroup) -> str:
+    """The file of a group; programs sorted, so that equal groups give equal bytes."""
+    programs = sorted(group.programs, key=lambda each: (each.kind, each.name))
+    names = ",".join(f"{group.partition_id}_{program.name}" for program in programs)
+    sections = [f"[group:{group.partition_id}]\nprograms={names}\n"]
+    sections += [_render_program(group, program) for program in programs]
+    return "\n".join(sections)
+
+
+def _render_program(group: ProgramGroup, program: ProgramDefinition) -> str:
+    directory = _escaped(group.directory)
+    name = _escaped(program.name)
+    log = f"{directory}/{program_log(group.partition_id, name)}"
+    lines = [
+        f"[program:{group.partition_id}_{program.name}]",
+        f"directory={directory}",
+        f"command={_quoted(f'{directory}/{program.kind}/{name}')}",
+        f"process_name={_escaped(program.process_name)}",
+        "autostart=false",
+        "autorestart=false",
+        "startsecs=0",
+        "startretries=0",
+        "exitcodes=0",
+        "stopsignal=TERM",
+        f"stopwaitsecs={STOP_SECONDS_MAX}",
+        "stopasgroup=true",
+        "killasgroup=true",
+    ]
+    if group.account is not None:
+        lines += [f"user={group.account.uid}", f"group={group.account.gid}"]
+    lines += [
+        "serverurl=AUTO",
+        "redirect_stderr=true",
+        f"stdout_logfile={log}",
+        "stdout_logfile_maxbytes=100KB",
+        "stdout_logfile_backups=1",
+        f"stderr_logfile={log}",
+        "stderr_logfile_maxbytes=100KB",
+        "stderr_logfile_backups=1",
+        f"environment={_environment(group)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(path: str) -> str:
+    return f"'{path}'" if " " in path else path
+
+
+def _environment(group: ProgramGroup) -> str:
+    account = group.account
+    pairs = []
+    if account is not None:
+        pairs += [("USER", account.user_name), ("LOGNAME", account.user_name)]
+    pairs.append(("HOME", _escaped(group.directory)))
+    return ",".join(f'{name}="{value}"' for name, value in pairs)

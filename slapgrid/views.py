@@ -1,0 +1,104 @@
+"""Core. What the agent sees on its own computer, as values.
+
+A ``LocalView`` is taken once per round; decisions never look at the world again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+
+class ProgramState(StrEnum):
+    """The words of supervisord."""
+
+    STOPPED = "STOPPED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    BACKOFF = "BACKOFF"
+    STOPPING = "STOPPING"
+    EXITED = "EXITED"
+    FATAL = "FATAL"
+    UNKNOWN = "UNKNOWN"
+
+
+#: A program in one of these is there, or on its way.
+LIVE_STATES = frozenset(
+    {ProgramState.STARTING, ProgramState.RUNNING, ProgramState.STOPPING}
+)
+#: A program in one of these ran and ended by itself.
+ENDED_STATES = frozenset(
+    {ProgramState.EXITED, ProgramState.FATAL, ProgramState.BACKOFF}
+)
+
+
+@frozen
+class ProgramStatus:
+    """A program of a partition; a watched one should never end."""
+
+    name: str
+    is_watched: bool
+    program_state: ProgramState
+    exit_status: int | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.program_state in ENDED_STATES
+
+
+@frozen
+class PromiseView:
+    """A promise and its last result; ``due_at`` is an instant of the calendar."""
+
+    name: str
+    due_at: float = 0.0
+    failure: str | None = None
+
+
+@frozen
+class LocalPartition:
+    """A partition as it is on disk and under supervision.
+
+    ``programs`` is ``None`` when supervision knows no group of this partition.
+    ``has_content`` ignores what ``format`` wrote; ``has_remains`` is content that says
+    that an instance was processed here.
+    """
+
+    partition_id: str
+    is_formatted: bool = True
+    has_content: bool = False
+    has_remains: bool = False
+    has_programs: bool = False
+    timestamp: str | None = None
+    processed_at: float = 0.0
+    programs: tuple[ProgramStatus, ...] | None = None
+    promises: tuple[PromiseView, ...] = ()
+
+
+@frozen
+class LocalRelease:
+    """A release as it is on disk."""
+
+    software_release_url: str
+    is_present: bool = False
+    is_completed: bool = False
+    periodicity_seconds: float | None = None
+
+
+def _no_partitions() -> Mapping[str, LocalPartition]:
+    return MappingProxyType({})
+
+
+def _no_releases() -> Mapping[str, LocalRelease]:
+    return MappingProxyType({})
+
+
+@frozen
+class LocalView:
+    """Everything that the agent sees at one instant, by id and by URL."""
+
+    partitions: Mapping[str, LocalPartition] = field(factory=_no_partitions)
+    releases: Mapping[str, LocalRelease] = field(factory=_no_releases)

@@ -1,0 +1,234 @@
+"""Supervision, as supervisord does it and as its model does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import deferLater
+from zope.interface.verify import verifyObject
+
+from labsim.models.supervisord import SupervisordModel
+from runtime.ports import Runtime
+from runtime.real import build_runtime
+from slapgrid.layout import ProgramKind
+from slapgrid.supervision import GroupStatus, ISupervision, ProgramKey
+from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
+from slapgrid.supervisord import Supervisord, find_account
+from slapgrid.views import ProgramState, ProgramStatus
+from tests.reactor import ReactorBench
+
+LASTING = "#!/bin/sh\nexec sleep 1000\n"
+FAILING = "#!/bin/sh\nexit 3\n"
+#: Ignores the signal that asks it to end for a moment, as a server that flushes does.
+SLOW_TO_END = "#!/bin/sh\ntrap 'sleep 0.5; exit 0' TERM\nsleep 1000 & wait\n"
+SETTLE_SECONDS = 10.0
+
+
+class Bench:
+    """A supervision with an instance root of its own."""
+
+    def __init__(
+        self, run: ReactorBench, root: Path, runtime: Runtime, tested: ISupervision
+    ) -> None:
+        self._run = run
+        self.root = root
+        self.runtime = runtime
+        self.tested = tested
+
+    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
+        """Run a scenario, then end all programs."""
+
+        async def whole() -> None:
+            try:
+                await scenario
+            finally:
+                await self.tested.shut_down()
+
+        self._run(whole())
+
+    def group(self, partition_id: str, **scripts: str) -> ProgramGroup:
+        """A group whose programs, named ``run_...`` or ``service_...``, do so."""
+        directory = self.root / partition_id
+        programs = []
+        for name, script in scripts.items():
+            kind = ProgramKind.RUN if name.startswith("run") else ProgramKind.SERVICE
+            path = directory / kind / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(script)
+            path.chmod(0o755)
+            programs.append(ProgramDefinition(name, kind))
+        account = find_account(os.getuid(), os.getgid())
+        return ProgramGroup(partition_id, str(directory), tuple(programs), account)
+
+    async def eventually(self, *wanted: GroupStatus) -> None:
+        """The groups become exactly these."""
+        clock = self.runtime.clock
+        deadline = clock.seconds() + SETTLE_SECONDS
+        while (seen := await self.tested.observe()) != wanted:
+            assert clock.seconds() < deadline, f"still {seen}"
+            await deferLater(clock, 0.05)
+
+
+@pytest.fixture(params=["supervisord", "model"])
+def bench(
+    request: pytest.FixtureRequest, tmp_path: Path, run_real: ReactorBench
+) -> Bench:
+    runtime = build_runtime(run_real.reactor)
+    # A socket's path is short; that of a test's directory may not be.
+    root = tmp_path / "i"
+    if request.param == "model":
+        tested: ISupervision = SupervisordModel(runtime)
+    else:
+        tree = runtime.file_tree(str(root))
+        tree.make_directory("")
+        tested = Supervisord(runtime, tree)
+    return Bench(run_real, root, runtime, tested)
+
+
+def resting(name: str) -> ProgramStatus:
+    return ProgramStatus(name, name.startswith("service"), ProgramState.STOPPED)
+
+
+def running(name: str) -> ProgramStatus:
+    return ProgramStatus(name, name.startswith("service"), ProgramState.RUNNING)
+
+
+def test_it_provides_the_whole_port(bench: Bench) -> None:
+    """Every method of the port exists with its arguments."""
+    assert verifyObject(ISupervision, bench.tested)
+
+
+def test_a_defined_program_rests_until_it_is_started(bench: Bench) -> None:
+    """Defining starts nothing; starting runs it."""
+    group = bench.group("slappart0", run_b=LASTING, service_a=LASTING)
+
+    async def scenario() -> None:
+        assert await bench.tested.define((group,)) == {}
+        await bench.eventually(
+            GroupStatus("slappart0", (resting("run_b"), resting("service_a")))
+        )
+        assert await bench.tested.start((ProgramKey("slappart0", "service_a"),)) == {}
+        await bench.eventually(
+            GroupStatus("slappart0", (resting("run_b"), running("service_a")))
+        )
+
+    bench.run(scenario())
+
+
+def test_a_program_that_ends_is_left_ended_with_its_status(bench: Bench) -> None:
+    """Nothing restarts it; it can be started again."""
+    group = bench.group("slappart0", service_a=FAILING)
+    ended = ProgramStatus("service_a", True, ProgramState.EXITED, 3)  # noqa: FBT003
+
+    async def scenario() -> None:
+        await bench.tested.define((group,))
+        for _ in range(2):
+            assert (
+                await bench.tested.start((ProgramKey("slappart0", "service_a"),)) == {}
+            )
+            await bench.eventually(GroupStatus("slappart0", (ended,)))
+
+    bench.run(scenario())
+
+
+def test_only_what_changed_is_stopped(bench: Bench) -> None:
+    """A program that stays keeps its process; new ones rest, missing ones are gone."""
+    note = bench.root / "note"
+    noting = f"#!/bin/sh\necho $$ >> {note}\nexec sleep 1000\n"
+    before = bench.group("slappart0", service_a=noting, service_b=LASTING)
+    after = bench.group("slappart0", service_a=noting, run_c=LASTING)
+
+    async def scenario() -> None:
+        await bench.tested.define((before,))
+        await bench.tested.start(
+            (ProgramKey("slappart0", "service_a"), ProgramKey("slappart0", "service_b"))
+        )
+        await bench.eventually(
+            GroupStatus("slappart0", (running("service_a"), running("service_b")))
+        )
+        assert await bench.tested.define((after,)) == {}
+        await bench.tested.start(
+            (ProgramKey("slappart0", "service_a"), ProgramKey("slappart0", "run_c"))
+        )
+        await bench.eventually(
+            GroupStatus("slappart0", (running("run_c"), running("service_a")))
+        )
+
+    bench.run(scenario())
+    assert len(note.read_text().split()) == 1
+
+
+def test_a_group_without_programs_goes(bench: Bench) -> None:
+    """Defining nothing removes the group."""
+    group = bench.group("slappart0", service_a=LASTING)
+    empty = bench.group("slappart0")
+
+    async def scenario() -> None:
+        await bench.tested.define((group,))
+        await bench.tested.start((ProgramKey("slappart0", "service_a"),))
+        assert await bench.tested.define((empty,)) == {}
+        await bench.eventually()
+
+    bench.run(scenario())
+
+
+def test_removal_touches_no_group_of_a_longer_name(bench: Bench) -> None:
+    """slappart1 goes, slappart10 and slappart1-prerm run on."""
+    names = ("slappart1", "slappart10", "slappart1-prerm")
+    groups = tuple(bench.group(name, service_a=LASTING) for name in names)
+
+    async def scenario() -> None:
+        assert await bench.tested.define(groups) == {}
+        await bench.tested.start(tuple(ProgramKey(name, "service_a") for name in names))
+        assert await bench.tested.remove(("slappart1",)) == {}
+        await bench.eventually(
+            GroupStatus("slappart1-prerm", (running("service_a"),)),
+            GroupStatus("slappart10", (running("service_a"),)),
+        )
+
+    bench.run(scenario())
+
+
+def test_removal_waits_for_programs_that_are_slow_to_end(bench: Bench) -> None:
+    """When the answer comes, all of them have ended; they end at the same time."""
+    names = tuple(f"slappart{index}" for index in range(4))
+    groups = tuple(bench.group(name, service_a=SLOW_TO_END) for name in names)
+
+    async def scenario() -> None:
+        await bench.tested.define(groups)
+        await bench.tested.start(tuple(ProgramKey(name, "service_a") for name in names))
+        await bench.eventually(
+            *(GroupStatus(name, (running("service_a"),)) for name in names)
+        )
+        assert await bench.tested.remove(names) == {}
+        assert await bench.tested.observe() == ()
+
+    bench.run(scenario())
+
+
+def test_starting_an_unknown_program_is_refused_for_its_partition(bench: Bench) -> None:
+    """The others are started."""
+    group = bench.group("slappart0", service_a=LASTING)
+    keys = (ProgramKey("slappart9", "service_x"), ProgramKey("slappart0", "service_a"))
+
+    async def scenario() -> None:
+        await bench.tested.define((group,))
+        failures = await bench.tested.start(keys)
+        assert failures == {"slappart9": "service_x: no such program"}
+        await bench.eventually(GroupStatus("slappart0", (running("service_a"),)))
+
+    bench.run(scenario())
+
+
+def test_removing_what_is_not_there_is_nothing(bench: Bench) -> None:
+    """It succeeds, and twice too."""
+
+    async def scenario() -> None:
+        assert await bench.tested.remove(("slappart7",)) == {}
+        assert await bench.tested.remove(("slappart7",)) == {}
+
+    bench.run(scenario())
