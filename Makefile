@@ -2,20 +2,20 @@
 .DEFAULT_GOAL := all
 .PHONY: all demo play stop release test lint docs clean help
 
-# Runs in this folder, or in a copy where this one is closed to ordinary users.
-in_place = place=$$(./setup.sh place) && cd "$$place" && ./setup.sh programs && exec
-
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
 
 demo:     ## a cloud from nothing to nothing, in minutes, with a table of what it showed
-	@$(in_place) bin/slapcluster play demo
+	@./setup.sh programs
+	@bin/slapcluster play demo
 
 play:     ## the same cloud, left running, with commands to type
-	@$(in_place) bin/slapcluster play start
+	@./setup.sh programs
+	@bin/slapcluster play start
 
 stop:     ## end what `make play` left running
-	@$(in_place) bin/slapcluster play stop
+	@./setup.sh programs
+	@bin/slapcluster play stop
 
 release:  ## fill dist/release/ with what a computer needs to build our software
 	@./setup.sh programs

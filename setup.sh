@@ -3,7 +3,6 @@
 #
 #   ./setup.sh programs   what runs a cloud: bin/slapcluster, bin/slapgrid, bin/python
 #   ./setup.sh all        that, and the tools of development (the default)
-#   ./setup.sh place      prints the folder in which programs are to be run
 #
 # The interpreter is the first of these that is 3.11 or later, has venv and, for root,
 # that an ordinary user can run too (instances never run as root):
@@ -19,8 +18,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 readonly top=$PWD log=$PWD/.make/setup.log cache=$PWD/.make/cache
 readonly nobody=65534 # Debian's user without rights; any other would do for the trial
-readonly generated=(.git .make .venv .slapcluster bin build develop-eggs dist eggs parts
-  .installed.cfg)
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
@@ -146,55 +143,44 @@ set_up_all() {
   ln -sf ../.venv/bin/ruff bin/ruff
 }
 
+# What decides the outcome, as one word: when it is the same, there is nothing to do.
+fingerprint() {
+  printf '%s\n' "$top" "$1" "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" |
+    sha256sum
+}
+
+is_done() {
+  [ -x .venv/bin/python ] && [ -x bin/slapcluster ] &&
+    [ "$(cat ".make/$1" 2>/dev/null)" = "$(fingerprint "$(cat .venv/interpreter)")" ]
+}
+
+# Scripts hold absolute paths: an environment of another interpreter or folder is no use.
+is_environment_of() {
+  [ -x .venv/bin/python ] && [ "$(cat .venv/interpreter 2>/dev/null)" = "$1" ] &&
+    head -n 1 bin/buildout 2>/dev/null | grep -qF "$top/"
+}
+
 set_up() {
-  local stage=$1 interpreter inputs
+  local stage=$1 interpreter
   mkdir -p "$cache/dist"
   exec 9>.make/lock
   flock 9
-  inputs=$(printf '%s\n' "$top" "$(cat .venv/interpreter 2>/dev/null)" \
-    "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" | sha256sum)
-  # "all" holds what "programs" does.
-  for done in "$stage" all; do
-    [ "$(cat ".make/$done" 2>/dev/null)" = "$inputs" ] && [ -x .venv/bin/python ] &&
-      [ -x bin/slapcluster ] && return
-  done
+  if is_done "$stage" || is_done all; then
+    return
+  fi
   SECONDS=0
   : >"$log"
   install_commands
   interpreter=$(choose_interpreter)
-  [ "$(cat .venv/interpreter 2>/dev/null)" = "$interpreter" ] &&
-    [ -x .venv/bin/python ] && head -n 1 bin/buildout 2>/dev/null | grep -qF "$top/" ||
-    make_environment "$interpreter"
+  is_environment_of "$interpreter" || make_environment "$interpreter"
   fetch_wheels
   say "building $stage with zc.buildout"
   "set_up_$stage"
-  inputs=$(printf '%s\n' "$top" "$interpreter" \
-    "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" | sha256sum)
-  echo "$inputs" >".make/$stage"
+  fingerprint "$interpreter" >".make/$stage"
   say "$stage ready in $SECONDS s"
-}
-
-# Programs of root run instances as an ordinary user, who must be able to read them.
-# From a closed home they are copied to a place that is open to all.
-choose_place() {
-  if as_ordinary_user test -r "$top/setup.sh" -a -r "$top/slap/model.py"; then
-    echo "$top"
-    return
-  fi
-  local place exclude
-  place=/var/lib/slapcluster/$(printf %s "$top" | sha256sum | cut -c 1-12)
-  mkdir -p "$place"
-  say "other users cannot enter $top: working in a copy, $place"
-  exclude=$(printf -- '-not -name %s ' "${generated[@]}")
-  # shellcheck disable=SC2086 # a list of words
-  find "$place" -mindepth 1 -maxdepth 1 $exclude -exec rm -rf {} +
-  tar -c --exclude-vcs --mode=a+rX "${generated[@]/#/--exclude=./}" . |
-    tar -x --no-same-owner -C "$place"
-  echo "$place"
 }
 
 case "${1:-all}" in
 programs | all) set_up "${1:-all}" ;;
-place) choose_place ;;
-*) fail "there is no '$1'; say programs, all or place" ;;
+*) fail "there is no '$1'; say programs or all" ;;
 esac
