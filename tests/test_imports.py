@@ -20,7 +20,6 @@ EVERYTHING = ("*",)
 ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     # importer: {imported top-level name: modules of the importer that may}
     "slap": {
-        "lxml": ("slap.*",),
         "cattrs": ("slap.*",),
     },
     "runtime": {
@@ -53,8 +52,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "runtime": EVERYTHING,
         "stunnel_conf": ("slapgrid.service",),
         **dict.fromkeys(TWISTED, EVERYTHING),
-        "supervisor": ("slapgrid.supervision",),
-        "lxml": ("slapgrid.reporting",),
+        "supervisor": ("slapgrid.supervisor_plugin",),
     },
     # Runs inside a software release, which pays for each dependency.
     "slapgrid.recipe": {
@@ -63,7 +61,9 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "cattrs": EVERYTHING,
         "zc.buildout": EVERYTHING,
     },
-    # A file of its own that runs under a release's interpreter.
+    # Files that each run alone under a release's interpreter.
+    "slapgrid.bootstrap_shim": {},
+    "slapgrid.promise_shim": {},
     "slapgrid.buildout_shim": {
         "zc.buildout": EVERYTHING,
         "pkg_resources": EVERYTHING,
@@ -84,8 +84,11 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 ALLOWED_TO_ALL = ("attrs", "attr", *sys.stdlib_module_names)
 
-ALLOWED_TO_CORES = ("attrs", "attr", "cattrs", "lxml")
-"""What a core may import besides other cores, ``slap`` and pure parts of Python."""
+ALLOWED_TO_CORES = ("attrs", "attr", "cattrs", "zope.interface")
+"""What a core may import besides other cores, ``slap`` and pure parts of Python.
+
+Ports are declared with zope.interface, which is about types alone.
+"""
 
 WORLDLY = (
     "asyncio",

@@ -28,8 +28,9 @@ from tests.source_tree import (
 COMPOSITION_ROOTS = (
     "runtime.*",
     "slapcluster.*",  # programs: they hand the world to the rest
-    "slapgrid.buildout_shim",  # runs alone under a release's interpreter
+    "slapgrid.*_shim",  # each runs alone under a release's interpreter
     "slapgrid.recipe.*",  # runs inside buildout, which has no runtime
+    "slapgrid.supervisor_plugin",  # runs inside supervisord, which has none either
     "labsim.emulation.*",
 )
 """Modules that may touch the world directly; ruff's TID251 asks a reason per line."""
@@ -43,8 +44,8 @@ WIRE = (
 )
 """Modules that speak in the words of others."""
 
-LOADED_BY_NAME = ("slapgrid.buildout_shim",)
-"""Modules that no import names: run as files or by ``python -m``."""
+LOADED_BY_NAME = ("slapgrid.supervisor_plugin",)
+"""Modules that no import names: configurations of other programs do."""
 
 
 @frozen
@@ -386,6 +387,42 @@ def test_a_module_that_nothing_imports_is_found() -> None:
     root = a_module("from slap import used\n", "slapcluster/cli.py")
 
     assert dead_modules((used, unused, root), {"slapcluster.cli"}) == {"slap.unused"}
+
+
+# Every dependency is used.
+
+NOT_IMPORTED = {
+    "setuptools",  # zc.buildout builds with it, by its name
+    "zc.buildout",  # the same, in each release
+}
+
+
+def declared_dependencies() -> set[str]:
+    """Names of pyproject.toml, our own extras aside."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]
+    return {re.split(r"[\[<>=!~; ]", name)[0] for name in wanted} - {project["name"]}
+
+
+def unused_dependencies(declared: set[str], everything: tuple[Module, ...]) -> set[str]:
+    """Dependencies that no module imports; Python names them in lower case or not."""
+    imported = {i.target.lower() for m in everything for i in m.imports()}
+    return {
+        name
+        for name in declared - NOT_IMPORTED
+        if not any(f"{target}.".startswith(f"{name.lower()}.") for target in imported)
+    }
+
+
+def test_every_dependency_is_imported() -> None:
+    assert unused_dependencies(declared_dependencies(), product_modules()) == set()
+
+
+def test_a_dependency_that_nothing_imports_is_found() -> None:
+    module = a_module("from ZODB.DB import DB\n")
+
+    assert unused_dependencies({"ZODB", "lxml"}, (module,)) == {"lxml"}
 
 
 # What must not be in any tracked file.
