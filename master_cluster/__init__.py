@@ -1,0 +1,1 @@
+"""The master: what is wanted of every computer, and who asked for it."""

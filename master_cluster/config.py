@@ -1,0 +1,105 @@
+"""Shell. What a mini-master is told when it starts.
+
+The reference proxy's configuration is understood too, so that ours starts where
+``slapos proxy start --cfg FILE`` did:
+
+================================== =================================================
+theirs                             ours
+================================== =================================================
+``[slapproxy] host``, ``port``     ``listen``; else host and port of ``master_url``
+``[slapproxy] database_uri``       ``store_uri``: the file beside it, named with
+                                   ``.zodb`` added; SQLite is not read
+``[slapos] computer_id``           ``default_computer_id``
+================================== =================================================
+
+Other keys have no meaning here and are ignored.
+"""
+
+from __future__ import annotations
+
+import configparser
+import ipaddress
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from master_cluster.errors import Misconfigured
+from runtime.ports import TcpAddress
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 5000
+DEFAULT_ADDRESS = TcpAddress(DEFAULT_HOST, DEFAULT_PORT)
+"""Where the reference proxy of the documentation listens."""
+
+PORT_MAX = 65535
+
+
+def _checked_address(listen: TcpAddress) -> TcpAddress:
+    try:
+        ipaddress.ip_address(listen.host)
+    except ValueError as error:
+        raise Misconfigured(
+            f"{listen.host!r} is not a numeric address, such as 127.0.0.1 or ::1"
+        ) from error
+    if not 0 <= listen.port <= PORT_MAX:
+        raise Misconfigured(f"{listen.port} is not a port")
+    return listen
+
+
+@frozen
+class Config:
+    """How a master starts.
+
+    ``is_loopback_only`` keeps a mini-master, which asks nobody for a certificate, from
+    listening where another computer can reach it. ``release_directory`` is what it
+    serves as ``/release/``.
+    """
+
+    store_uri: str
+    listen: TcpAddress = DEFAULT_ADDRESS
+    default_computer_id: str | None = None
+    release_directory: str | None = None
+    is_loopback_only: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        _checked_address(self.listen)
+        if self.is_loopback_only and not _is_loopback(self.listen.host):
+            raise Misconfigured(
+                f"a mini-master has no authentication and listens on loopback only:"
+                f" not on {self.listen.host}, but on 127.0.0.1 or ::1"
+            )
+
+
+def read_reference_config(text: str) -> Config:
+    """Read a ``slapos.cfg`` of the reference; ``Misconfigured`` says what is wrong."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise Misconfigured(f"the configuration is not understood: {error}") from error
+    database_uri = parser.get("slapproxy", "database_uri", fallback="").strip()
+    if not database_uri:
+        raise Misconfigured("[slapproxy] database_uri is missing")
+    path = database_uri.removeprefix("sqlite://")
+    computer_id = parser.get("slapos", "computer_id", fallback="").strip()
+    return Config(
+        store_uri=f"file:{path}.zodb",
+        listen=_read_address(parser),
+        default_computer_id=computer_id or None,
+    )
+
+
+def _read_address(parser: configparser.ConfigParser) -> TcpAddress:
+    url = urlsplit(parser.get("slapos", "master_url", fallback="").strip())
+    try:
+        url_port = url.port
+        port = int(parser.get("slapproxy", "port", fallback=url_port or DEFAULT_PORT))
+    except ValueError as error:
+        raise Misconfigured(f"the port is not a number: {error}") from error
+    host = parser.get("slapproxy", "host", fallback=url.hostname or DEFAULT_HOST)
+    host = host.strip().strip("[]")
+    return TcpAddress(DEFAULT_HOST if host == "localhost" else host, port)
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback

@@ -1,0 +1,219 @@
+"""Core. The documents that the master answers, made of what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from master_cluster.records import (
+    InstallationRecord,
+    InstanceRecord,
+    PartitionRecord,
+    ReportedState,
+)
+from master_cluster.reporting import access_status
+from slap.model import (
+    Computer,
+    NetworkAddress,
+    Partition,
+    PartitionInstance,
+    PartitionKey,
+    RequestedInstance,
+    RequestedState,
+    SharedInstance,
+    SoftwareInstallation,
+)
+from slap.reports import (
+    ComputerReport,
+    ComputerSummary,
+    InstallationReport,
+    InstanceReport,
+    PartitionReport,
+    TreeSummary,
+)
+
+
+@frozen
+class Occupant:
+    """An instance with what its partition is told of it."""
+
+    instance: InstanceRecord
+    root_title: str
+    guests: Sequence[InstanceRecord] = ()
+
+
+def describe_partition(
+    computer_id: str, partition: PartitionRecord, occupant: Occupant | None
+) -> Partition:
+    """Describe what is wanted in a partition."""
+    key = PartitionKey(computer_id, partition.partition_id)
+    if occupant is None:
+        return Partition(key, RequestedState.DESTROYED, partition.addresses)
+    instance = occupant.instance
+    return Partition(
+        key,
+        instance.requested_state,
+        partition.addresses,
+        PartitionInstance(
+            instance_guid=instance.instance_guid,
+            title=instance.title,
+            root_title=occupant.root_title,
+            software_release_url=instance.software_release_url,
+            software_type=instance.software_type,
+            timestamp=instance.timestamp,
+            parameters=instance.parameters,
+            connection_parameters=instance.connection_parameters,
+            allocation_filter=instance.allocation_filter,
+            shared_instances=tuple(
+                _describe_guest(it)
+                for it in sorted(occupant.guests, key=_by_title)
+                if it.requested_state is RequestedState.STARTED
+            ),
+            access_status=access_status(instance.report),
+        ),
+    )
+
+
+def describe_computer(
+    computer_id: str,
+    partitions: Sequence[Partition],
+    installations: Sequence[InstallationRecord],
+) -> Computer:
+    """Describe the complete wanted state of a computer, in the order of supply."""
+    return Computer(
+        computer_id,
+        tuple(partitions),
+        tuple(
+            SoftwareInstallation(
+                it.software_release_url, it.computer_id, it.requested_state
+            )
+            for it in sorted(installations, key=lambda it: it.ordinal)
+        ),
+    )
+
+
+def describe_requested(
+    instance: InstanceRecord, addresses: tuple[NetworkAddress, ...]
+) -> RequestedInstance:
+    """Answer an instance request."""
+    return RequestedInstance(
+        key=instance.partition,
+        software_release_url=instance.software_release_url,
+        software_type=instance.software_type,
+        instance_guid=instance.instance_guid,
+        requested_state=instance.requested_state,
+        timestamp=instance.timestamp,
+        parameters=instance.parameters,
+        connection_parameters=instance.connection_parameters,
+        addresses=addresses,
+    )
+
+
+def report_partition(
+    partition: PartitionRecord, occupant: Occupant | None
+) -> PartitionReport:
+    """Report a partition to a person."""
+    if occupant is None:
+        return PartitionReport(partition.partition_id, partition.addresses)
+    instance = occupant.instance
+    return PartitionReport(
+        partition.partition_id,
+        partition.addresses,
+        instance.requested_state.value,
+        instance.title,
+        occupant.root_title,
+        instance.report.reported_state.value,
+        instance.report.message,
+    )
+
+
+def report_computer(
+    computer_id: str,
+    address: str | None,
+    partitions: Sequence[PartitionReport],
+    installations: Sequence[InstallationRecord],
+) -> ComputerReport:
+    """Report a computer to a person."""
+    return ComputerReport(
+        computer_id,
+        address,
+        tuple(partitions),
+        tuple(
+            InstallationReport(
+                it.software_release_url,
+                it.requested_state.value,
+                it.report.reported_state.value,
+                it.report.message,
+                it.report.reported_at,
+            )
+            for it in sorted(installations, key=lambda it: it.ordinal)
+        ),
+    )
+
+
+def summarise_computer(report: ComputerReport) -> ComputerSummary:
+    """Sum up a computer in one line."""
+    states = [
+        *(it.reported_state for it in report.partitions),
+        *(it.reported_state for it in report.installations),
+    ]
+    return ComputerSummary(
+        report.computer_id,
+        len(report.partitions),
+        sum(it.title is None for it in report.partitions),
+        len(report.installations),
+        states.count(ReportedState.ERROR.value),
+    )
+
+
+def report_instance(
+    instance: InstanceRecord,
+    root_title: str,
+    requester_title: str | None,
+    addresses: tuple[NetworkAddress, ...],
+) -> InstanceReport:
+    """Report an instance to a person."""
+    return InstanceReport(
+        title=instance.title,
+        root_title=root_title,
+        instance_guid=instance.instance_guid,
+        requester_title=requester_title,
+        software_release_url=instance.software_release_url,
+        software_type=instance.software_type,
+        is_shared=instance.is_shared,
+        requested_state=instance.requested_state.value,
+        reported_state=instance.report.reported_state.value,
+        message=instance.report.message,
+        reported_at=instance.report.reported_at,
+        partition=instance.partition,
+        parameters=instance.parameters,
+        connection_parameters=instance.connection_parameters,
+        addresses=addresses,
+    )
+
+
+def summarise_tree(
+    root: InstanceRecord, others: Sequence[InstanceRecord]
+) -> TreeSummary:
+    """Sum up a tree in one line."""
+    return TreeSummary(
+        root.title,
+        1 + len(others),
+        sum(it.report.is_failing for it in (root, *others)),
+        root.requested_state.value,
+        root.report.reported_state.value,
+    )
+
+
+def _by_title(instance: InstanceRecord) -> tuple[str, str]:
+    return instance.title, instance.instance_guid
+
+
+def _describe_guest(guest: InstanceRecord) -> SharedInstance:
+    return SharedInstance(
+        reference=guest.instance_guid,
+        title=guest.title,
+        software_type=guest.software_type,
+        parameters=guest.parameters,
+    )

@@ -1,0 +1,74 @@
+"""Core. How a computer is defined, and defined again.
+
+A partition that is no longer defined goes when it is free. A busy one stays, with its
+instance, and is not offered again; it goes when it becomes free, and is offered again
+when a later definition names it. (The reference proxy deletes busy partitions, with the
+instances in them.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from master_cluster.records import ComputerRecord, InstanceRecord, PartitionRecord
+from master_cluster.timestamps import next_timestamp
+from slap.errors import BadRequest
+from slap.model import ComputerDefinition
+
+PARTITION_COUNT_MAX = 10_000
+"""Ten times the largest computers known; each is an object in one transaction."""
+
+
+@frozen
+class Formatted:
+    """What changes.
+
+    ``touched`` are the instances whose addresses changed: they are processed again.
+    """
+
+    computer: ComputerRecord
+    written: tuple[PartitionRecord, ...] = ()
+    removed: tuple[PartitionRecord, ...] = ()
+    touched: tuple[InstanceRecord, ...] = ()
+
+
+def decide_format(
+    definition: ComputerDefinition,
+    known: Sequence[PartitionRecord],
+    occupants: Mapping[str, InstanceRecord],
+    now: float,
+) -> Formatted:
+    """Decide what a definition changes; ``occupants`` are instances by guid.
+
+    Raises ``BadRequest`` for a definition that contradicts itself.
+    """
+    defined = {it.partition_id: it for it in definition.partitions}
+    if len(defined) < len(definition.partitions):
+        raise BadRequest("the definition names a partition twice")
+    if len(defined) > PARTITION_COUNT_MAX:
+        raise BadRequest(f"a computer has at most {PARTITION_COUNT_MAX} partitions")
+    before = {it.partition_id: it for it in known}
+    written: list[PartitionRecord] = []
+    touched: list[InstanceRecord] = []
+    for partition_id, wanted in defined.items():
+        old = before.get(partition_id) or PartitionRecord(partition_id)
+        new = evolve(old, addresses=wanted.addresses, is_offered=True)
+        if new != old or partition_id not in before:
+            written.append(new)
+        if new.addresses != old.addresses and old.occupant_guid is not None:
+            occupant = occupants[old.occupant_guid]
+            touched.append(occupant.at(next_timestamp(now, occupant.timestamp)))
+    missing = [it for it in known if it.partition_id not in defined]
+    written += [
+        evolve(it, is_offered=False)
+        for it in missing
+        if it.occupant_guid is not None and it.is_offered
+    ]
+    return Formatted(
+        ComputerRecord(definition.computer_id, definition.address, definition.netmask),
+        tuple(written),
+        tuple(it for it in missing if it.occupant_guid is None),
+        tuple(touched),
+    )

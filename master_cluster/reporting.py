@@ -1,0 +1,72 @@
+"""Core. What computers report of instances and releases, and what is kept of it.
+
+A report that says the same again is not written again: agents report at every pass, and
+a poll must not cost a transaction.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from master_cluster.records import (
+    InstallationRecord,
+    InstanceRecord,
+    Report,
+    ReportedState,
+)
+
+MESSAGE_BYTES_MAX = 16 * 1024
+"""What is kept of an error log: its end, where the cause stands."""
+
+STATUS_LENGTH_MAX = 80
+"""What a node is told of its own error; the reference keeps as much."""
+
+
+def report_of(reported_state: ReportedState, message: str, now: float) -> Report:
+    """Return a report, with the end of its message."""
+    tail = message.encode(errors="replace")[-MESSAGE_BYTES_MAX:]
+    return Report(reported_state, tail.decode(errors="ignore"), now)
+
+
+def decide_instance_report(
+    instance: InstanceRecord, reported_state: ReportedState, message: str, now: float
+) -> InstanceRecord:
+    """Return the instance with its report, or the same one when that is no news."""
+    report = report_of(reported_state, message, now)
+    if _is_news(instance.report, report):
+        return evolve(instance, report=report)
+    return instance
+
+
+def decide_release_report(
+    installation: InstallationRecord,
+    reported_state: ReportedState,
+    message: str,
+    now: float,
+) -> InstallationRecord:
+    """Return the installation with its report, or the same one when that is no news."""
+    report = report_of(reported_state, message, now)
+    if _is_news(installation.report, report):
+        return evolve(installation, report=report)
+    return installation
+
+
+def access_status(report: Report) -> str | None:
+    """Return a report of an instance in the words that nodes know, ``None`` at first.
+
+    Nodes read one thing in it: whether it starts with ``#error``.
+    """
+    match report.reported_state:
+        case ReportedState.NOTHING:
+            return None
+        case ReportedState.ERROR:
+            return f"#error {report.message[-STATUS_LENGTH_MAX:]}"
+        case reported:
+            return f"#access Instance correctly {reported.value}"
+
+
+def _is_news(known: Report, report: Report) -> bool:
+    return (known.reported_state, known.message) != (
+        report.reported_state,
+        report.message,
+    )

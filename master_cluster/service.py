@@ -1,0 +1,106 @@
+"""Shell. The composition of a master: reading it shows everything it stands on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from zope.interface import implementer
+
+from master_cluster.config import Config
+from master_cluster.errors import Misconfigured
+from master_cluster.store.storages import open_database
+from master_cluster.store.store import Store
+from master_cluster.web.answers import Answers
+from master_cluster.web.channel import LimitedSite
+from master_cluster.web.release import ReleaseFiles
+from master_cluster.web.site import Gate
+from runtime.ports import Runtime
+
+
+def build_service(config: Config, runtime: Runtime) -> MasterService:
+    """Build a master; nothing is opened before it starts."""
+    return MasterService(config, runtime)
+
+
+@implementer(IService)
+class MasterService(Service):
+    """A master that runs from ``startService`` to ``stopService``.
+
+    Both return a Deferred. Starting fails with ``Misconfigured`` when the store or the
+    port is not there. Stopping answers the calls that run, and closes the store.
+    """
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._running: _Running | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, known once it has started."""
+        assert self._running is not None
+        return self._running.port
+
+    def startService(self) -> Deferred[None]:
+        super().startService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._start())
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        config, runtime = self._config, self._runtime
+        store = Store(open_database(config.store_uri, runtime.calendar), runtime)
+        try:
+            await store.prepare()
+            answers = Answers(store, runtime, config.default_computer_id)
+            gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
+            if config.release_directory is not None:
+                gate.putChild(b"release", ReleaseFiles(config.release_directory))
+            site = LimitedSite(gate, runtime)
+            endpoint = runtime.network.server_endpoint(config.listen)
+            listening = await endpoint.listen(site)
+        except Exception as error:
+            store.close()
+            where = f"{config.listen.host} port {config.listen.port}"
+            raise Misconfigured(f"cannot serve on {where}: {error}") from error
+        self._running = _Running(store, gate, site, listening)
+        runtime.log.info("serving on {host}", host=listening.getHost())
+
+    async def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop()
+
+
+class _Running:
+    """What has to be stopped, in this order."""
+
+    def __init__(
+        self, store: Store, gate: Gate, site: LimitedSite, listening: IListeningPort
+    ) -> None:
+        self._listening = listening
+        self._store = store
+        self._gate = gate
+        self._site = site
+
+    @property
+    def port(self) -> int:
+        host: Any = self._listening.getHost()  # an IPv4Address or IPv6Address
+        port: int = host.port
+        return port
+
+    async def stop(self) -> None:
+        await _maybe(self._listening.stopListening())
+        await self._gate.settle()
+        self._site.disconnect()
+        self._store.close()
+
+
+async def _maybe(stopping: Deferred[None] | None) -> None:
+    if stopping is not None:
+        await stopping

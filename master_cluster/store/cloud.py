@@ -1,0 +1,370 @@
+"""Shell. What the master remembers, read and written within one transaction.
+
+A ``Cloud`` stands on one snapshot. It gives records to the cores and writes what they
+decide; nothing else touches persistent objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+
+from attrs import evolve
+from BTrees.OOBTree import OOTreeSet  # type: ignore[import-untyped]
+
+from master_cluster.allocation import natural_order
+from master_cluster.formatting import Formatted
+from master_cluster.records import (
+    Change,
+    ComputerRecord,
+    InstallationRecord,
+    InstanceRecord,
+    PartitionRecord,
+    RefusalRecord,
+    UsageRecord,
+)
+from master_cluster.store.schema import (
+    Stored,
+    StoredCloud,
+    StoredComputer,
+    StoredInstance,
+    fields_of,
+    hashed,
+    record_of,
+)
+from slap.errors import NotFound
+from slap.model import PartitionKey
+
+REFUSAL_COUNT_MAX = 500
+"""Refused requests that are kept; a person reads a few of them."""
+
+
+class Cloud:
+    """The records of one snapshot."""
+
+    def __init__(self, stored: StoredCloud) -> None:
+        self._stored = stored
+
+    # Computers
+
+    def computer_ids(self) -> tuple[str, ...]:
+        return tuple(sorted(self._stored.computers, key=natural_order))
+
+    def offering_ids(self) -> tuple[str, ...]:
+        """The computers that have a free partition."""
+        return tuple(self._stored.offering)
+
+    def has_computer(self, computer_id: str) -> bool:
+        return computer_id in self._stored.computers
+
+    def computer(self, computer_id: str) -> ComputerRecord:
+        """Return a computer; ``NotFound`` when it is not defined."""
+        return self._computer(computer_id).read(ComputerRecord)
+
+    def partition_ids(self, computer_id: str) -> tuple[str, ...]:
+        names = self._computer(computer_id).partitions
+        return tuple(sorted(names, key=natural_order))
+
+    def partition(self, key: PartitionKey) -> PartitionRecord:
+        """Return a partition; ``NotFound`` when it is not defined."""
+        return self._partition(key).read(PartitionRecord)
+
+    def partitions(self, computer_id: str) -> Iterator[PartitionRecord]:
+        """Yield the partitions of a computer in the order of their names."""
+        for partition_id in self.partition_ids(computer_id):
+            yield self.partition(PartitionKey(computer_id, partition_id))
+
+    def free_ids(self, computer_id: str) -> tuple[str, ...]:
+        return tuple(self._computer(computer_id).free)
+
+    def unoffered_ids(self, computer_id: str) -> tuple[str, ...]:
+        return tuple(self._computer(computer_id).unoffered)
+
+    def apply_format(self, formatted: Formatted) -> None:
+        """Write what a definition changes."""
+        record = formatted.computer
+        computers = self._stored.computers
+        if record.computer_id not in computers:
+            computers[record.computer_id] = StoredComputer(record)
+        stored: StoredComputer = computers[record.computer_id]
+        if stored.read(ComputerRecord) != record:
+            stored.write(record)
+        for partition in formatted.removed:
+            self._remove_partition(stored, partition)
+        for partition in formatted.written:
+            if partition.partition_id in stored.partitions:
+                stored.partitions[partition.partition_id].write(partition)
+            else:
+                stored.partitions[partition.partition_id] = Stored(partition)
+            self._list_partition(stored, partition)
+        self._list_offer(record.computer_id, stored)
+        for instance in formatted.touched:
+            self._write(instance)
+
+    # Installations
+
+    def installations(self, computer_id: str) -> tuple[InstallationRecord, ...]:
+        stored = self._computer(computer_id).installations
+        return tuple(it.read(InstallationRecord) for it in stored.values())
+
+    def installation(
+        self, software_release_url: str, computer_id: str
+    ) -> InstallationRecord | None:
+        key = hashed(software_release_url)
+        stored = self._computer(computer_id).installations.get(key)
+        return None if stored is None else stored.read(InstallationRecord)
+
+    def write_installation(self, record: InstallationRecord) -> None:
+        installations = self._computer(record.computer_id).installations
+        key = hashed(record.software_release_url)
+        if key not in installations:
+            installations[key] = Stored(record)
+        elif installations[key].read(InstallationRecord) != record:
+            installations[key].write(record)
+
+    def remove_installation(self, record: InstallationRecord) -> None:
+        installations = self._computer(record.computer_id).installations
+        installations.pop(hashed(record.software_release_url)).is_gone = True
+
+    def keep_usage(self, computer_id: str, record: UsageRecord) -> None:
+        """Keep a usage document, unless it is kept already."""
+        usage = self._computer(computer_id).usage
+        key = hashed(record.document)
+        if key not in usage:
+            usage[key] = Stored(record)
+
+    # Instances
+
+    def instance(self, instance_guid: str) -> InstanceRecord:
+        return self._instance(instance_guid).read(InstanceRecord)
+
+    def find_instance(self, instance_guid: str | None) -> InstanceRecord | None:
+        if instance_guid is None or instance_guid not in self._stored.instances:
+            return None
+        return self.instance(instance_guid)
+
+    def instances(self) -> Iterator[InstanceRecord]:
+        for stored in self._stored.instances.values():
+            yield stored.read(InstanceRecord)
+
+    def occupant(self, key: PartitionKey) -> InstanceRecord:
+        """Return the instance in a partition; ``NotFound`` when there is none."""
+        found = self.find_instance(self.partition(key).occupant_guid)
+        if found is None:
+            raise NotFound(f"{key.partition_id} of {key.computer_id} has no instance")
+        return found
+
+    def root(self, title: str) -> InstanceRecord | None:
+        """Return the root of the tree of a title."""
+        return self.find_instance(self._stored.roots.get(hashed(title)))
+
+    def roots(self) -> tuple[InstanceRecord, ...]:
+        found = (self.instance(it) for it in self._stored.roots.values())
+        return tuple(sorted(found, key=lambda it: it.title))
+
+    def child(self, root_guid: str, title: str) -> InstanceRecord | None:
+        guid = self._instance(root_guid).children.get(hashed(title))
+        return self.find_instance(guid)
+
+    def children(self, root_guid: str) -> tuple[InstanceRecord, ...]:
+        """Return all others of a tree, by title."""
+        guids = self._instance(root_guid).children.values()
+        return tuple(sorted(map(self.instance, guids), key=lambda it: it.title))
+
+    def child_count(self, root_guid: str) -> int:
+        return len(self._instance(root_guid).children)
+
+    def guests(self, host_guid: str) -> tuple[InstanceRecord, ...]:
+        """Return the shared instances in a host."""
+        return tuple(map(self.instance, self._instance(host_guid).guests))
+
+    def guest(self, host: InstanceRecord, reference: str) -> InstanceRecord:
+        """Return a shared instance by what its host calls it, or ``NotFound``."""
+        if reference not in self._instance(host.instance_guid).guests:
+            raise NotFound(f"{host.title!r} hosts no shared instance {reference!r}")
+        return self.instance(reference)
+
+    def runners(self, software_release_url: str) -> tuple[InstanceRecord, ...]:
+        """Return the instances of a release that may host shared ones."""
+        guids = self._stored.hosts.get(hashed(software_release_url), ())
+        return tuple(map(self.instance, guids))
+
+    def rely_on(self, instance: InstanceRecord) -> None:
+        """Let the transaction fail when somebody else changes this one meanwhile."""
+        _rely_on(self._instance(instance.instance_guid))
+
+    def apply(self, change: Change) -> None:
+        """Write what a decision changes."""
+        for record in change.freed:
+            self._free(record)
+        for record in change.written:
+            if record.instance_guid in self._stored.instances:
+                self._write(record)
+            else:
+                self._create(record)
+
+    # Refusals
+
+    def refusal(self, title: str, root_title: str) -> RefusalRecord | None:
+        fields = self._stored.refusals.get(hashed(root_title, title))
+        return None if fields is None else record_of(RefusalRecord, fields)
+
+    def keep_refusal(self, record: RefusalRecord) -> None:
+        """Keep a refused request, unless it is kept already; drop the oldest one."""
+        refusals = self._stored.refusals
+        known = self.refusal(record.title, record.root_title)
+        if known is not None and evolve(known, refused_at=record.refused_at) == record:
+            return
+        refusals[hashed(record.root_title, record.title)] = dict(fields_of(record))
+        if len(refusals) > REFUSAL_COUNT_MAX:
+            del refusals[min(refusals, key=lambda it: refusals[it]["refused_at"])]
+
+    def forget_refusal(self, title: str, root_title: str) -> None:
+        self._stored.refusals.pop(hashed(root_title, title), None)
+
+    # How it is kept
+
+    def _computer(self, computer_id: str) -> StoredComputer:
+        found: StoredComputer | None = self._stored.computers.get(computer_id)
+        if found is None:
+            raise NotFound(f"no computer {computer_id!r}")
+        return found
+
+    def _partition(self, key: PartitionKey) -> Stored:
+        found: Stored | None = self._computer(key.computer_id).partitions.get(
+            key.partition_id
+        )
+        if found is None:
+            raise NotFound(f"no partition {key.partition_id!r} of {key.computer_id}")
+        return found
+
+    def _instance(self, instance_guid: str) -> StoredInstance:
+        found: StoredInstance = self._stored.instances[instance_guid]
+        return found
+
+    def _create(self, record: InstanceRecord) -> None:
+        guid = record.instance_guid
+        assert record.is_shared == (record.host_guid is not None)
+        self._stored.instances[guid] = StoredInstance(record)
+        titles = self._titles(record)
+        assert hashed(record.title) not in titles
+        titles[hashed(record.title)] = guid
+        if record.host_guid is not None:
+            self._instance(record.host_guid).guests.insert(guid)
+            return
+        self._list_runner(record)
+        self._occupy(record)
+
+    def _occupy(self, record: InstanceRecord) -> None:
+        stored = self._partition(record.partition)
+        partition = stored.read(PartitionRecord)
+        assert partition.occupant_guid is None, "a partition is never given twice"
+        assert partition.is_offered
+        stored.write(evolve(partition, occupant_guid=record.instance_guid))
+        computer = self._computer(record.partition.computer_id)
+        computer.free.remove(partition.partition_id)
+        self._list_offer(record.partition.computer_id, computer)
+
+    def _write(self, record: InstanceRecord) -> None:
+        stored = self._instance(record.instance_guid)
+        old = stored.read(InstanceRecord)
+        assert old.partition == record.partition
+        if old.title != record.title:
+            titles = self._titles(old)
+            del titles[hashed(old.title)]
+            assert hashed(record.title) not in titles
+            titles[hashed(record.title)] = record.instance_guid
+        if old.software_release_url != record.software_release_url:
+            self._unlist_runner(old)
+            self._list_runner(record)
+        stored.write(record)
+
+    def _free(self, record: InstanceRecord) -> None:
+        stored = self._instance(record.instance_guid)
+        del self._titles(record)[hashed(record.title)]
+        assert not stored.guests, "shared instances go before their host"
+        if record.is_root:
+            assert not stored.children, "children go before their root"
+            _rely_on(stored.children)
+        if record.host_guid is not None:
+            self._instance(record.host_guid).guests.remove(record.instance_guid)
+        else:
+            self._unlist_runner(record)
+            self._vacate(record)
+        del self._stored.instances[record.instance_guid]
+        stored.is_gone = True
+
+    def _vacate(self, record: InstanceRecord) -> None:
+        stored = self._partition(record.partition)
+        partition = stored.read(PartitionRecord)
+        assert partition.occupant_guid == record.instance_guid
+        vacated = evolve(partition, occupant_guid=None, last_timestamp=record.timestamp)
+        stored.write(vacated)
+        computer = self._computer(record.partition.computer_id)
+        if vacated.is_offered:
+            self._list_partition(computer, vacated)
+        else:
+            self._remove_partition(computer, vacated)
+        self._list_offer(record.partition.computer_id, computer)
+
+    def _titles(self, record: InstanceRecord) -> MutableMapping[str, str]:
+        """The index that knows an instance by its title: roots, or its tree."""
+        if record.is_root:
+            found: MutableMapping[str, str] = self._stored.roots
+        else:
+            found = self._instance(record.root_guid).children
+        return found
+
+    def _list_runner(self, record: InstanceRecord) -> None:
+        if record.is_shared:
+            return
+        hosts = self._stored.hosts
+        key = hashed(record.software_release_url)
+        if key not in hosts:
+            hosts[key] = OOTreeSet()
+        hosts[key].insert(record.instance_guid)
+
+    def _unlist_runner(self, record: InstanceRecord) -> None:
+        if record.is_shared:
+            return
+        hosts = self._stored.hosts
+        key = hashed(record.software_release_url)
+        hosts[key].remove(record.instance_guid)
+        if not hosts[key]:
+            del hosts[key]
+
+    def _list_partition(
+        self, computer: StoredComputer, partition: PartitionRecord
+    ) -> None:
+        """Put a partition where allocation finds it, or does not."""
+        is_free = partition.occupant_guid is None and partition.is_offered
+        _put(computer.free, partition.partition_id, is_in=is_free)
+        _put(
+            computer.unoffered,
+            partition.partition_id,
+            is_in=not partition.is_offered,
+        )
+
+    def _list_offer(self, computer_id: str, computer: StoredComputer) -> None:
+        _put(self._stored.offering, computer_id, is_in=bool(computer.free))
+
+    def _remove_partition(
+        self, computer: StoredComputer, partition: PartitionRecord
+    ) -> None:
+        _put(computer.free, partition.partition_id, is_in=False)
+        _put(computer.unoffered, partition.partition_id, is_in=False)
+        computer.partitions.pop(partition.partition_id).is_gone = True
+
+
+def _put(names: OOTreeSet, name: str, *, is_in: bool) -> None:
+    """Make ``name`` be in a set or not, without writing what is so already."""
+    if is_in and name not in names:
+        names.insert(name)
+    elif not is_in and name in names:
+        names.remove(name)
+
+
+def _rely_on(persistent: StoredInstance) -> None:
+    if persistent._p_jar is None:  # noqa: SLF001 - made by this very transaction
+        return
+    persistent._p_activate()  # noqa: SLF001 - the interface of persistent objects
+    persistent._p_jar.readCurrent(persistent)  # noqa: SLF001

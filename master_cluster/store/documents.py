@@ -1,0 +1,152 @@
+"""Shell. The documents and reports that calls answer, gathered from one snapshot."""
+
+from __future__ import annotations
+
+from master_cluster.allocation import explain
+from master_cluster.describing import (
+    Occupant,
+    describe_computer,
+    describe_partition,
+    describe_requested,
+    report_computer,
+    report_instance,
+    report_partition,
+    summarise_computer,
+    summarise_tree,
+)
+from master_cluster.records import InstanceRecord, PartitionRecord
+from master_cluster.store.cloud import Cloud
+from master_cluster.store.views import requester_of, view_whole_inventory
+from slap.errors import NotFound
+from slap.model import (
+    Computer,
+    InstanceRequest,
+    Partition,
+    PartitionKey,
+    RequestedInstance,
+)
+from slap.reports import (
+    AllocationReport,
+    CloudReport,
+    ComputerReport,
+    InstanceReport,
+    TreeReport,
+)
+
+
+def document_of_computer(cloud: Cloud, computer_id: str) -> Computer:
+    """Return the complete wanted state of a computer."""
+    partitions = [
+        describe_partition(computer_id, it, _occupant(cloud, it))
+        for it in cloud.partitions(computer_id)
+    ]
+    return describe_computer(computer_id, partitions, cloud.installations(computer_id))
+
+
+def document_of_partition(cloud: Cloud, key: PartitionKey) -> Partition:
+    """Return the complete wanted state of one partition."""
+    record = cloud.partition(key)
+    return describe_partition(key.computer_id, record, _occupant(cloud, record))
+
+
+def document_of_requested(cloud: Cloud, instance: InstanceRecord) -> RequestedInstance:
+    """Return the answer to an instance request."""
+    return describe_requested(instance, cloud.partition(instance.partition).addresses)
+
+
+def report_of_cloud(cloud: Cloud) -> CloudReport:
+    """Report every computer and tree, in one line each."""
+    return CloudReport(
+        tuple(
+            summarise_computer(report_of_computer(cloud, it))
+            for it in cloud.computer_ids()
+        ),
+        tuple(
+            summarise_tree(it, cloud.children(it.instance_guid)) for it in cloud.roots()
+        ),
+    )
+
+
+def report_of_computer(cloud: Cloud, computer_id: str) -> ComputerReport:
+    """Report a computer, its partitions and its releases."""
+    computer = cloud.computer(computer_id)
+    partitions = [
+        report_partition(it, _occupant(cloud, it))
+        for it in cloud.partitions(computer_id)
+    ]
+    installations = cloud.installations(computer_id)
+    return report_computer(computer_id, computer.address, partitions, installations)
+
+
+def report_of_tree(cloud: Cloud, title: str) -> TreeReport:
+    """Report the instances of a tree, its root first; ``NotFound`` without one."""
+    root = cloud.root(title)
+    if root is None:
+        raise NotFound(f"no instance tree {title!r}")
+    instances = (root, *cloud.children(root.instance_guid))
+    return TreeReport(title, tuple(_report(cloud, root.title, it) for it in instances))
+
+
+def report_of_allocation(
+    cloud: Cloud, title: str, root_title: str, default_computer_id: str | None
+) -> AllocationReport:
+    """Report where an instance is, or what excludes each partition now.
+
+    ``NotFound`` for what was never requested, or was forgotten among later refusals.
+    """
+    existing = _find(cloud, title, root_title)
+    if existing is not None:
+        key = existing.partition
+        kind = "shared, in the host at" if existing.is_shared else "at"
+        verdict = (
+            f"{kind} {key.partition_id} of {key.computer_id},"
+            f" {existing.requested_state.value} is wanted"
+        )
+        return AllocationReport(title, root_title, verdict, key)
+    refused = cloud.refusal(title, root_title)
+    if refused is None:
+        where = f" in the tree {root_title!r}" if root_title else ""
+        raise NotFound(f"nobody requested {title!r}{where}")
+    wanted = InstanceRequest(
+        title=title,
+        software_release_url=refused.software_release_url,
+        software_type=refused.software_type,
+        allocation_filter=refused.allocation_filter,
+        is_shared=refused.is_shared,
+    )
+    inventory = view_whole_inventory(cloud, wanted, default_computer_id)
+    conditions = explain(wanted, inventory)
+    total = sum(it.partition_count for it in inventory.offers)
+    is_placeable = total > sum(it.excluded_count for it in conditions)
+    verdict = (
+        "refused before; a partition fits now, the next request gets it"
+        if is_placeable
+        else f"refused: none of {total} partitions fits"
+    )
+    return AllocationReport(title, root_title, verdict, None, conditions)
+
+
+def _find(cloud: Cloud, title: str, root_title: str) -> InstanceRecord | None:
+    if not root_title:
+        return cloud.root(title)
+    root = cloud.root(root_title)
+    return None if root is None else cloud.child(root.instance_guid, title)
+
+
+def _occupant(cloud: Cloud, partition: PartitionRecord) -> Occupant | None:
+    instance = cloud.find_instance(partition.occupant_guid)
+    if instance is None:
+        return None
+    root = cloud.find_instance(instance.root_guid)
+    assert root is not None, "a root outlives its children"
+    return Occupant(instance, root.title, cloud.guests(instance.instance_guid))
+
+
+def _report(cloud: Cloud, root_title: str, instance: InstanceRecord) -> InstanceReport:
+    requester = requester_of(cloud, instance)
+    return report_instance(
+        instance,
+        root_title,
+        requester.title if requester else None,
+        cloud.partition(instance.partition).addresses,
+    )

@@ -1,0 +1,107 @@
+"""Shell. The persistent objects.
+
+Each record is an object of its own, kept as plain values (``fields``), so that a
+process with another version of a class can read it. What finds the objects are BTrees,
+keyed by names that cannot cluster (random guids, hashed titles and addresses) wherever
+many are made at once; BTrees merge changes of different keys, so two transactions
+conflict only when they mean the same thing. There is no counter and no list that
+everybody writes.
+
+Rules that keep snapshots honest, because two transactions that read what the other
+writes do not conflict by themselves:
+
+1. Whoever frees an instance writes the instance too (``is_gone``).
+2. Whoever creates an instance relies on its root and its requester being current, and
+   writes its host; whoever frees a root relies on its tree being empty still.
+3. Whoever removes a partition writes it too (``is_gone``); whoever allocates it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cattrs
+from BTrees.OOBTree import OOBTree, OOTreeSet  # type: ignore[import-untyped]
+from persistent import Persistent  # type: ignore[import-untyped]
+
+T = TypeVar("T")
+
+_CONVERTER = cattrs.Converter()
+
+
+def fields_of(record: object) -> Mapping[str, Any]:
+    """Return a record as plain values."""
+    fields: Mapping[str, Any] = _CONVERTER.unstructure(record)
+    return fields
+
+
+def record_of(kind: type[T], fields: Mapping[str, Any]) -> T:
+    """Return the record of plain values; fields unknown here get their defaults."""
+    return _CONVERTER.structure(fields, kind)
+
+
+def hashed(*names: str) -> str:
+    """Return a key for names that come in series, so that a series does not cluster."""
+    digest = hashlib.sha256("\0".join(names).encode(errors="surrogatepass"))
+    return digest.hexdigest()[:32]
+
+
+class Stored(Persistent):  # type: ignore[misc] # persistent has no types
+    """A record; ``is_gone`` when nothing leads to it any more."""
+
+    is_gone = False
+
+    def __init__(self, record: object) -> None:
+        self.fields = fields_of(record)
+
+    def read(self, kind: type[T]) -> T:
+        assert not self.is_gone
+        return record_of(kind, self.fields)
+
+    def write(self, record: object) -> None:
+        assert not self.is_gone
+        self.fields = fields_of(record)
+
+
+class StoredInstance(Stored):
+    """An instance; ``children`` of a root by hashed title, ``guests`` of a host."""
+
+    def __init__(self, record: object) -> None:
+        super().__init__(record)
+        self.children = OOBTree()
+        self.guests = OOTreeSet()
+
+
+class StoredComputer(Stored):
+    """A computer: its partitions by name, installations and usage by hash.
+
+    ``free`` names the partitions that can be allocated, ``unoffered`` those that are
+    busy and no longer defined.
+    """
+
+    def __init__(self, record: object) -> None:
+        super().__init__(record)
+        self.partitions = OOBTree()
+        self.free = OOTreeSet()
+        self.unoffered = OOTreeSet()
+        self.installations = OOBTree()
+        self.usage = OOBTree()
+
+
+class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
+    """Everything.
+
+    ``roots`` by hashed title. ``offering`` names the computers with a free partition.
+    ``hosts`` has the guids of the instances of a release, by hashed URL. ``refusals``
+    has what was refused a place, by hashed root title and title.
+    """
+
+    def __init__(self) -> None:
+        self.computers = OOBTree()
+        self.instances = OOBTree()
+        self.roots = OOBTree()
+        self.offering = OOTreeSet()
+        self.hosts = OOBTree()
+        self.refusals = OOBTree()

@@ -1,0 +1,124 @@
+"""Shell. The storages behind a URI, with transaction ids that follow the calendar.
+
+ZODB makes transaction ids of the wall clock of the process. Here they follow the
+calendar of the runtime instead, and are always later than the last one: so a
+simulation is the same twice, and a calendar that steps back makes no id twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from persistent.timestamp import TimeStamp  # type: ignore[import-untyped]
+from zc.lockfile import LockError  # type: ignore[import-untyped]
+from ZODB.ConflictResolution import (  # type: ignore[import-untyped]
+    ConflictResolvingStorage,
+)
+from ZODB.DB import DB  # type: ignore[import-untyped]
+from ZODB.FileStorage import FileStorage  # type: ignore[import-untyped]
+from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
+from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
+
+from master_cluster.errors import Misconfigured
+from runtime.ports import ICalendar
+
+CONNECTIONS_MAX = 16
+"""Twice the threads of the store; ZODB warns when more are open at once."""
+
+CACHED_OBJECTS_MAX = 20_000
+"""Per connection: computers of some hundred partitions stay in memory."""
+
+
+def open_database(uri: str, calendar: ICalendar) -> DB:
+    """Open ``memory:`` or ``file:PATH``; raise ``Misconfigured`` when that fails.
+
+    A file is synchronised to its disk before a commit returns. Its lock is released by
+    the kernel when its process ends, however it ends.
+    """
+    scheme, _, path = uri.partition(":")
+    if scheme == "memory" and not path:
+        storage: object = MemoryStorage(calendar)
+    elif scheme == "file" and path:
+        storage = _open_file(path, calendar)
+    elif scheme == "neo":
+        raise Misconfigured("this version has no neo: store; use file:PATH")
+    else:
+        raise Misconfigured(f"the store {uri!r} is neither file:PATH nor memory:")
+    return DB(storage, pool_size=CONNECTIONS_MAX, cache_size=CACHED_OBJECTS_MAX)
+
+
+def _open_file(path: str, calendar: ICalendar) -> DurableStorage:
+    directory = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - text
+    try:
+        storage = DurableStorage(calendar, path)
+        _synchronise(directory)
+    except LockError as error:
+        raise Misconfigured(f"another process uses the store {path}") from error
+    except OSError as error:
+        raise Misconfigured(f"the store {path} cannot be opened: {error}") from error
+    return storage
+
+
+def _synchronise(directory: str) -> None:
+    """Make the name of a new file survive a power loss, as its content does."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def later_tid(now: float, last_tid: bytes) -> bytes:
+    """Return a transaction id of ``now`` that is later than the last one."""
+    year, month, day, hour, minute = time.gmtime(now)[:5]
+    stamp = TimeStamp(year, month, day, hour, minute, now % 60)
+    later: bytes = stamp.laterThan(TimeStamp(last_tid)).raw()
+    return later
+
+
+class DurableStorage(FileStorage):  # type: ignore[misc] # ZODB has no types
+    """A file; transaction ids follow the calendar."""
+
+    def __init__(self, calendar: ICalendar, path: str) -> None:
+        self._calendar = calendar
+        super().__init__(path)
+
+    def tpc_begin(
+        self, transaction: object, tid: bytes | None = None, status: str = " "
+    ) -> None:
+        super().tpc_begin(transaction, tid, status)
+        if tid is None:
+            # The commit lock is held from here on: nobody else advances the last id.
+            self._tid = later_tid(self._calendar.now(), self.lastTransaction())
+
+
+class MemoryStorage(MappingStorage, ConflictResolvingStorage):  # type: ignore[misc]
+    """Memory; conflicts are resolved as in a file, so that both behave alike."""
+
+    def __init__(self, calendar: ICalendar) -> None:
+        self._calendar = calendar
+        self._resolved: list[bytes] = []
+        super().__init__()
+
+    def tpc_begin(self, transaction: object, tid: bytes | None = None) -> None:
+        super().tpc_begin(transaction, tid)
+        self._resolved = []
+        if tid is None:
+            self._tid = later_tid(self._calendar.now(), self.lastTransaction())
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: Any
+    ) -> None:
+        try:
+            super().store(oid, serial, data, version, transaction)
+        except ConflictError as error:
+            committed = error.serials[0]
+            resolved = self.tryToResolveConflict(oid, committed, serial, data)
+            super().store(oid, committed, resolved, version, transaction)
+            self._resolved.append(oid)
+
+    def tpc_vote(self, transaction: object) -> list[bytes]:
+        super().tpc_vote(transaction)
+        return self._resolved

@@ -1,0 +1,158 @@
+"""Shell. The store: every question and decision runs in a transaction of its own.
+
+A decision reads and writes in one transaction. When another one changed what it stands
+on, it runs again as a whole, after a drawn delay. What it returns is told to the caller
+only when it is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import transaction  # type: ignore[import-untyped]
+from twisted.internet.task import deferLater
+from ZODB.DB import DB  # type: ignore[import-untyped]
+from ZODB.POSException import (  # type: ignore[import-untyped]
+    ConflictError,
+    StorageError,
+)
+
+from master_cluster.store.cloud import Cloud
+from master_cluster.store.schema import StoredCloud
+from runtime.ports import Runtime, StoreUnavailable
+from slap.errors import Unavailable
+
+ATTEMPTS_MAX = 12
+"""Eight clients that want the same partition settle within a few."""
+
+RETRY_DELAY_SECONDS = 0.005
+"""The mean wait before the second attempt, about the length of a transaction."""
+
+RETRY_DELAY_SECONDS_MAX = 0.5
+"""An answer is late rather than never, within the patience of any client."""
+
+BUSY_RETRY_AFTER_SECONDS = 2
+FULL_RETRY_AFTER_SECONDS = 30
+"""A full disk needs a person; asking faster only fills its log."""
+
+T = TypeVar("T")
+
+_ROOT_KEY = "slapcluster"
+
+
+class Store:
+    """The state of a master."""
+
+    def __init__(self, database: DB, runtime: Runtime) -> None:
+        self._database = database
+        self._runtime = runtime
+
+    async def prepare(self) -> None:
+        """Make the first objects of an empty database."""
+
+        def begin() -> Callable[[], None]:
+            attempt = _Attempt(self._database)
+            if _ROOT_KEY not in attempt.root:
+                attempt.root[_ROOT_KEY] = StoredCloud()
+            return lambda: attempt.commit(None)
+
+        await self._repeat(lambda _: begin)
+
+    async def ask(self, question: Callable[[Cloud], T]) -> T:
+        """Answer a question from one snapshot; nothing is written."""
+
+        def begin() -> Callable[[], T]:
+            attempt = _Attempt(self._database)
+            with attempt.aborted_on_error():
+                answer = question(Cloud(attempt.root[_ROOT_KEY]))
+            return lambda: attempt.abandon(answer)
+
+        return await self._repeat(lambda _: begin)
+
+    async def decide(self, decision: Callable[[Cloud, int], T]) -> T:
+        """Run a decision and commit what it writes; it may run several times.
+
+        The decision gets the number of attempts before. An error that it raises is
+        raised here, and nothing is written. ``Unavailable`` is raised when others are
+        always faster, or when the disk refuses; then, too, nothing is written.
+        """
+
+        def begin_attempt(number: int) -> Callable[[], Callable[[], T]]:
+            def begin() -> Callable[[], T]:
+                attempt = _Attempt(self._database)
+                with attempt.aborted_on_error():
+                    answer = decision(Cloud(attempt.root[_ROOT_KEY]), number)
+                return lambda: attempt.commit(answer)
+
+            return begin
+
+        return await self._repeat(begin_attempt)
+
+    def close(self) -> None:
+        """Close the database; no call may run."""
+        self._database.close()
+
+    async def _repeat(
+        self, begin_attempt: Callable[[int], Callable[[], Callable[[], T]]]
+    ) -> T:
+        for number in range(ATTEMPTS_MAX):
+            try:
+                answer: T = await self._runtime.threads.call(begin_attempt(number))
+            except ConflictError:
+                await self._pause(number)
+            except StoreUnavailable as error:
+                raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
+            except (OSError, StorageError) as error:
+                self._runtime.log.failure("the store cannot be written")
+                sentence = f"the store cannot be written: {error}"
+                raise Unavailable(sentence, FULL_RETRY_AFTER_SECONDS) from error
+            else:
+                return answer
+        raise Unavailable(
+            f"the store is busy: {ATTEMPTS_MAX} attempts met others",
+            BUSY_RETRY_AFTER_SECONDS,
+        )
+
+    async def _pause(self, number: int) -> None:
+        mean = min(RETRY_DELAY_SECONDS * 2**number, RETRY_DELAY_SECONDS_MAX)
+        delay = self._runtime.entropy.uniform(0, 2 * mean)
+        await deferLater(self._runtime.clock, delay)
+
+
+class _Attempt:
+    """One connection and one transaction."""
+
+    def __init__(self, database: DB) -> None:
+        self._manager = transaction.TransactionManager(explicit=True)
+        self._connection = database.open(self._manager)
+        self._manager.begin()
+
+    @property
+    def root(self) -> Any:
+        """The root mapping of the database."""
+        return self._connection.root()
+
+    @contextmanager
+    def aborted_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.abandon(None)
+            raise
+
+    def commit(self, answer: T) -> T:
+        try:
+            self._manager.commit()
+        except BaseException:
+            self._manager.abort()
+            raise
+        finally:
+            self._connection.close()
+        return answer
+
+    def abandon(self, answer: T) -> T:
+        self._manager.abort()
+        self._connection.close()
+        return answer

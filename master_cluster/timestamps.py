@@ -1,0 +1,16 @@
+"""Core. Timestamps of instances: a node processes a partition again when it changes.
+
+A timestamp is a count of microseconds, because the stock watchdog reads it as an
+integer. It is always later than the one before it, so that it changes even when two
+changes share an instant or the calendar steps back.
+"""
+
+from __future__ import annotations
+
+MICROSECONDS = 1_000_000
+
+
+def next_timestamp(now: float, *previous: str) -> str:
+    """Return a timestamp of ``now`` that is later than all the previous ones."""
+    latest = max((int(it) for it in previous if it), default=0)
+    return str(max(int(now * MICROSECONDS), latest + 1))

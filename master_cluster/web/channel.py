@@ -1,0 +1,157 @@
+"""Shell. HTTP within limits: what a client may send, and how long it may take.
+
+``runtime.http_server`` bounds what is kept of a body; here, too, a body that is too
+long is refused before it has come, a call has to arrive in time however slowly its
+bytes trickle, and headers are few and short.
+
+The rest of a refused body is read and dropped for a moment before the connection
+closes: a close with unread bytes would reset the connection, and most clients would
+report that instead of the answer.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated, and super() leads there.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from runtime.http_server import BoundedRequest, BoundedSite
+from runtime.ports import Runtime
+from slap.errors import TooLarge
+from slap.form import BODY_BYTES_MAX
+
+HEADER_BYTES_MAX = 8 * 1024
+"""One header or request line; the longest legitimate one is a URL of a release."""
+
+HEADER_COUNT_MAX = 100
+"""Clients send about ten, proxies add a few."""
+
+RECEIVE_SECONDS_MAX = 75.0
+"""For a whole call to arrive; 8 MB at 1 Mbit/s take 67 s."""
+
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read and dropped."""
+
+
+class LimitedRequest(BoundedRequest):
+    """A call; its channel refuses the body as soon as it is too long."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        channel = cast("LimitedChannel", self.channel)
+        if channel.is_refusing:
+            return
+        if self._body_bytes + len(data) > BODY_BYTES_MAX:
+            channel.refuse_body()
+            return
+        super().handleContentChunk(data)
+
+    def render(self, resrc: IResource) -> None:
+        self.setHeader(b"Server", b"slapcluster")
+        super().render(resrc)
+
+
+class LimitedChannel(HTTPChannel):
+    """A connection: limits of headers, bodies and time."""
+
+    MAX_LENGTH = HEADER_BYTES_MAX
+    maxHeaders = HEADER_COUNT_MAX
+    transport: ITCPTransport
+    site: LimitedSite
+    callLater: Callable[..., IDelayedCall]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_refusing = False
+        self._is_answering = False
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.connected[self] = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.is_refusing:
+            return
+        if self._deadline is None and not self._is_answering:
+            self._deadline = self.callLater(RECEIVE_SECONDS_MAX, self._give_up)
+        super().dataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        if len(line) > HEADER_BYTES_MAX:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        is_valid: bool = super().headerReceived(line)
+        return is_valid
+
+    def allHeadersReceived(self) -> None:
+        if self.length is not None and self.length > BODY_BYTES_MAX:
+            self.requests[-1].gotLength(self.length)
+            self.refuse_body()
+            return
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        if self.is_refusing:
+            return
+        self._cancel_deadline()
+        self._is_answering = True
+        super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        self._is_answering = False
+        super().requestDone(request)
+
+    def refuse_body(self) -> None:
+        """Answer that the body is too long, and close."""
+        self.is_refusing = True
+        error = TooLarge(f"a call has at most {BODY_BYTES_MAX} bytes")
+        body = error.sentence.encode()
+        date = datetimeToString(self.site.calendar.now())
+        self.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\n"
+            b"Connection: close\r\n"
+            b"Content-Type: text/plain; charset=utf-8\r\n"
+            b"Content-Length: %d\r\nDate: %b\r\n\r\n%b" % (len(body), date, body)
+        )
+        self._cancel_deadline()
+        self._deadline = self.callLater(LINGER_SECONDS, self._give_up)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._cancel_deadline()
+        self.site.connected.pop(self, None)
+        super().connectionLost(reason)
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        self.transport.abortConnection()
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class LimitedSite(BoundedSite):
+    """The server side: a resource behind limited channels."""
+
+    protocol: Any = LimitedChannel
+    requestFactory: Any = LimitedRequest
+
+    def __init__(self, resource: IResource, runtime: Runtime) -> None:
+        super().__init__(resource, runtime, BODY_BYTES_MAX)
+        self.requestFactory = LimitedRequest
+        # A dict keeps the order, a set would not be the same in two runs.
+        self.connected: dict[LimitedChannel, None] = {}
+
+    def disconnect(self) -> None:
+        """Close every connection."""
+        for channel in tuple(self.connected):
+            channel.loseConnection()

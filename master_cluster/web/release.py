@@ -1,0 +1,179 @@
+"""Shell. The files from which computers build: profiles, and the wheelhouse.
+
+A computer builds from the address of this server alone, whatever name it uses for it:
+``wheelhouse.cfg`` is a buildout profile made for the name in each request. A directory
+lists its files with their digests, which pip and buildout check.
+
+Files are what the directory holds; links that lead out of it are not followed.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated, and super() leads there.
+
+from __future__ import annotations
+
+import hashlib
+import html
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from twisted.protocols.basic import FileSender
+from twisted.web.http import CACHED
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+TEXT_TYPE = "text/plain; charset=utf-8"
+CONTENT_TYPES = {
+    ".cfg": TEXT_TYPE,
+    ".in": TEXT_TYPE,
+    ".json": "application/json",
+    ".py": TEXT_TYPE,
+    ".txt": TEXT_TYPE,
+}
+
+DIGEST_COUNT_MAX = 10_000
+"""Files of which the digest is remembered; a release has some hundred."""
+
+CHUNK_BYTES = 1024 * 1024
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class Digests:
+    """SHA-256 of files, computed again when a file is another one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int], str] = {}
+
+    def digest(self, path: str) -> str:
+        with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
+            key = (path, status.st_mtime_ns, status.st_size)
+            if key not in self._known:
+                if len(self._known) >= DIGEST_COUNT_MAX:
+                    self._known.clear()
+                hashing = hashlib.sha256()
+                while chunk := file.read(CHUNK_BYTES):
+                    hashing.update(chunk)
+                self._known[key] = hashing.hexdigest()
+        return self._known[key]
+
+
+class ReleaseFiles(Resource):
+    """Everything below ``/release/``."""
+
+    isLeaf = True
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self._top = os.path.realpath(directory)
+        self._digests = Digests()
+
+    def render_GET(self, request: Request) -> bytes | int:
+        names = [it.decode(errors="surrogateescape") for it in request.postpath or []]
+        if names == ["wheelhouse.cfg"]:
+            return _answer_profile(request)
+        path = self._find(names)
+        if path is None:
+            return _answer_text(request, 404, "no such file\n")
+        if os.path.isdir(path):  # noqa: PTH112 - a text, as all of os.path here
+            return self._answer_listing(request, path)
+        return _answer_file(request, path)
+
+    def _find(self, names: Sequence[str]) -> str | None:
+        """Return what a path leads to, unless it leads out or nowhere."""
+        if any(it in (".", "..") or "/" in it or "\0" in it for it in names):
+            return None
+        path = os.path.realpath(os.path.join(self._top, *names))  # noqa: PTH118
+        return path if self._is_inside(path) else None
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        is_below = os.path.commonpath([real, self._top]) == self._top
+        return is_below and os.path.exists(real)  # noqa: PTH110
+
+    def _answer_listing(self, request: Request, path: str) -> bytes:
+        if request.path is None or not request.path.endswith(b"/"):
+            # Links of a listing are relative to it.
+            request.setHeader(b"Location", (request.path or b"") + b"/")
+            return _answer_text(request, 301, "a directory ends with a slash\n")
+        with os.scandir(path) as entries:
+            found = [it for it in entries if self._is_inside(it.path)]
+            found.sort(key=lambda it: it.name)
+            lines = "".join(map(self._line, found))
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        text = f"<!DOCTYPE html>\n<html><body>\n{lines}</body></html>\n"
+        return text.encode(errors="replace")
+
+    def _line(self, entry: os.DirEntry[str]) -> str:
+        link = quote(entry.name, errors="surrogateescape")
+        if entry.is_dir():
+            link += "/"
+        elif entry.is_file():
+            link += f"#sha256={self._digests.digest(entry.path)}"
+        return f'<a href="{html.escape(link)}">{html.escape(entry.name)}</a><br>\n'
+
+
+def render_wheelhouse_profile(release_url: str, host: str) -> str:
+    """Return a profile whose builds take everything from ``release_url``.
+
+    ``allow-hosts`` are patterns, in which a bracket of an IPv6 address means a choice.
+    """
+    allowed = host.replace("[", "[[]")
+    return f"""\
+[buildout]
+extends = versions.cfg
+index = {release_url}/wheelhouse/
+find-links = {release_url}/wheelhouse/
+allow-hosts = {allowed}
+
+[release]
+base-url = {release_url}
+"""
+
+
+def _answer_profile(request: Request) -> bytes:
+    host = request.getHeader("host") or ""
+    if _HOST.fullmatch(host) is None:
+        return _answer_text(request, 400, "the Host header names no server\n")
+    scheme = "https" if request.isSecure() else "http"
+    profile = render_wheelhouse_profile(f"{scheme}://{host}/release", host)
+    return _answer_text(request, 200, profile)
+
+
+def _answer_text(request: Request, status: int, text: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", TEXT_TYPE.encode())
+    return text.encode()
+
+
+def _answer_file(request: Request, path: str) -> bytes | int:
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - closed when it is sent
+    except OSError:
+        return _answer_text(request, 403, "this file cannot be read\n")
+    status = os.fstat(file.fileno())
+    suffix = Path(path).suffix
+    content_type = CONTENT_TYPES.get(suffix, "application/octet-stream")
+    request.setHeader(b"Content-Type", content_type.encode())
+    if request.setLastModified(status.st_mtime) is CACHED:
+        file.close()
+        return b""
+    request.setHeader(b"Content-Length", b"%d" % status.st_size)
+    if request.method == b"HEAD":
+        file.close()
+        return b""
+    sent = FileSender().beginFileTransfer(file, request)
+    gone = request.notifyFinish()
+
+    def finish(_: object) -> None:
+        file.close()
+        if not gone.called:
+            request.finish()
+
+    gone.addErrback(lambda _: None)
+    sent.addBoth(finish)
+    return NOT_DONE_YET
