@@ -1,0 +1,132 @@
+"""Simulated time: a heap of calls, run one by one.
+
+``twisted.internet.task.Clock`` moves to the end of an advance before it runs what was
+due on the way, so causes and effects between hosts get wrong instants. Here the clock
+stands at the instant of the call that runs.
+
+A call belongs to the life of a host. When that life ends, its calls are kept but never
+run: dropping them would free coroutines, whose ``finally`` blocks would then run as
+ghosts at the instant of the crash.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from random import Random
+
+from attrs import frozen
+from twisted.internet.base import DelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+
+@frozen(order=True)
+class _Entry:
+    """A place in the heap; stale once its call moved, was cancelled or was made."""
+
+    due: float
+    tie: float
+    sequence: int
+
+
+class WorldClock:
+    """The only clock of a world. ``ties`` permutes calls that are due together."""
+
+    def __init__(self, ties: Random | None = None) -> None:
+        self._ties = ties
+        self._now = 0.0
+        self._sequence = 0
+        self._heap: list[tuple[_Entry, LifeClock, DelayedCall]] = []
+        self._graveyard: list[DelayedCall] = []
+
+    def seconds(self) -> float:
+        return self._now
+
+    def next_due(self) -> float | None:
+        """When the next call is due, ``None`` when nothing is left to happen."""
+        while self._heap:
+            entry, life, call = self._heap[0]
+            if not life.is_over and _is_current(entry, call):
+                if call.delayed_time <= 0:
+                    return entry.due
+                heapq.heappop(self._heap)
+                call.activate_delay()
+                self.push(life, call)
+                continue
+            heapq.heappop(self._heap)
+            if life.is_over:
+                self._graveyard.append(call)
+        return None
+
+    def step(self) -> bool:
+        """Make the next call; ``False`` when there is none."""
+        due = self.next_due()
+        if due is None:
+            return False
+        _, _, call = heapq.heappop(self._heap)
+        self._now = max(self._now, due)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+        return True
+
+    def advance_to(self, instant: float) -> None:
+        """Let time pass in which nothing happens."""
+        due = self.next_due()
+        assert due is None or due > instant, "a call is due before"
+        self._now = max(self._now, instant)
+
+    def push(self, life: LifeClock, call: DelayedCall) -> None:
+        self._sequence += 1
+        tie = 0.0 if self._ties is None else self._ties.random()
+        entry = _Entry(call.time, tie, self._sequence)
+        heapq.heappush(self._heap, (entry, life, call))
+
+    def pending(self, life: LifeClock) -> list[DelayedCall]:
+        return [
+            call
+            for entry, owner, call in sorted(self._heap, key=lambda item: item[0])
+            if owner is life and _is_current(entry, call)
+        ]
+
+
+@implementer(IReactorTime)
+class LifeClock:
+    """The clock as one life of a host sees it, from boot to crash."""
+
+    def __init__(self, world_clock: WorldClock) -> None:
+        self._world_clock = world_clock
+        self.is_over = False
+
+    def seconds(self) -> float:
+        return self._world_clock.seconds()
+
+    def callLater(
+        self,
+        delay: float,
+        callable: Callable[..., object],  # noqa: A002 - the name in IReactorTime
+        *args: object,
+        **kw: object,
+    ) -> IDelayedCall:
+        assert delay >= 0, f"{delay} s is in the past"
+        call = DelayedCall(
+            self.seconds() + delay,
+            callable,
+            args,
+            kw,
+            lambda _: None,
+            self._reschedule,
+            seconds=self.seconds,
+        )
+        self._reschedule(call)
+        return call
+
+    def getDelayedCalls(self) -> list[IDelayedCall]:
+        return list(self._world_clock.pending(self))
+
+    def _reschedule(self, call: DelayedCall) -> None:
+        self._world_clock.push(self, call)
+
+
+def _is_current(entry: _Entry, call: DelayedCall) -> bool:
+    return call.active() and call.time == entry.due

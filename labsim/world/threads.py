@@ -1,0 +1,98 @@
+"""Store threads without threads: a call begins at once and commits at a later instant.
+
+Between the two other calls begin and commit, as they would in other threads, so that
+overlapping changes meet the conflicts of the real ZODB.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from runtime.ports import IStoreThreads, StoreUnavailable
+from runtime.threads import STORE_CALLS_MAX, STORE_THREADS_MAX
+
+T = TypeVar("T")
+
+COMMIT_SECONDS_MAX = 0.05
+"""A replicated commit crosses regions once or twice."""
+
+
+@implementer(IStoreThreads)
+class SimulatedThreads:
+    """At most ``threads_max`` calls are between their begin and their commit."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        entropy: Random,
+        record: Callable[[str], None],
+        threads_max: int = STORE_THREADS_MAX,
+        calls_max: int = STORE_CALLS_MAX,
+    ) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._record = record
+        self._free_count = threads_max
+        self._calls_max = calls_max
+        self._call_count = 0
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._is_stopping = False
+        self._stopping: list[Deferred[None]] = []
+
+    def call(self, begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
+        if self._is_stopping:
+            return fail(StoreUnavailable("the store is stopping"))
+        if self._call_count >= self._calls_max:
+            return fail(
+                StoreUnavailable(f"{self._call_count} calls of the store are waiting")
+            )
+        self._call_count += 1
+        answer: Deferred[T] = Deferred()
+
+        def start() -> None:
+            self._free_count -= 1
+            commit = _outcome(begin)
+            delay_seconds = self._entropy.uniform(0, COMMIT_SECONDS_MAX)
+            self._clock.callLater(delay_seconds, self._finish, commit, answer)
+
+        if self._free_count > 0:
+            start()
+        else:
+            self._waiting.append(start)
+        return answer
+
+    def stop(self) -> Deferred[None]:
+        self._is_stopping = True
+        if self._call_count == 0:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopping.append(stopped)
+        return stopped
+
+    def _finish(self, commit: Any, answer: Deferred[Any]) -> None:
+        result = commit if isinstance(commit, Failure) else _outcome(commit)
+        self._record("failed" if isinstance(result, Failure) else "committed")
+        self._free_count += 1
+        self._call_count -= 1
+        if self._waiting:
+            self._waiting.popleft()()
+        answer.callback(result)
+        if self._is_stopping and self._call_count == 0:
+            while self._stopping:
+                self._stopping.pop().callback(None)
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    """What ``work`` gives, or its failure as the caller of a thread gets it."""
+    try:
+        return work()
+    except Exception:  # noqa: BLE001 - it belongs to the caller
+        return Failure()
