@@ -12,6 +12,7 @@ any instant leaves something that the next run completes.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -73,7 +74,8 @@ def copy_egg(source: Distribution, eggs_directory: Path) -> Path:
 
 
 def main(directory: Path) -> None:
-    """Make the eggs, then the script."""
+    """Make the eggs, then the script; one at a time, see ``buildout_shim``."""
+    fcntl.flock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
     eggs_directory = directory / "eggs"
     eggs_directory.mkdir(parents=True, exist_ok=True)
     for leftover in eggs_directory.glob(".*.egg.*"):

@@ -12,7 +12,9 @@ script does and runs its zc.buildout after two repairs of upstream 6.0.1:
 from __future__ import annotations
 
 import ast
+import fcntl
 import glob
+import importlib
 import os
 import sys
 from typing import Any
@@ -118,17 +120,22 @@ def repair_options(buildout: Any) -> None:
 
 
 def main(script: str, arguments: list[str]) -> None:
-    """Run buildout as the script would."""
+    """Run buildout as the script would.
+
+    One at a time in a directory: an agent that was killed leaves its buildout behind,
+    and the next agent's waits for that one, then goes on from its result.
+    """
+    fcntl.flock(os.open(".", os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
     sys.path[0:0] = script_path(script)
     # These come from the release; this file must run without them.
-    import zc.buildout.buildout  # noqa: PLC0415
-    import zc.buildout.easy_install  # noqa: PLC0415
-    from pkg_resources import EGG_DIST  # noqa: PLC0415
+    buildout = importlib.import_module("zc.buildout.buildout")
+    easy_install = importlib.import_module("zc.buildout.easy_install")
+    resources = importlib.import_module("pkg_resources")
 
-    repair_offline(zc.buildout.easy_install, EGG_DIST)
-    repair_options(zc.buildout.buildout)
+    repair_offline(easy_install, resources.EGG_DIST)
+    repair_options(buildout)
     sys.argv = [script, *arguments]
-    sys.exit(zc.buildout.buildout.main())
+    sys.exit(buildout.main())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,16 @@ from slapgrid.config import Config
 _TAIL_BEGIN = "# This is beginning of zc.buildout profile's tail added by slapgrid"
 _TAIL_END = "# This is end of zc.buildout profile's tail added by slapgrid"
 
+_TAIL_OF_BUILDOUT = """\
+[buildout]
+# put buildout generated binaries in specific directory
+bin-directory = ${buildout:directory}/sbin
+
+# protect software and run parts offline
+offline = true
+eggs-directory-version =
+"""
+
 
 @frozen
 class SlapConnection:
@@ -38,7 +48,8 @@ def _lines(values: tuple[str, ...]) -> str:
 
 def _section(name: str, options: Mapping[str, str]) -> str:
     return f"[{name}]\n" + "".join(
-        f"{key} = {value}\n" for key, value in options.items()
+        f"{key} ={value}\n" if value.startswith("\n") else f"{key} = {value}\n"
+        for key, value in options.items()
     )
 
 
@@ -71,13 +82,7 @@ def render_instance_tail(connection: SlapConnection) -> str:
         "cert-file": _one_line(connection.cert_file),
     }
     sections = [
-        "[buildout]\n"
-        "# put buildout generated binaries in specific directory\n"
-        "bin-directory = ${buildout:directory}/sbin\n"
-        "\n"
-        "# protect software and run parts offline\n"
-        "offline = true\n"
-        "eggs-directory-version =\n",
+        _TAIL_OF_BUILDOUT,
         _section(
             "slap-connection",
             shared

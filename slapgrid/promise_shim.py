@@ -83,11 +83,7 @@ def run_promise(file: str, config: dict[str, Any], *, is_anomaly: bool) -> Any:
                 promise.logger.exception("sense failed")
             raise
         judged = promise.anomaly() if is_anomaly else promise.test()
-        if judged is None:
-            raise ValueError("the promise gave no result")
-        is_failed = bool(
-            judged.hasFailed() if hasattr(judged, "hasFailed") else judged.problem
-        )
+        is_failed = bool(_answer(judged, "hasFailed", judged.problem))
         message = str(judged.message)
     except BaseException:  # noqa: BLE001 - also SystemExit is a failure to report
         is_failed, message = True, traceback.format_exc()

@@ -134,6 +134,18 @@ def _sorted_mapping(value: Mapping[str, V]) -> Mapping[str, V]:
     return MappingProxyType(dict(sorted(value.items())))
 
 
+def _sorted_attempts(value: Mapping[str, Attempt]) -> Mapping[str, Attempt]:
+    return _sorted_mapping(value)
+
+
+def _sorted_progress(value: Mapping[str, Progress]) -> Mapping[str, Progress]:
+    return _sorted_mapping(value)
+
+
+def _sorted_reports(value: Mapping[str, Reported]) -> Mapping[str, Reported]:
+    return _sorted_mapping(value)
+
+
 def _no_attempts() -> Mapping[str, Attempt]:
     return MappingProxyType({})
 
@@ -151,13 +163,13 @@ class RetryMemory:
     """All of it. ``attempts`` is keyed by ``attempt_key``, the others by name."""
 
     attempts: Mapping[str, Attempt] = field(
-        factory=_no_attempts, converter=_sorted_mapping
+        factory=_no_attempts, converter=_sorted_attempts
     )
     progress: Mapping[str, Progress] = field(
-        factory=_no_progress, converter=_sorted_mapping
+        factory=_no_progress, converter=_sorted_progress
     )
     reported: Mapping[str, Reported] = field(
-        factory=_no_reports, converter=_sorted_mapping
+        factory=_no_reports, converter=_sorted_reports
     )
 
     def attempt(self, effort: Effort, name: str, stamp: str = "") -> Attempt | None:

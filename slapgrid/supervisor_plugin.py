@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from supervisor.options import UnhosedConfigParser
-from supervisor.states import RUNNING_STATES, STOPPED_STATES, ProcessStates
-from supervisor.xmlrpc import Faults, RPCError
-
+from supervisor.options import UnhosedConfigParser  # type: ignore[import-untyped]
+from supervisor.states import RUNNING_STATES, STOPPED_STATES, ProcessStates  # type: ignore[import-untyped]
+from supervisor.xmlrpc import Faults, RPCError  # type: ignore[import-untyped]
 
 #: Between fork and exec a child still has the signal handlers of supervisord, which
 #: swallow the signal; then it would run until SIGKILL. Closing 16384 descriptors takes

@@ -1,0 +1,302 @@
+"""Partitions on disk: what is there, installing instances, destroying them."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.ports import FileKind, IFileTree, Program, Runtime
+from slap.model import Partition, PartitionInstance
+from slapgrid.config import Config
+from slapgrid.identity import Identity, choose_identity
+from slapgrid.layout import (
+    AGENT_DIRECTORY,
+    BUILDOUT_CFG,
+    BUILDOUT_SCRIPT,
+    INSTANCE_LOG,
+    PARTITION_MODE,
+    PLUGIN_DIRECTORY,
+    PROMISE_CACHE_DIRECTORY,
+    PROMISE_DIRECTORY,
+    PROMISE_RESULT_DIRECTORY,
+    RELEASE_LINK,
+    RESOURCE_FILE,
+    TIMESTAMP_FILE,
+    ProgramKind,
+    error_log,
+    transaction_file,
+)
+from slapgrid.platform import Platform
+from slapgrid.profiles import SlapConnection, render_instance_profile
+from slapgrid.promises import PromiseFile, find_promises, view_promise
+from slapgrid.software import (
+    ERROR_BYTES_MAX,
+    Releases,
+    buildout_environment,
+    describe_end,
+)
+from slapgrid.supervision import GroupStatus
+from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
+from slapgrid.views import LocalPartition, PromiseView
+
+#: An installation takes seconds; one that hangs must not stop all others for ever.
+INSTALL_SECONDS_MAX = 3600.0
+#: As stock nodes keep of it.
+INSTANCE_LOG_BYTES_MAX = 20 * 1024 * 1024
+#: One line per requested child; a tree has at most some thousands.
+TRANSACTION_BYTES_MAX = 1024 * 1024
+
+_PROGRAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*\Z")
+
+
+class InstanceRefused(Exception):
+    """The partition cannot be processed as it is; the sentence says why."""
+
+
+class Partitions:
+    """The instance root of a computer."""
+
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        platform: Platform,
+        releases: Releases,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._platform = platform
+        self._releases = releases
+        self._tree = runtime.file_tree(config.instance_root)
+
+    def files(self, partition_id: str) -> IFileTree:
+        """The tree of a partition."""
+        return self._tree.subtree(partition_id)
+
+    def identity(self, partition_id: str) -> Identity:
+        """As whom to run the code of a partition."""
+        owner = self._tree.status(partition_id)
+        if owner is None or owner.kind is not FileKind.DIRECTORY:
+            raise InstanceRefused(f"{partition_id} has no directory: run format")
+        if owner.mode != PARTITION_MODE:
+            raise InstanceRefused(
+                f"{partition_id} has mode {owner.mode:o} instead of "
+                f"{PARTITION_MODE:o}: run format"
+            )
+        return choose_identity(partition_id, self._platform.uid, owner.uid, owner.gid)
+
+    def observe(
+        self, partition_id: str, group: GroupStatus | None, now: float
+    ) -> LocalPartition:
+        """The partition as it is on disk, with its programs as supervision says."""
+        programs = None if group is None else group.programs
+        found = self._tree.status(partition_id)
+        if found is None or found.kind is not FileKind.DIRECTORY:
+            return LocalPartition(partition_id, is_formatted=False, programs=programs)
+        files = self.files(partition_id)
+        names = frozenset(files.list())
+        stamp = files.status(TIMESTAMP_FILE) if TIMESTAMP_FILE in names else None
+        return LocalPartition(
+            partition_id,
+            has_content=bool(names - {RESOURCE_FILE}),
+            has_remains=not names.isdisjoint({TIMESTAMP_FILE, AGENT_DIRECTORY}),
+            has_programs="etc" in names and bool(self._programs(files)),
+            timestamp=None if stamp is None else files.read(TIMESTAMP_FILE).decode(),
+            processed_at=0.0 if stamp is None else stamp.modified,
+            programs=programs,
+            promises=self._view_promises(files, now) if "etc" in names else (),
+        )
+
+    def group(self, partition_id: str) -> ProgramGroup:
+        """The programs of a partition as its files define them."""
+        owner = self._tree.status(partition_id)
+        assert owner is not None, "only of an installed instance"
+        self.identity(partition_id)
+        programs = self._programs(self.files(partition_id))
+        for program in programs:
+            if not _PROGRAM_NAME.match(program.name):
+                raise InstanceRefused(
+                    f"{program.kind}/{program.name}: the name of a program has only "
+                    "letters, digits and _ . + @ -"
+                )
+        return ProgramGroup(
+            partition_id,
+            self._tree.path(partition_id),
+            programs,
+            self._platform.find_account(owner.uid, owner.gid),
+        )
+
+    def promises(self, partition_id: str) -> tuple[PromiseFile, ...]:
+        """The promises of a partition."""
+        files = self.files(partition_id)
+        return find_promises(
+            _list(files, PLUGIN_DIRECTORY), _list(files, PROMISE_DIRECTORY)
+        )
+
+    async def install(self, partition: Partition) -> str | None:
+        """Run buildout in the partition; the reason when that fails.
+
+        Until it succeeds the partition counts as not processed.
+        """
+        instance = partition.instance
+        assert instance is not None, "only an instance is installed"
+        partition_id = partition.key.partition_id
+        identity = self.identity(partition_id)
+        files = self.files(partition_id)
+        if files.free_bytes() < self._config.instance_free_bytes_min:
+            return (
+                f"{self._config.instance_root} has less than "
+                f"{self._config.instance_free_bytes_min} bytes free: free some"
+            )
+        files.remove(TIMESTAMP_FILE)
+        files.remove(error_log(partition_id))
+        files.remove(transaction_file(partition_id))
+        self._write_profile(partition, instance, files, identity)
+        failure = await self._run_buildout(partition_id, instance, files, identity)
+        if failure is not None:
+            files.write(error_log(partition_id), failure.encode(), 0o640)
+        return failure
+
+    def requested_titles(self, partition_id: str) -> tuple[str, ...] | None:
+        """What the instance requested while it was installed; ``None`` if unknown."""
+        try:
+            content = self.files(partition_id).read(
+                transaction_file(partition_id), TRANSACTION_BYTES_MAX
+            )
+        except FileNotFoundError:
+            return None
+        return tuple(sorted(set(content.decode(errors="replace").split("\n")) - {""}))
+
+    def record_processed(self, partition_id: str, timestamp: str) -> None:
+        """Write that the partition is as wanted."""
+        self.files(partition_id).write(TIMESTAMP_FILE, timestamp.encode())
+
+    async def destroy(self, partition_id: str) -> None:
+        """Remove all content; the directory and its resource file stay."""
+        files = self.files(partition_id)
+        files.remove(TIMESTAMP_FILE)
+        for name in files.list():
+            if name != RESOURCE_FILE:
+                await _remove(files, name)
+
+    async def clean(self, partition_id: str) -> None:
+        """Remove what says that an instance was processed here."""
+        files = self.files(partition_id)
+        files.remove(TIMESTAMP_FILE)
+        await files.remove_tree(AGENT_DIRECTORY)
+
+    def _programs(self, files: IFileTree) -> tuple[ProgramDefinition, ...]:
+        return tuple(
+            ProgramDefinition(name, kind)
+            for kind in ProgramKind
+            for name in _list(files, kind)
+        )
+
+    def _view_promises(self, files: IFileTree, now: float) -> tuple[PromiseView, ...]:
+        views = []
+        found = find_promises(
+            _list(files, PLUGIN_DIRECTORY), _list(files, PROMISE_DIRECTORY)
+        )
+        for promise in found:
+            status = files.status(promise.path)
+            if status is None:
+                continue  # removed since it was listed
+            views.append(
+                view_promise(
+                    promise,
+                    _read(files, f"{PROMISE_CACHE_DIRECTORY}/{promise.title}"),
+                    _read(
+                        files, f"{PROMISE_RESULT_DIRECTORY}/{promise.title}.status.json"
+                    ),
+                    status.modified,
+                    now,
+                )
+            )
+        return tuple(views)
+
+    def _write_profile(
+        self,
+        partition: Partition,
+        instance: PartitionInstance,
+        files: IFileTree,
+        identity: Identity,
+    ) -> None:
+        connection = SlapConnection(
+            self._config.computer_id,
+            partition.key.partition_id,
+            self._config.master_urls[0],
+            instance.software_release_url,
+            partition.requested_state,
+            self._config.key_file,
+            self._config.cert_file,
+            self._config.shared_part_directories,
+            self._config.build_time_part_directories,
+        )
+        template = self._releases.template(instance.software_release_url)
+        profile = render_instance_profile(template, connection)
+        files.write(BUILDOUT_CFG, profile.encode(), 0o640)
+        if identity.gid is not None:
+            files.change(BUILDOUT_CFG, gid=identity.gid)
+        files.link(RELEASE_LINK, self._releases.path(instance.software_release_url))
+        files.make_directory(f"{AGENT_DIRECTORY}/log", 0o755)
+
+    async def _run_buildout(
+        self,
+        partition_id: str,
+        instance: PartitionInstance,
+        files: IFileTree,
+        identity: Identity,
+    ) -> str | None:
+        url = instance.software_release_url
+        limit = self._config.partition_timeout_seconds or INSTALL_SECONDS_MAX
+        ended = await self._runtime.processes.run(
+            Program(
+                (
+                    self._releases.python(url),
+                    "-I",
+                    "-S",
+                    self._platform.shim("buildout_shim"),
+                    f"{self._releases.path(url)}/{BUILDOUT_SCRIPT}",
+                    "-U",
+                ),
+                directory=files.root,
+                environment=buildout_environment(
+                    files.root, {"SLAPGRID_INSTANCE_ROOT": self._config.instance_root}
+                ),
+                uid=identity.uid,
+                gid=identity.gid,
+                timeout_seconds=limit,
+                output_bytes_max=ERROR_BYTES_MAX,
+                log_path=files.path(INSTANCE_LOG),
+                log_bytes_max=INSTANCE_LOG_BYTES_MAX,
+            )
+        )
+        if ended.is_success:
+            return None
+        output = ended.output.decode(errors="replace")
+        end = describe_end(f"buildout of {partition_id}", ended)
+        return f"{output}\n{end}"[-ERROR_BYTES_MAX:]
+
+
+def _list(files: IFileTree, directory: str) -> tuple[str, ...]:
+    try:
+        return files.list(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _read(files: IFileTree, path: str) -> bytes | None:
+    try:
+        return files.read(path)
+    except OSError:
+        # Absent, or not a file: what it would say is then unknown.
+        return None
+
+
+async def _remove(files: IFileTree, name: str) -> None:
+    status = files.status(name)
+    if status is None:
+        return
+    if status.kind is FileKind.DIRECTORY:
+        await files.remove_tree(name)
+    else:
+        files.remove(name)

@@ -1,0 +1,40 @@
+"""The lock by which one agent owns an instance root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class AlreadyRunning(Exception):
+    """Another agent owns the instance root; the sentence names its process."""
+
+
+class InstanceRootLock:
+    """Held from construction to ``release`` or to the end of the process.
+
+    The kernel drops it with the process, however that ends; the number in the file is
+    for people only, so a recycled one confuses nobody.
+    """
+
+    def __init__(self, path: str) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(self._descriptor, 32).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise AlreadyRunning(
+                f"another agent (process {owner or 'unknown'}) owns {path}: stop it"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Let another agent have the instance root."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

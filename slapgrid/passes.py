@@ -1,0 +1,308 @@
+"""One-shot passes over a computer, from which the service's loops are made too.
+
+A pass is rounds: observe, plan, perform, remember. Each round starts from what is then
+there, so a pass that was killed is continued by the next one wherever it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
+from itertools import groupby
+from types import MappingProxyType
+
+from attrs import frozen
+
+from runtime.ports import Runtime
+from slap import calls
+from slap.errors import MasterAway, SlapError
+from slap.model import Computer
+from slap.replicas import Replicas
+from slapgrid.addresses import define_computer
+from slapgrid.config import Config
+from slapgrid.convergence import (
+    plan_destruction,
+    plan_instances,
+    plan_offline,
+    plan_software,
+)
+from slapgrid.format import FormatRefused, Formatting
+from slapgrid.instance import Partitions
+from slapgrid.layout import RETRY_MEMORY
+from slapgrid.performing import Performing
+from slapgrid.plans import Action, Plan
+from slapgrid.platform import Platform
+from slapgrid.promise_running import PromiseRunner
+from slapgrid.retrying import (
+    Effort,
+    Outcome,
+    RetryMemory,
+    absorb,
+    decode_memory,
+    encode_memory,
+    retain,
+)
+from slapgrid.slap_client import SlapClient
+from slapgrid.software import BuildProgress, Releases
+from slapgrid.supervision import ISupervision, SupervisionError
+from slapgrid.views import LocalView
+
+#: Five stages bring eight partitions from nothing to reported; more is the next pass.
+ROUNDS_MAX = 400
+
+
+class ExitStatus(IntEnum):
+    """As stock commands say how a pass ended."""
+
+    OK = 0
+    FAILED = 1
+    PROMISE_FAILED = 2
+    MASTER_AWAY = 3
+
+
+@frozen
+class PassResult:
+    """How a pass ended, what it did, and when another may do more."""
+
+    exit_status: ExitStatus
+    reason: str
+    outcomes: tuple[Outcome, ...] = ()
+    next_wake: float | None = None
+
+
+Planner = Callable[[LocalView, RetryMemory, float], Plan]
+
+
+class Agent:
+    """The agent of one computer: everything it can do, one pass at a time.
+
+    A software pass and a pass over instances may run at the same time, two of a kind
+    may not. Nothing is taken or started before the first pass.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        platform: Platform,
+        supervision: ISupervision,
+        notify: Callable[[BuildProgress], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.runtime = runtime
+        self._supervision = supervision
+        self._client = SlapClient(runtime, Replicas(config.master_urls))
+        self._releases = (
+            Releases(config, runtime, platform)
+            if notify is None
+            else Releases(config, runtime, platform, notify)
+        )
+        self._partitions = Partitions(config, runtime, platform, self._releases)
+        self._promises = PromiseRunner(config, runtime, platform)
+        self._formatting = Formatting(config, runtime, platform)
+        self._tree = runtime.file_tree(config.instance_root)
+        self._memory: RetryMemory | None = None
+        self._saved = b""
+
+    async def close(self) -> None:
+        """Close connections; programs run on."""
+        await self._client.close()
+
+    async def format(self) -> PassResult:
+        """Prepare the computer, then tell the master; 2 when only that failed."""
+        try:
+            changed = await self._formatting.apply()
+        except (FormatRefused, OSError) as error:
+            return PassResult(ExitStatus.FAILED, str(error))
+        count = self.config.partition_amount
+        reason = f"{count} partitions are there, {changed} of them changed"
+        try:
+            await self._client.perform(
+                calls.define_computer(define_computer(self.config))
+            )
+        except SlapError as error:
+            return PassResult(
+                ExitStatus.PROMISE_FAILED, f"{reason}; the master was not told: {error}"
+            )
+        return PassResult(ExitStatus.OK, reason)
+
+    async def poll(self) -> Computer:
+        """What is wanted of the computer; forget what is wanted no more."""
+        desired = await self._client.perform(
+            calls.get_computer(self.config.computer_id)
+        )
+        assert isinstance(desired, Computer), "the method table says so"
+        names = [each.key.partition_id for each in desired.partitions]
+        names += [each.software_release_url for each in desired.installations]
+        self._remember(retain(self._recall(), names))
+        return desired
+
+    async def software_pass(self) -> PassResult:
+        """Build and remove releases until nothing is due."""
+        return await self._one_shot(self.converge_software)
+
+    async def instance_pass(self) -> PassResult:
+        """Bring every partition to what is wanted in it; offline without a master."""
+        result = await self._one_shot(self.converge_instances)
+        if result.exit_status is ExitStatus.MASTER_AWAY and not result.outcomes:
+            offline = await self.keep_running()
+            return PassResult(
+                ExitStatus.MASTER_AWAY,
+                f"{result.reason}; {offline.reason}",
+                offline.outcomes,
+            )
+        return result
+
+    async def report_pass(self) -> PassResult:
+        """Remove the instances that are to be destroyed and have stopped."""
+        return await self._one_shot(self.converge_destruction)
+
+    async def converge_software(self, desired: Computer) -> PassResult:
+        """The software pass towards a document that was polled before."""
+        return await self._converge(
+            desired, lambda *seen: plan_software(desired, *seen), is_software=True
+        )
+
+    async def converge_instances(self, desired: Computer) -> PassResult:
+        """The pass over instances towards a document that was polled before."""
+        return await self._converge(
+            desired, lambda *seen: plan_instances(desired, *seen)
+        )
+
+    async def converge_destruction(self, desired: Computer) -> PassResult:
+        """The pass that destroys, towards a document that was polled before."""
+        return await self._converge(
+            desired, lambda *seen: plan_destruction(desired, *seen)
+        )
+
+    async def keep_running(self) -> PassResult:
+        """Without a master: start what rests in known groups."""
+        return await self._converge(Computer(self.config.computer_id), plan_offline)
+
+    async def _one_shot(
+        self, converge: Callable[[Computer], Awaitable[PassResult]]
+    ) -> PassResult:
+        try:
+            desired = await self.poll()
+        except MasterAway as error:
+            return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
+        except SlapError as error:
+            return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
+        return await converge(desired)
+
+    async def _converge(
+        self, desired: Computer, planner: Planner, *, is_software: bool = False
+    ) -> PassResult:
+        outcomes: list[Outcome] = []
+        plan = Plan()
+        sentences: list[str] = []
+        for _ in range(ROUNDS_MAX):
+            try:
+                observed = await self._observe(desired, is_software=is_software)
+            except (OSError, SupervisionError) as error:
+                return PassResult(ExitStatus.FAILED, str(error), tuple(outcomes))
+            plan = planner(observed, self._recall(), self.runtime.calendar.now())
+            if not plan.actions:
+                break
+            sentences.append(plan.reason)
+            self.runtime.log.info("{reason}", reason=plan.reason)
+            performed = await self._perform(plan.actions, desired)
+            outcomes += performed
+        return PassResult(
+            _exit_status(outcomes),
+            "; then ".join([*sentences, plan.reason][-3:]),
+            tuple(outcomes),
+            plan.next_wake,
+        )
+
+    async def _observe(self, desired: Computer, *, is_software: bool) -> LocalView:
+        urls = {each.software_release_url for each in desired.installations}
+        urls |= {
+            each.instance.software_release_url
+            for each in desired.partitions
+            if each.instance is not None
+        }
+        releases = self._releases.observe(tuple(sorted(urls)))
+        if is_software:
+            return LocalView(releases=releases)
+        groups = {each.partition_id: each for each in await self._supervision.observe()}
+        names = {each.key.partition_id for each in desired.partitions} | set(groups)
+        now = self.runtime.calendar.now()
+        partitions = {
+            name: self._partitions.observe(name, groups.get(name), now)
+            for name in sorted(names)
+        }
+        return LocalView(MappingProxyType(partitions), releases)
+
+    async def _perform(
+        self, actions: tuple[Action, ...], desired: Computer
+    ) -> list[Outcome]:
+        """Perform a plan; neighbours of one kind may be performed together."""
+        performing = Performing(
+            self._client,
+            self._supervision,
+            self._releases,
+            self._partitions,
+            self._promises,
+            desired,
+        )
+        outcomes = []
+        for kind, neighbours in groupby(actions, key=type):
+            for outcome in await performing.perform(kind, tuple(neighbours)):
+                if outcome.failure is not None:
+                    self.runtime.log.warn(  # noqa: G010 - Twisted's name
+                        "{effort} of {name} failed: {failure}",
+                        effort=outcome.effort,
+                        name=outcome.name,
+                        failure=outcome.failure[-300:],
+                    )
+                outcomes.append(outcome)
+                now = self.runtime.calendar.now()
+                self._memory = absorb(self._recall(), outcome, now)
+            self._save()
+        return outcomes
+
+    def _recall(self) -> RetryMemory:
+        if self._memory is None:
+            try:
+                self._saved = self._tree.read(RETRY_MEMORY)
+                self._memory = decode_memory(self._saved)
+            except FileNotFoundError:
+                self._memory = RetryMemory()
+            except ValueError as error:
+                self.runtime.log.warn(  # noqa: G010 - Twisted's name
+                    "{error}: starting afresh", error=error
+                )
+                self._memory = RetryMemory()
+        return self._memory
+
+    def _remember(self, memory: RetryMemory) -> None:
+        self._memory = memory
+        self._save()
+
+    def _save(self) -> None:
+        encoded = encode_memory(self._recall())
+        if encoded == self._saved:
+            return
+        try:
+            directory = RETRY_MEMORY.rpartition("/")[0]
+            self._tree.make_directory(directory, 0o700)
+            self._tree.write(RETRY_MEMORY, encoded, 0o600)
+        except OSError as error:
+            # A full disk must not stop what frees it; a restart then waits less.
+            self.runtime.log.warn(  # noqa: G010 - Twisted's name
+                "memory not saved: {error}", error=error
+            )
+        else:
+            self._saved = encoded
+
+
+def _exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
+    """The worst of what is left failed: what succeeded later does not count."""
+    last = {(each.effort, each.name): each for each in outcomes}
+    failed = {each.effort for each in last.values() if each.failure is not None}
+    if not failed:
+        return ExitStatus.OK
+    if failed == {Effort.PROVE}:
+        return ExitStatus.PROMISE_FAILED
+    return ExitStatus.FAILED

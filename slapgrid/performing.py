@@ -1,0 +1,232 @@
+"""Performing the actions of a plan: each becomes an outcome, failures are sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults
+
+from slap import calls
+from slap.errors import MasterAway, NotFound, SlapError
+from slap.model import Computer, Partition, PartitionKey
+from slapgrid.identity import IdentityRefused
+from slapgrid.instance import InstanceRefused, Partitions
+from slapgrid.plans import (
+    Action,
+    BuildSoftware,
+    CleanPartition,
+    DestroyInstance,
+    InstallInstance,
+    RecordBuilt,
+    RecordProcessed,
+    RemoveSoftware,
+    Report,
+    ReportSoftware,
+    ReviveProgram,
+    RunPromises,
+    SoftwareAction,
+    StartPrograms,
+    StopPrograms,
+    Verdict,
+)
+from slapgrid.promise_running import PromiseRunner
+from slapgrid.retrying import Outcome
+from slapgrid.slap_client import SlapClient
+from slapgrid.software import Releases
+from slapgrid.supervision import ISupervision, ProgramKey, SupervisionError
+from slapgrid.supervisor_conf import ProgramGroup
+from slapgrid.views import LIVE_STATES
+
+#: What a master answers that accepts a destruction; else it is a refusal.
+DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
+
+_REFUSALS = (
+    OSError,
+    UnicodeDecodeError,
+    IdentityRefused,
+    InstanceRefused,
+    SupervisionError,
+)
+
+Failures = dict[str, str]
+
+
+@frozen
+class Performing:
+    """Performs the actions of one plan; what fails becomes a sentence."""
+
+    client: SlapClient
+    supervision: ISupervision
+    releases: Releases
+    partitions: Partitions
+    promises: PromiseRunner
+    desired: Computer
+
+    async def perform(
+        self, kind: type[Action], actions: tuple[Action, ...]
+    ) -> list[Outcome]:
+        if kind is StopPrograms:
+            names = tuple(each.name for each in actions)
+            return await self._together(actions, self.supervision.remove(names))
+        if kind is StartPrograms:
+            return await self._together(actions, self._start(actions))
+        if kind is ReviveProgram:
+            keys = tuple(
+                ProgramKey(each.partition_id, program)
+                for each in actions
+                if isinstance(each, ReviveProgram)
+                for program in each.programs
+            )
+            return await self._together(actions, self.supervision.start(keys))
+        if kind is RunPromises:
+            return list(
+                await gatherResults(
+                    [Deferred.fromCoroutine(self._alone(each)) for each in actions],
+                    consumeErrors=True,
+                )
+            )
+        return [await self._alone(each) for each in actions]
+
+    async def _together(
+        self, actions: tuple[Action, ...], performing: Awaitable[object]
+    ) -> list[Outcome]:
+        """The outcomes of actions that one call of supervision performs."""
+        try:
+            failures = await performing
+        except (SupervisionError, OSError) as error:
+            return [each.ended(str(error)) for each in actions]
+        assert hasattr(failures, "get"), "failures by partition id"
+        return [each.ended(failures.get(each.name)) for each in actions]
+
+    async def _alone(self, action: Action) -> Outcome:
+        try:
+            return action.ended(await self._do(action))
+        except MasterAway as error:
+            return action.ended(f"the master is away: {error}")
+        except SlapError as error:
+            return action.ended(f"the master refuses: {error}")
+        except _REFUSALS as error:
+            return action.ended(str(error))
+
+    async def _do(self, action: Action) -> str | None:
+        if isinstance(action, SoftwareAction):
+            return await self._do_software(action)
+        match action:
+            case InstallInstance(partition):
+                return await self._install(partition)
+            case RunPromises(partition_id, _, titles):
+                return await self._prove(partition_id, frozenset(titles))
+            case Report():
+                return await self._report(action)
+            case RecordProcessed(partition_id, _, timestamp):
+                self.partitions.record_processed(partition_id, timestamp)
+            case DestroyInstance(partition_id):
+                await self.partitions.destroy(partition_id)
+            case CleanPartition(partition_id):
+                await self.partitions.clean(partition_id)
+            case _:
+                raise AssertionError(f"nobody performs {action!r}")
+        return None
+
+    async def _do_software(self, action: SoftwareAction) -> str | None:
+        url = action.software_release_url
+        match action:
+            case BuildSoftware():
+                return await self.releases.build(url)
+            case RecordBuilt():
+                self.releases.record_built(url)
+            case RemoveSoftware():
+                await self.releases.remove(url)
+            case ReportSoftware():
+                await self._report_software(action)
+            case _:
+                raise AssertionError(f"nobody performs {action!r}")
+        return None
+
+    def _wanted(self, partition_id: str) -> Partition:
+        return next(
+            each
+            for each in self.desired.partitions
+            if each.key.partition_id == partition_id
+        )
+
+    async def _start(self, actions: tuple[Action, ...]) -> Failures:
+        failures: Failures = {}
+        groups: list[ProgramGroup] = []
+        for action in actions:
+            try:
+                groups.append(self.partitions.group(action.name))
+            except _REFUSALS as error:
+                failures[action.name] = str(error)
+        failures.update(await self.supervision.define(tuple(groups)))
+        wanted = {group.partition_id for group in groups} - set(failures)
+        resting = tuple(
+            ProgramKey(group.partition_id, program.name)
+            for group in await self.supervision.observe()
+            if group.partition_id in wanted
+            for program in group.programs
+            if program.program_state not in LIVE_STATES
+        )
+        failures.update(await self.supervision.start(resting))
+        return failures
+
+    async def _install(self, partition: Partition) -> str | None:
+        failure = await self.partitions.install(partition)
+        if failure is not None:
+            return failure
+        titles = self.partitions.requested_titles(partition.key.partition_id)
+        if titles is not None:
+            call = calls.report_requested_titles(partition.key, titles)
+            # Stock mini-masters do not know this call.
+            with suppress(NotFound):
+                await self.client.perform(call)
+        return None
+
+    async def _prove(self, partition_id: str, titles: frozenset[str]) -> str | None:
+        instance = self._wanted(partition_id).instance
+        assert instance is not None, "only an instance has promises to run"
+        promises = tuple(
+            each
+            for each in self.partitions.promises(partition_id)
+            if each.title in titles
+        )
+        runs = await self.promises.run(
+            partition_id,
+            self.partitions.files(partition_id),
+            promises,
+            self.partitions.identity(partition_id),
+            self.releases.python(instance.software_release_url),
+        )
+        return next((run.failure for run in runs if run.failure is not None), None)
+
+    async def _report(self, report: Report) -> str | None:
+        key = PartitionKey(self.desired.computer_id, report.partition_id)
+        if report.verdict is Verdict.DESTROYED:
+            answer = await self.client.perform(calls.report_destroyed(key))
+            if isinstance(answer, str) and answer.strip() not in DESTRUCTION_ACCEPTED:
+                return f"the master refuses: {answer.strip()}"
+            return None
+        if report.verdict is Verdict.ERROR:
+            call = calls.report_instance_error(key, report.message)
+        elif report.verdict is Verdict.STOPPED:
+            call = calls.report_stopped(key)
+        else:
+            assert report.verdict is Verdict.STARTED, report.verdict
+            call = calls.report_started(key)
+        await self.client.perform(call)
+        return None
+
+    async def _report_software(self, report: ReportSoftware) -> None:
+        url, computer_id = report.software_release_url, self.desired.computer_id
+        match report.verdict:
+            case Verdict.BUILDING:
+                call = calls.report_building(url, computer_id)
+            case Verdict.AVAILABLE:
+                call = calls.report_available(url, computer_id)
+            case Verdict.DESTROYED:
+                call = calls.report_removed(url, computer_id)
+            case _:
+                call = calls.report_software_error(url, computer_id, report.message)
+        await self.client.perform(call)

@@ -1,0 +1,25 @@
+"""Core. What the agent must know of its own process and of the accounts of its host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from slapgrid.supervisor_conf import Account
+
+
+@frozen
+class Platform:
+    """``python`` and ``shim_directory`` are absolute; a user may have no account."""
+
+    uid: int
+    gid: int
+    python: str
+    shim_directory: str
+    find_account: Callable[[int, int], Account | None]
+    find_user: Callable[[str], Account | None]
+
+    def shim(self, name: str) -> str:
+        """The path of a stand-alone program of the agent."""
+        return f"{self.shim_directory}/{name}.py"

@@ -1,0 +1,254 @@
+"""The composition of an agent, and the loops that keep a computer as it is wanted."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from runtime.ports import Runtime
+from slap.errors import MasterAway, SlapError
+from slap.model import Computer
+from slapgrid.config import Config
+from slapgrid.layout import LOCK_FILE
+from slapgrid.lock import InstanceRootLock
+from slapgrid.passes import Agent, PassResult
+from slapgrid.platform import Platform
+from slapgrid.retrying import Effort
+from slapgrid.software import BuildProgress
+from slapgrid.supervision import ISupervision
+from slapgrid.supervisor_conf import Account
+from slapgrid.supervisord import Supervisord, find_account
+
+#: What an installation asked for may be there so soon: ask again.
+QUICK_POLL_SECONDS = 2.0
+#: Agents that were started together must not poll together: +-10 %.
+POLL_JITTER = 0.1
+#: A master that was away is asked again at least so often.
+AWAY_POLL_SECONDS_MAX = 10.0
+#: Between rounds that leave something due at once.
+PAUSE_SECONDS_MIN = 0.05
+#: After these the wanted document may have changed.
+_NEWS = frozenset({Effort.INSTALL, Effort.REPORT, Effort.DESTROY})
+
+
+class Lock(Protocol):
+    """What owns an instance root while the service runs."""
+
+    def release(self) -> None:
+        """Let another agent have it."""
+
+
+def find_user(name: str) -> Account | None:
+    """The account of that name."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Account(found.pw_uid, found.pw_gid, name)
+
+
+def observe_platform() -> Platform:
+    """The platform of this process."""
+    return Platform(
+        uid=os.getuid(),
+        gid=os.getgid(),
+        python=sys.executable,
+        shim_directory=str(Path(__file__).resolve().parent),
+        find_account=find_account,
+        find_user=find_user,
+    )
+
+
+def build_agent(
+    config: Config,
+    runtime: Runtime,
+    notify: Callable[[BuildProgress], None] | None = None,
+) -> Agent:
+    """The agent of this computer, for one-shot passes."""
+    return Agent(
+        config,
+        runtime,
+        observe_platform(),
+        Supervisord(
+            runtime,
+            runtime.file_tree(config.instance_root),
+            is_started_when_down=config.is_supervisord_started,
+        ),
+        notify,
+    )
+
+
+def take_lock(config: Config) -> InstanceRootLock:
+    """Own the instance root; ``AlreadyRunning`` when another agent does."""
+    return InstanceRootLock(f"{config.instance_root}/{LOCK_FILE}")
+
+
+def build_service(config: Config, runtime: Runtime) -> IService:
+    """The agent of this computer as a service."""
+    return AgentService(build_agent(config, runtime), lambda: take_lock(config))
+
+
+def build_model_service(
+    config: Config, runtime: Runtime, platform: Platform, supervision: ISupervision
+) -> IService:
+    """The agent of a simulated computer as a service."""
+    return AgentService(Agent(config, runtime, platform, supervision), _NoLock)
+
+
+class _NoLock:
+    """A simulated host runs one agent."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class _Nap:
+    """A wait that can be cut short."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._waiting: Deferred[None] | None = None
+        self._is_awake = False
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long, or until woken; at once when woken since the last wait."""
+        if not self._is_awake:
+            self._waiting = Deferred()
+            self._timer = self._clock.callLater(seconds, self._end)
+            try:
+                await self._waiting
+            finally:
+                if self._timer.active():
+                    self._timer.cancel()
+                self._waiting = None
+        self._is_awake = False
+
+    def wake(self) -> None:
+        self._is_awake = True
+        self._end()
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+
+@implementer(IService)
+class AgentService(Service):
+    """Two loops: instances, polled for and compared often; software, beside them.
+
+    Stopping the service leaves all programs of instances running.
+    """
+
+    def __init__(self, agent: Agent, take_lock: Callable[[], Lock]) -> None:
+        self._agent = agent
+        self._take_lock = take_lock
+        self._lock: Lock | None = None
+        self._clock = agent.runtime.clock
+        self._desired: Computer | None = None
+        self._poll_at = 0.0
+        self._instance_nap = _Nap(self._clock)
+        self._software_nap = _Nap(self._clock)
+        self._loops: list[Deferred[None]] = []
+
+    def startService(self) -> None:
+        self._lock = self._take_lock()
+        super().startService()  # type: ignore[no-untyped-call] # Twisted's
+        self._poll_at = self._clock.seconds()
+        for loop in (self._keep_instances, self._keep_software):
+            self._loops.append(self._begin(loop()))
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call] # Twisted's
+        return Deferred.fromCoroutine(self._stop())
+
+    def poll_soon(self) -> None:
+        """Ask the master at the next turn, as after a bang."""
+        self._poll_at = self._clock.seconds()
+        self._instance_nap.wake()
+
+    def _begin(self, loop: Coroutine[Deferred[object], object, None]) -> Deferred[None]:
+        running = Deferred.fromCoroutine(loop)
+        running.addErrback(self._log_end)
+        return running
+
+    def _log_end(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._agent.runtime.log.failure("a loop of the agent ended", failure)
+
+    async def _stop(self) -> None:
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.cancel()
+        for loop in loops:
+            await loop
+        await self._agent.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def _keep_instances(self) -> None:
+        while True:
+            if self._clock.seconds() >= self._poll_at:
+                await self._poll()
+            desired = self._desired
+            if desired is None:
+                result = await self._agent.keep_running()
+            else:
+                result = await self._agent.converge_instances(desired)
+                destroyed = await self._agent.converge_destruction(desired)
+                if destroyed.outcomes:
+                    result = destroyed
+            if any(outcome.effort in _NEWS for outcome in result.outcomes):
+                self._poll_within(QUICK_POLL_SECONDS)
+            await self._instance_nap.sleep(self._rest(result))
+
+    def _rest(self, result: PassResult) -> float:
+        config = self._agent.config
+        waits = [config.recheck_seconds, self._poll_at - self._clock.seconds()]
+        if result.next_wake is not None:
+            waits.append(result.next_wake - self._agent.runtime.calendar.now())
+        return max(PAUSE_SECONDS_MIN, min(waits))
+
+    async def _poll(self) -> None:
+        config, entropy = self._agent.config, self._agent.runtime.entropy
+        period = config.poll_seconds * entropy.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
+        try:
+            desired = await self._agent.poll()
+        except SlapError as error:
+            kind = "away" if isinstance(error, MasterAway) else "refusing"
+            self._agent.runtime.log.warn(  # noqa: G010 - Twisted's name
+                "the master is {kind}: {error}", kind=kind, error=error
+            )
+            period = min(period, AWAY_POLL_SECONDS_MAX)
+        else:
+            before, self._desired = self._desired, desired
+            if before is None or before.installations != desired.installations:
+                self._software_nap.wake()
+        self._poll_at = self._clock.seconds() + period
+
+    def _poll_within(self, seconds: float) -> None:
+        self._poll_at = min(self._poll_at, self._clock.seconds() + seconds)
+
+    async def _keep_software(self) -> None:
+        while True:
+            wait = self._agent.config.poll_seconds
+            if self._desired is not None:
+                result = await self._agent.converge_software(self._desired)
+                if result.outcomes:
+                    self.poll_soon()
+                if result.next_wake is not None:
+                    now = self._agent.runtime.calendar.now()
+                    wait = min(wait, result.next_wake - now)
+            await self._software_nap.sleep(max(PAUSE_SECONDS_MIN, wait))

@@ -1,0 +1,250 @@
+"""Releases on disk: what is there, building, removing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import define, field, frozen
+
+from runtime.ports import Exit, Program, Runtime
+from slapgrid.config import Config
+from slapgrid.environment import clean_environment
+from slapgrid.identity import Identity, choose_identity
+from slapgrid.layout import (
+    BUILD_LOG_DIRECTORY,
+    BUILDOUT_CFG,
+    BUILDOUT_SCRIPT,
+    COMPLETED_FILE,
+    INSTANCE_TEMPLATES,
+    PERIODICITY_FILE,
+    build_log,
+    release_directory,
+)
+from slapgrid.platform import Platform
+from slapgrid.profiles import render_software_profile
+from slapgrid.views import LocalRelease
+
+#: The longest builds known take two hours; one that hangs must end.
+BUILD_SECONDS_MAX = 6 * 3600.0
+#: Copies six distributions; a slow disk needs some seconds.
+BOOTSTRAP_SECONDS_MAX = 300.0
+#: Posted to the master; the whole log stays on the computer.
+ERROR_BYTES_MAX = 16 * 1024
+#: A line of a build that is longer says nothing to a person.
+PROGRESS_LINE_BYTES_MAX = 2000
+
+_STEPS = (b"Installing ", b"Updating ", b"Getting distribution for ", b"Got ")
+
+
+@frozen
+class BuildProgress:
+    """What a build does now, and how many steps it has taken."""
+
+    software_release_url: str
+    step: str
+    step_count: int
+
+
+def _ignore(_: BuildProgress) -> None:
+    """Nobody watches."""
+
+
+@define
+class ProgressReader:
+    """Finds the steps of buildout in its output, however that is cut in pieces."""
+
+    software_release_url: str
+    notify: Callable[[BuildProgress], None]
+    step_count: int = 0
+    _rest: bytes = field(default=b"", init=False)
+
+    def add(self, content: bytes) -> None:
+        *lines, rest = (self._rest + content).split(b"\n")
+        self._rest = rest[:PROGRESS_LINE_BYTES_MAX]
+        for line in lines:
+            if line.startswith(_STEPS):
+                self.step_count += 1
+                step = line.decode(errors="replace").strip()
+                self.notify(
+                    BuildProgress(self.software_release_url, step, self.step_count)
+                )
+
+
+class Releases:
+    """The software root of a computer."""
+
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        platform: Platform,
+        notify: Callable[[BuildProgress], None] = _ignore,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._platform = platform
+        self._notify = notify
+        self._tree = runtime.file_tree(config.software_root)
+        self._instance_tree = runtime.file_tree(config.instance_root)
+
+    def observe(self, urls: tuple[str, ...]) -> Mapping[str, LocalRelease]:
+        """The state on disk of each of these releases."""
+        return {url: self._observe(url) for url in urls}
+
+    def python(self, software_release_url: str) -> str:
+        """The interpreter of a release; ``OSError`` when it has none."""
+        return self._interpreter(release_directory(software_release_url))
+
+    def template(self, software_release_url: str) -> str:
+        """The profile of the release's instances; ``OSError`` when it has none."""
+        directory = release_directory(software_release_url)
+        present = [
+            name
+            for name in INSTANCE_TEMPLATES
+            if self._tree.status(f"{directory}/{name}") is not None
+        ]
+        name = present[0] if present else INSTANCE_TEMPLATES[0]
+        return self._tree.read(f"{directory}/{name}").decode()
+
+    def path(self, software_release_url: str) -> str:
+        """The absolute path of the release."""
+        return self._tree.path(release_directory(software_release_url))
+
+    async def build(self, software_release_url: str) -> str | None:
+        """Build or finish building; the reason when it does not build."""
+        self._tree.make_directory("")
+        if self._tree.free_bytes() < self._config.software_free_bytes_min:
+            return (
+                f"{self._config.software_root} has less than "
+                f"{self._config.software_free_bytes_min} bytes free: free some"
+            )
+        directory = release_directory(software_release_url)
+        identity = self._identity()
+        self._tree.make_directory(directory, 0o755)
+        self._give(directory, identity)
+        if self._tree.status(f"{directory}/{BUILDOUT_CFG}") is None:
+            profile = render_software_profile(self._config, software_release_url)
+            self._tree.write(f"{directory}/{BUILDOUT_CFG}", profile.encode())
+        ended = await self._bootstrap(directory, identity)
+        if ended.is_success:
+            ended = await self._run_buildout(software_release_url, identity)
+        return None if ended.is_success else _failure(ended)
+
+    def record_built(self, software_release_url: str) -> None:
+        """Mark the release as complete."""
+        directory = release_directory(software_release_url)
+        now = f"{self._runtime.calendar.now():.0f}\n"
+        self._tree.write(f"{directory}/{COMPLETED_FILE}", now.encode())
+
+    async def remove(self, software_release_url: str) -> None:
+        """Remove the release; its mark goes first, so that half of it is never used."""
+        directory = release_directory(software_release_url)
+        self._tree.remove(f"{directory}/{COMPLETED_FILE}")
+        await self._tree.remove_tree(directory)
+        self._instance_tree.remove(build_log(software_release_url))
+
+    def _observe(self, url: str) -> LocalRelease:
+        directory = release_directory(url)
+        tree = self._tree
+        if tree.status("") is None or tree.status(directory) is None:
+            return LocalRelease(url)
+        is_completed = tree.status(f"{directory}/{COMPLETED_FILE}") is not None
+        periodicity: float | None = self._config.periodicity_seconds
+        try:
+            text = tree.read(f"{directory}/{PERIODICITY_FILE}", bytes_max=64)
+            periodicity = float(int(text))
+        except (OSError, ValueError):
+            # Absent or not a number of seconds: that of the computer holds.
+            pass
+        return LocalRelease(
+            url,
+            is_present=True,
+            is_completed=is_completed,
+            periodicity_seconds=periodicity,
+        )
+
+    def _identity(self) -> Identity:
+        owner = self._tree.status("")
+        assert owner is not None, "made before"
+        return choose_identity(
+            self._config.software_root, self._platform.uid, owner.uid, owner.gid
+        )
+
+    def _give(self, directory: str, identity: Identity) -> None:
+        if identity.uid is not None:
+            self._tree.change(directory, uid=identity.uid, gid=identity.gid)
+
+    async def _bootstrap(self, directory: str, identity: Identity) -> Exit:
+        path = self._tree.path(directory)
+        return await self._runtime.processes.run(
+            Program(
+                (self._platform.python, self._platform.shim("bootstrap_shim"), path),
+                directory=path,
+                environment=clean_environment(path),
+                umask=0o022,
+                uid=identity.uid,
+                gid=identity.gid,
+                timeout_seconds=BOOTSTRAP_SECONDS_MAX,
+                output_bytes_max=ERROR_BYTES_MAX,
+            )
+        )
+
+    async def _run_buildout(self, url: str, identity: Identity) -> Exit:
+        path = self.path(url)
+        self._instance_tree.make_directory(BUILD_LOG_DIRECTORY)
+        reader = ProgressReader(url, self._notify)
+        return await self._runtime.processes.run(
+            Program(
+                (
+                    self.python(url),
+                    "-I",
+                    "-S",
+                    self._platform.shim("buildout_shim"),
+                    f"{path}/{BUILDOUT_SCRIPT}",
+                    "-U",
+                    f"buildout:extends-cache={path}/extends-cache",
+                    f"buildout:directory={path}",
+                    "-N",
+                    "-c",
+                    BUILDOUT_CFG,
+                ),
+                directory=path,
+                environment=buildout_environment(path),
+                # Instances of other users read the release.
+                umask=0o022,
+                uid=identity.uid,
+                gid=identity.gid,
+                timeout_seconds=BUILD_SECONDS_MAX,
+                output_bytes_max=ERROR_BYTES_MAX,
+                log_path=self._instance_tree.path(build_log(url)),
+            ),
+            reader.add,
+        )
+
+    def _interpreter(self, directory: str) -> str:
+        script = self._tree.read(f"{directory}/{BUILDOUT_SCRIPT}")
+        first = script.split(b"\n", 1)[0].decode()
+        return first.removeprefix("#!").split()[0]
+
+
+def buildout_environment(
+    home: str, additional: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
+    """The environment of a buildout; it never replaces itself by another version."""
+    return clean_environment(
+        home, {"BUILDOUT_RESTART_AFTER_UPGRADE": "1", **(additional or {})}
+    )
+
+
+def _failure(ended: Exit) -> str:
+    output = ended.output.decode(errors="replace")
+    return f"{output}\n{describe_end('buildout', ended)}"[-ERROR_BYTES_MAX:]
+
+
+def describe_end(program: str, ended: Exit) -> str:
+    """How a program that failed ended, as a sentence."""
+    if ended.is_timed_out:
+        return f"{program} took too long and was ended"
+    if ended.signal is not None:
+        return f"{program} was ended by signal {ended.signal}"
+    return f"{program} ended with status {ended.status}"
