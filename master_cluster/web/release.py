@@ -73,7 +73,9 @@ class ReleaseFiles(Resource):
         self._digests = Digests()
 
     def render_GET(self, request: Request) -> bytes | int:
-        names = [it.decode(errors="surrogateescape") for it in request.postpath or []]
+        names = _resolve(
+            [it.decode(errors="surrogateescape") for it in request.postpath or []]
+        )
         if names == ["wheelhouse.cfg"]:
             return _answer_profile(request)
         path = self._find(names)
@@ -83,9 +85,9 @@ class ReleaseFiles(Resource):
             return self._answer_listing(request, path)
         return _answer_file(request, path)
 
-    def _find(self, names: Sequence[str]) -> str | None:
+    def _find(self, names: Sequence[str] | None) -> str | None:
         """Return what a path leads to, unless it leads out or nowhere."""
-        if any(it in (".", "..") or "/" in it or "\0" in it for it in names):
+        if names is None or any("/" in it or "\0" in it for it in names):
             return None
         path = os.path.realpath(os.path.join(self._top, *names))  # noqa: PTH118
         return path if self._is_inside(path) else None
@@ -115,6 +117,22 @@ class ReleaseFiles(Resource):
         elif entry.is_file():
             link += f"#sha256={self._digests.digest(entry.path)}"
         return f'<a href="{html.escape(link)}">{html.escape(entry.name)}</a><br>\n'
+
+
+def _resolve(names: Sequence[str]) -> list[str] | None:
+    """Return a path without ``.`` and ``..``, or ``None`` if it leads out of the top.
+
+    Most clients resolve them; buildout sends ``extends = ../x.cfg`` as it is written.
+    """
+    resolved: list[str] = []
+    for name in names:
+        if name == ".." and not resolved:
+            return None
+        if name == "..":
+            resolved.pop()
+        elif name != ".":
+            resolved.append(name)
+    return resolved
 
 
 def render_wheelhouse_profile(release_url: str, host: str) -> str:
