@@ -1,0 +1,298 @@
+"""Hypothesis strategies, named like the builders.
+
+Values of SLAP are drawn as its documents can carry them: a free partition has no
+addresses, a user parameter has no reserved name, a definition one interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from attrs import has
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from master_cluster.allocation import Host, Inventory, Offer
+from slap import reports
+from slap.marshalling import NUMBER_LENGTH_MAX, OBJECT_CLASSES, Value, WireObject
+from slap.model import (
+    Certificate,
+    Computer,
+    ComputerDefinition,
+    InstanceRequest,
+    NetworkAddress,
+    Partition,
+    PartitionDefinition,
+    PartitionInstance,
+    PartitionKey,
+    RequestedInstance,
+    RequestedState,
+    SharedInstance,
+    SoftwareInstallation,
+    SupplyState,
+)
+from slap.xml_codec import RESERVED_PARAMETERS, SHARED_KEYS
+
+
+def texts(min_size: int = 0, max_size: int = 20) -> SearchStrategy[str]:
+    """Draw what XML can carry: no control characters, no half characters."""
+    characters = st.characters(
+        exclude_categories=["Cs", "Cc"],
+        include_characters="\t\n\r\x7f\x85",
+        exclude_characters="\ufffe\uffff",
+    )
+    tricky = st.sampled_from(["&amp;", "&lt;b&gt;", "]]>", "<!-- -->", "None", "&#0;"])
+    plain = st.text(characters, min_size=min_size, max_size=max_size)
+    return st.one_of(plain, tricky)
+
+
+def identifiers() -> SearchStrategy[str]:
+    """Draw what a header can carry as well."""
+    return st.text("abcXYZ019-_.:/", min_size=1, max_size=12)
+
+
+def parameters(
+    reserved: frozenset[str] = frozenset(),
+) -> SearchStrategy[dict[str, str]]:
+    names = texts().filter(lambda name: name not in reserved)
+    return st.dictionaries(names, texts(), max_size=4)
+
+
+def values() -> SearchStrategy[Value]:
+    """Draw any value that a marshalled document can carry."""
+    limit = 10**NUMBER_LENGTH_MAX - 1
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-limit, limit),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts(),
+        st.frozensets(texts(), max_size=3),
+    )
+    return st.recursive(leaves, _containers, max_leaves=12)
+
+
+def _containers(inner: SearchStrategy[Value]) -> SearchStrategy[Value]:
+    tuples = st.lists(inner, max_size=3).map(tuple)
+    dictionaries = st.dictionaries(texts(), inner, max_size=3)
+    classes = st.sampled_from(sorted(OBJECT_CLASSES))
+    objects = st.builds(WireObject, classes, tuples, dictionaries)
+    return st.one_of(st.lists(inner, max_size=3), tuples, dictionaries, objects)
+
+
+def a_partition_key() -> SearchStrategy[PartitionKey]:
+    return st.builds(PartitionKey, identifiers(), identifiers())
+
+
+def some_addresses() -> SearchStrategy[tuple[NetworkAddress, ...]]:
+    address = st.builds(NetworkAddress, texts(), texts())
+    return st.lists(address, max_size=3).map(tuple)
+
+
+def an_installation() -> SearchStrategy[SoftwareInstallation]:
+    return st.builds(
+        SoftwareInstallation, texts(), identifiers(), st.sampled_from(SupplyState)
+    )
+
+
+def a_shared_instance() -> SearchStrategy[SharedInstance]:
+    return st.builds(
+        SharedInstance,
+        texts(),
+        texts(),
+        texts(),
+        parameters(SHARED_KEYS),
+    )
+
+
+def an_instance() -> SearchStrategy[PartitionInstance]:
+    return st.builds(
+        PartitionInstance,
+        instance_guid=texts(),
+        title=texts(),
+        root_title=texts(),
+        software_release_url=texts(),
+        software_type=texts(),
+        timestamp=texts(),
+        parameters=parameters(RESERVED_PARAMETERS),
+        connection_parameters=parameters(),
+        allocation_filter=parameters(),
+        shared_instances=st.lists(a_shared_instance(), max_size=2).map(tuple),
+        access_status=st.none() | texts(),
+    )
+
+
+def a_free_partition() -> SearchStrategy[Partition]:
+    return st.builds(Partition, a_partition_key(), st.just(RequestedState.DESTROYED))
+
+
+def a_partition() -> SearchStrategy[Partition]:
+    """Draw a partition, busy or free."""
+    busy = st.builds(
+        Partition,
+        a_partition_key(),
+        st.sampled_from(RequestedState),
+        some_addresses(),
+        an_instance(),
+    )
+    return st.one_of(busy, a_free_partition())
+
+
+def a_computer() -> SearchStrategy[Computer]:
+    return st.builds(
+        Computer,
+        identifiers(),
+        st.lists(a_partition(), max_size=3).map(tuple),
+        st.lists(an_installation(), max_size=2).map(tuple),
+    )
+
+
+def an_instance_request() -> SearchStrategy[InstanceRequest]:
+    software_types = texts().filter(lambda it: it.lower() not in ("", "none"))
+    return st.builds(
+        InstanceRequest,
+        title=texts(),
+        software_release_url=texts(),
+        software_type=software_types,
+        parameters=parameters(),
+        allocation_filter=parameters(),
+        requested_state=st.none() | st.sampled_from(RequestedState),
+        is_shared=st.booleans(),
+        requester=st.none() | a_partition_key(),
+    )
+
+
+def a_requested_instance() -> SearchStrategy[RequestedInstance]:
+    return st.builds(
+        RequestedInstance,
+        key=a_partition_key(),
+        software_release_url=texts(),
+        software_type=texts(),
+        instance_guid=st.none() | texts(),
+        requested_state=st.none() | st.sampled_from(RequestedState),
+        timestamp=st.none() | texts(),
+        parameters=parameters(frozenset({"timestamp"})),
+        connection_parameters=parameters(),
+        addresses=some_addresses(),
+    )
+
+
+def a_partition_definition() -> SearchStrategy[PartitionDefinition]:
+    def with_addresses(
+        partition_id: str, tap_name: str, addresses: list[str]
+    ) -> PartitionDefinition:
+        interface = tap_name or partition_id
+        return PartitionDefinition(
+            partition_id, tuple(NetworkAddress(interface, it) for it in addresses)
+        )
+
+    return st.builds(
+        with_addresses, identifiers(), texts(), st.lists(texts(), max_size=3)
+    )
+
+
+def a_computer_definition() -> SearchStrategy[ComputerDefinition]:
+    return st.builds(
+        ComputerDefinition,
+        identifiers(),
+        st.none() | texts(),
+        st.none() | texts(),
+        st.lists(a_partition_definition(), max_size=3).map(tuple),
+    )
+
+
+def a_certificate() -> SearchStrategy[Certificate]:
+    return st.builds(Certificate, texts(), texts())
+
+
+def any_texts() -> SearchStrategy[str]:
+    """Draw what JSON can carry: everything but half characters."""
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def a_report() -> SearchStrategy[object]:
+    """Draw a report of any kind of our extension."""
+    kinds = (
+        reports.CloudReport,
+        reports.ComputerReport,
+        reports.TreeReport,
+        reports.AllocationReport,
+    )
+    return st.one_of(*(_of_type(kind) for kind in kinds))
+
+
+def _of_type(kind: Any) -> SearchStrategy[Any]:
+    """Draw a value of a type that a report may have in it."""
+    if has(kind):
+        fields = get_type_hints(kind)
+        return st.builds(kind, **{name: _of_type(it) for name, it in fields.items()})
+    if get_origin(kind) is tuple:
+        return st.lists(_of_type(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) is Mapping:
+        return st.dictionaries(any_texts(), any_texts(), max_size=3)
+    if get_origin(kind) is UnionType:
+        return st.one_of(*(_of_type(it) for it in get_args(kind)))
+    if kind is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return any_texts() if kind is str else st.from_type(kind)
+
+
+def some_names() -> SearchStrategy[tuple[str, ...]]:
+    """Draw names of partitions, each once."""
+    numbers = st.lists(st.integers(0, 30), max_size=4, unique=True)
+    return numbers.map(lambda it: tuple(f"slappart{number}" for number in it))
+
+
+def an_offer() -> SearchStrategy[Offer]:
+    computer_ids = st.sampled_from(["COMP-1", "COMP-2", "COMP-10"])
+    counts = st.integers(0, 3)
+    return st.builds(Offer, computer_ids, some_names(), counts, counts)
+
+
+def a_host() -> SearchStrategy[Host]:
+    urls = st.sampled_from(["https://a.example/", "https://b.example/"])
+    kinds = st.sampled_from(["default", "other"])
+    keys = st.builds(
+        PartitionKey,
+        st.sampled_from(["COMP-1", "COMP-2"]),
+        st.sampled_from(["slappart0", "slappart1"]),
+    )
+    guids = st.integers(0, 9).map(lambda number: f"SOFTINST-{number}")
+    return st.builds(Host, guids, keys, urls, kinds, st.sampled_from(RequestedState))
+
+
+def an_inventory() -> SearchStrategy[Inventory]:
+    """Draw what there is to choose from; each computer and host once."""
+    return st.builds(
+        Inventory,
+        st.lists(an_offer(), max_size=3, unique_by=lambda it: it.computer_id).map(
+            tuple
+        ),
+        st.lists(a_host(), max_size=4, unique_by=lambda it: it.instance_guid).map(
+            tuple
+        ),
+        st.sampled_from([None, "COMP-1", "COMP-3"]),
+    )
+
+
+def a_placement_request() -> SearchStrategy[InstanceRequest]:
+    """Draw a request whose filter may fit an inventory of ours."""
+    filters = st.dictionaries(
+        st.sampled_from(["computer_guid", "instance_guid", "retention_delay", "odd"]),
+        st.sampled_from(
+            ["COMP-1", "COMP-2", "COMP-3", "SOFTINST-1", "COMP-1-slappart0"]
+        ),
+        max_size=2,
+    )
+    return st.builds(
+        InstanceRequest,
+        title=st.just("title"),
+        software_release_url=st.sampled_from(
+            ["https://a.example/", "https://b.example/"]
+        ),
+        software_type=st.sampled_from(["default", "other"]),
+        allocation_filter=filters,
+        is_shared=st.booleans(),
+    )

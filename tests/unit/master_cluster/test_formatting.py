@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from master_cluster.formatting import PARTITION_COUNT_MAX, Formatted, decide_format
+from master_cluster.records import ComputerRecord, PartitionRecord
+from slap.errors import BadRequest
+from slap.model import ComputerDefinition, NetworkAddress, PartitionDefinition
+from tests.builders import a_record, some_addresses
+
+NOW = 2.0
+COMPUTER = ComputerRecord("COMP-1", "::1", "ffff::")
+
+
+def a_definition(*partition_ids: str) -> ComputerDefinition:
+    partitions = tuple(
+        PartitionDefinition(it, some_addresses()) for it in partition_ids
+    )
+    return ComputerDefinition("COMP-1", "::1", "ffff::", partitions)
+
+
+def free(partition_id: str) -> PartitionRecord:
+    return PartitionRecord(partition_id, some_addresses())
+
+
+def busy(partition_id: str) -> PartitionRecord:
+    return evolve(free(partition_id), occupant_guid="SOFTINST-0")
+
+
+def test_a_computer_gets_its_partitions() -> None:
+    formatted = decide_format(a_definition("slappart0", "slappart1"), (), {}, NOW)
+
+    assert formatted == Formatted(COMPUTER, (free("slappart0"), free("slappart1")))
+
+
+def test_the_same_definition_again_changes_nothing() -> None:
+    known = (free("slappart0"), busy("slappart1"))
+    occupants = {"SOFTINST-0": a_record()}
+
+    formatted = decide_format(
+        a_definition("slappart0", "slappart1"), known, occupants, NOW
+    )
+
+    assert formatted == Formatted(COMPUTER)
+
+
+def test_fewer_partitions_remove_the_free_and_keep_the_busy() -> None:
+    known = (free("slappart0"), busy("slappart1"))
+    occupants = {"SOFTINST-0": a_record()}
+
+    formatted = decide_format(a_definition(), known, occupants, NOW)
+
+    assert formatted == Formatted(
+        COMPUTER,
+        written=(evolve(busy("slappart1"), is_offered=False),),
+        removed=(free("slappart0"),),
+    )
+
+
+def test_a_partition_that_comes_back_is_offered_again() -> None:
+    known = (evolve(busy("slappart0"), is_offered=False),)
+    occupants = {"SOFTINST-0": a_record()}
+
+    formatted = decide_format(a_definition("slappart0"), known, occupants, NOW)
+
+    assert formatted == Formatted(COMPUTER, (busy("slappart0"),))
+
+
+def test_an_instance_whose_addresses_change_is_processed_again() -> None:
+    other = (NetworkAddress("tap", "::9"),)
+    known = (evolve(busy("slappart0"), addresses=other),)
+    occupants = {"SOFTINST-0": a_record()}
+
+    formatted = decide_format(a_definition("slappart0"), known, occupants, NOW)
+
+    assert formatted == Formatted(
+        COMPUTER,
+        written=(busy("slappart0"),),
+        touched=(evolve(a_record(), timestamp="2000000"),),
+    )
+
+
+@pytest.mark.parametrize(
+    "partition_ids",
+    [("slappart0", "slappart0"), tuple(map(str, range(PARTITION_COUNT_MAX + 1)))],
+    ids=["twice", "too many"],
+)
+def test_a_definition_that_cannot_be_is_refused(partition_ids: tuple[str, ...]) -> None:
+    with pytest.raises(BadRequest):
+        decide_format(a_definition(*partition_ids), (), {}, NOW)
