@@ -1,0 +1,92 @@
+"""Shell. The command line: ``slapcluster`` and ``slapgrid``."""
+
+from __future__ import annotations
+
+import click
+
+from slapcluster.boundary import RootGroup
+from slapcluster.commands.completion import completion
+from slapcluster.commands.computers import computer
+from slapcluster.commands.nodes import node
+from slapcluster.commands.play import play
+from slapcluster.commands.proxies import proxy
+from slapcluster.commands.requesting import request
+from slapcluster.commands.services import service
+from slapcluster.commands.status import status, why
+from slapcluster.commands.supplying import remove, supply
+from slapcluster.session import Session
+
+DEFAULT_MASTER_URL = "http://127.0.0.1:5000/"
+"""Where ``slapcluster proxy`` listens by default."""
+
+_EPILOG = """Exit codes: 0 done, 1 failed, 2 accepted and not there yet, 3 the master is
+away, 130 interrupted.
+
+The first commands: `slapcluster proxy`, `slapcluster node run --cfg slapos.cfg`, then
+`slapcluster supply` and `slapcluster request`; or `slapcluster play start` for all."""
+
+_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=RootGroup, epilog=_EPILOG, context_settings=_HELP_NAMES)
+@click.option(
+    "--master",
+    "master_urls",
+    multiple=True,
+    envvar="SLAPCLUSTER_MASTER",
+    default=(DEFAULT_MASTER_URL,),
+    show_default=True,
+    metavar="URL",
+    help="Address of a master; repeat it for several replicas. [SLAPCLUSTER_MASTER]",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Tables for people or JSON for programs.",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
+@click.version_option(package_name="slapcluster", prog_name="slapcluster")
+@click.pass_context
+def cli(
+    ctx: click.Context, master_urls: tuple[str, ...], output: str, debug: bool
+) -> None:
+    """Run services on computers: a SlapOS master, its agents and their commands."""
+    given = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    ctx.obj = Session(given.launch, master_urls, output == "json", debug)
+
+
+for _command in (
+    proxy,
+    node,
+    request,
+    supply,
+    remove,
+    service,
+    computer,
+    status,
+    why,
+    play,
+    completion,
+):
+    cli.add_command(_command)
+
+
+@click.group(
+    "slapgrid", cls=RootGroup, commands=node.commands, context_settings=_HELP_NAMES
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
+@click.pass_context
+def slapgrid(ctx: click.Context, debug: bool) -> None:
+    """Run the agent of this computer: `slapcluster node`, alone."""
+    given = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    ctx.obj = Session(given.launch, (), is_json=False, is_debug=debug)
+
+
+def main() -> None:
+    cli.main(prog_name="slapcluster")
+
+
+def node_main() -> None:
+    slapgrid.main(prog_name="slapgrid")

@@ -1,0 +1,28 @@
+"""Shell. Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from slapcluster.waiting import WAIT_SECONDS_MAX
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def wait_option(help_text: str) -> Callable[[F], F]:
+    return click.option("--wait", "is_waiting", is_flag=True, help=help_text)
+
+
+def timeout_option(function: F) -> F:
+    return click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        default=WAIT_SECONDS_MAX,
+        show_default=True,
+        help="How long --wait waits at most; then the exit code is 2.",
+    )(function)

@@ -1,0 +1,72 @@
+"""Shell. ``proxy``: the mini-master."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from slapcluster.outcomes import CommandFailed
+from slapcluster.session import Session, pass_session
+
+DEFAULT_LISTEN = "127.0.0.1:5000"
+
+
+@click.command()
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help=f"Where to listen, on loopback only.  [default: {DEFAULT_LISTEN}]",
+)
+@click.option(
+    "--store",
+    "store_uri",
+    metavar="URI",
+    help="Where the state is kept: file:PATH, or memory: to forget it.",
+)
+@click.option(
+    "--computer-id", metavar="ID", help="The computer of requests that name none."
+)
+@click.option(
+    "--release",
+    "release_directory",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="Serve this directory, filled by `make release`, below /release/.",
+)
+@click.option(
+    "--cfg",
+    "config_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A slapos.cfg with [slapproxy]; the options above win over it.",
+)
+@pass_session
+def proxy(
+    session: Session,
+    *,
+    listen: str | None,
+    store_uri: str | None,
+    computer_id: str | None,
+    release_directory: str | None,
+    config_path: Path | None,
+) -> None:
+    """Run the mini-master of one computer, or of the first of many."""
+    from slapcluster.masters import run_master  # noqa: PLC0415 - loads ZODB, Twisted
+
+    run_master(
+        config_path,
+        listen=parse_listen(listen) if listen else None,
+        store_uri=store_uri,
+        computer_id=computer_id,
+        release_directory=release_directory,
+        is_debug=session.is_debug,
+    )
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return the host and the port of ``127.0.0.1:5000`` or ``[::1]:5000``."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise CommandFailed(
+            f"--listen {text!r}: write HOST:PORT, such as {DEFAULT_LISTEN}."
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,56 @@
+"""Shell. The master as commands ask it: typed questions over calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from slap import calls
+from slap.calls import Call
+from slap.model import InstanceRequest, RequestedInstance, SoftwareInstallation
+from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
+
+T = TypeVar("T")
+
+
+@frozen
+class Master:
+    """Whoever answers calls, and the time that passes between them.
+
+    Every question raises the errors of ``slap.errors``.
+    """
+
+    perform: Callable[[Call], Awaitable[object]]
+    pause: Callable[[float], Awaitable[None]]
+    seconds: Callable[[], float]
+
+    async def cloud(self) -> CloudReport:
+        return await self._ask(CloudReport, calls.get_cloud_report())
+
+    async def computer(self, computer_id: str) -> ComputerReport:
+        return await self._ask(ComputerReport, calls.get_computer_report(computer_id))
+
+    async def tree(self, title: str) -> TreeReport:
+        return await self._ask(TreeReport, calls.get_tree_report(title))
+
+    async def why(self, title: str, root_title: str) -> AllocationReport:
+        return await self._ask(
+            AllocationReport, calls.explain_allocation(title, root_title)
+        )
+
+    async def request(self, wanted: InstanceRequest) -> RequestedInstance:
+        return await self._ask(RequestedInstance, calls.request_instance(wanted))
+
+    async def supply(self, installation: SoftwareInstallation) -> None:
+        await self.perform(calls.supply(installation))
+
+    async def bang_computer(self, computer_id: str, message: str) -> None:
+        await self.perform(calls.bang_computer(computer_id, message))
+
+    async def _ask(self, kind: type[T], call: Call) -> T:
+        answer = await self.perform(call)
+        # The codec of the method gives this type or an error.
+        assert isinstance(answer, kind)
+        return answer

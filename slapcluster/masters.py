@@ -1,0 +1,50 @@
+"""Shell. The mini-master as a program: its configuration, composed and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import evolve
+
+from master_cluster.config import Config, read_reference_config
+from master_cluster.errors import Misconfigured
+from master_cluster.service import build_service
+from runtime.ports import TcpAddress
+from slapcluster.outcomes import CommandFailed
+from slapcluster.running import serve
+
+
+def run_master(
+    config_path: Path | None,
+    *,
+    listen: tuple[str, int] | None,
+    store_uri: str | None,
+    computer_id: str | None,
+    release_directory: str | None,
+    is_debug: bool,
+) -> None:
+    """Run a mini-master until it is told to stop; what is given wins over the file."""
+    try:
+        given = _given(config_path)
+        if store_uri is None and given is None:
+            raise CommandFailed(
+                "Say where the state is kept: --store file:PATH, --store memory: or "
+                "--cfg FILE."
+            )
+        base = given or Config(store_uri="")
+        config = evolve(
+            base,
+            store_uri=store_uri or base.store_uri,
+            listen=TcpAddress(*listen) if listen else base.listen,
+            default_computer_id=computer_id or base.default_computer_id,
+            release_directory=release_directory,
+        )
+        serve(lambda runtime: build_service(config, runtime), is_debug=is_debug)
+    except Misconfigured as error:
+        raise CommandFailed(f"{error}.") from error
+
+
+def _given(config_path: Path | None) -> Config | None:
+    if config_path is None:
+        return None
+    return read_reference_config(config_path.read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""A cloud on this machine, apart from it: ``make demo`` and ``make play``."""

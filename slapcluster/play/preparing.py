@@ -1,0 +1,78 @@
+"""Shell. Fills the place of a cloud: directories, wheels, programs, their settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from runtime.ports import Runtime
+from slapcluster.outcomes import CommandFailed
+from slapcluster.play import settings
+from slapcluster.play.checkouts import Checkout
+from slapcluster.play.choosing import run_as_user
+from slapcluster.play.places import Record
+
+INSTALL_SECONDS_MAX = 300
+"""Forty wheels without a network: seconds, unless the disk is very slow."""
+
+DIRECTORIES = (
+    *("venv", "etc", "log", "run", "tmp", "home"),
+    *("master", "soft", "srv"),
+)
+"""Of the place, and all of its user; ``release`` stays with whoever made it."""
+
+
+def make_directories(runtime: Runtime, record: Record) -> None:
+    parent, _, name = record.place.rpartition("/")
+    tree = runtime.file_tree(parent)
+    for relative in (name, *(f"{name}/{it}" for it in DIRECTORIES)):
+        tree.make_directory(relative, 0o755)
+        tree.change(relative, uid=record.identity.uid, gid=record.identity.gid)
+
+
+def copy_release(checkout: Checkout, record: Record) -> None:
+    """Copy wheels and profiles, readable by all whatever the umask was."""
+    target = Path(record.place, "release")
+    shutil.copytree(checkout.release_path, target, copy_function=shutil.copyfile)
+    for directory, _, names in os.walk(target):
+        Path(directory).chmod(0o755)
+        for name in names:
+            Path(directory, name).chmod(0o644)
+
+
+async def install_programs(runtime: Runtime, record: Record, python: str) -> None:
+    """Make a virtual environment from the wheels alone."""
+    wheelhouse = Path(record.place, "release", "wheelhouse")
+    pip = _pip(wheelhouse)
+    venv = f"{record.place}/venv"
+    installing = (
+        *(f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet"),
+        *("--no-index", "--no-cache-dir", "--disable-pip-version-check"),
+        *(f"--find-links={wheelhouse}", "slapcluster[command]"),
+    )
+    # Debian's interpreter may come without ensurepip; here pip is a wheel like others.
+    making = (python, "-I", "-m", "venv", "--without-pip", venv)
+    for argv in (making, installing):
+        ended = await run_as_user(
+            runtime, record, argv, record.place, INSTALL_SECONDS_MAX
+        )
+        if not ended.is_success:
+            raise CommandFailed(
+                "The programs could not be installed from the wheelhouse:\n"
+                + ended.output.decode(errors="replace")
+            )
+
+
+def _pip(wheelhouse: Path) -> Path:
+    found = next(wheelhouse.glob("pip-*.whl"), None)
+    if found is None:
+        raise CommandFailed("dist/release holds no pip; remove dist and repeat.")
+    return found
+
+
+def write_settings(runtime: Runtime, record: Record) -> None:
+    tree = runtime.file_tree(record.place)
+    tree.write("etc/slapos.cfg", settings.render_agent(record).encode())
+    content = settings.render_supervisord(record, settings.programs_of(record))
+    tree.write("etc/supervisord.conf", content.encode())

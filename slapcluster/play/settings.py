@@ -1,0 +1,94 @@
+"""Core. The files that the programs of a cloud of play read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from slapcluster.play.places import PARTITION_COUNT, Record
+
+COMPUTER_ID = "local"
+
+POLL_SECONDS = 2
+"""How often the agent asks: a person looks on."""
+
+FREE_SPACE_MIN = "100M"
+"""Ten small instances; stock nodes keep a gigabyte for big ones."""
+
+RESTARTS_MAX = 1000
+"""A cloud of play is killed on purpose; supervisord gives up after 3 by default."""
+
+
+def render_agent(record: Record) -> str:
+    """Return the ``slapos.cfg`` of the one computer."""
+    network = f"ipv6_network = {record.network}\n" if record.network else ""
+    return f"""\
+[slapos]
+computer_id = {COMPUTER_ID}
+master_url = {record.master_url}
+software_root = {record.place}/soft
+instance_root = {record.place}/srv
+poll_interval = {POLL_SECONDS}
+software_min_free_space = {FREE_SPACE_MIN}
+instance_min_free_space = {FREE_SPACE_MIN}
+
+[slapformat]
+partition_amount = {PARTITION_COUNT}
+{network}"""
+
+
+def render_supervisord(record: Record, programs: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the configuration of the first process: it restarts what ends."""
+    place = record.place
+    sections = [
+        f"""\
+[supervisord]
+nodaemon = true
+logfile = {place}/log/supervisord.log
+pidfile = {place}/run/supervisord.pid
+childlogdir = {place}/log
+umask = 022
+identifier = slapcluster-play
+
+[unix_http_server]
+file = {place}/run/supervisord.sock
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl = unix://{place}/run/supervisord.sock
+"""
+    ]
+    sections += [
+        f"""\
+[program:{name}]
+command = {" ".join(argv)}
+directory = {place}
+autorestart = true
+startretries = {RESTARTS_MAX}
+stopasgroup = true
+redirect_stderr = true
+stdout_logfile = {place}/log/{name}.log
+stdout_logfile_maxbytes = 10MB
+stdout_logfile_backups = 1
+"""
+        for name, argv in programs.items()
+    ]
+    return "\n".join(sections)
+
+
+def programs_of(record: Record) -> dict[str, tuple[str, ...]]:
+    """Return the mini-master and the agent, as a person would start them."""
+    place = record.place
+    command = f"{place}/venv/bin/slapcluster"
+    return {
+        "master": (
+            *(command, "proxy"),
+            *("--listen", f"127.0.0.1:{record.master_port}"),
+            *("--store", f"file:{place}/master/state.fs"),
+            *("--computer-id", COMPUTER_ID),
+            *("--release", f"{place}/release"),
+        ),
+        "agent": (command, "node", "run", "--cfg", f"{place}/etc/slapos.cfg"),
+    }

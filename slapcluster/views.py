@@ -1,0 +1,146 @@
+"""Core. Reports as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from slap.model import NetworkAddress, PartitionKey, RequestedInstance
+from slap.reports import (
+    AllocationReport,
+    ComputerReport,
+    ComputerSummary,
+    TreeReport,
+    TreeSummary,
+)
+from slapcluster.tables import Table, fold, line
+
+MESSAGE_WIDTH_MAX = 70
+"""What of a message fits in a line with the other columns."""
+
+
+def computers_table(computers: Iterable[ComputerSummary]) -> Table:
+    return Table(
+        ("computer", "partitions", "free", "releases", "failing"),
+        tuple(
+            line(
+                it.computer_id,
+                it.partition_count,
+                it.free_count,
+                it.installation_count,
+                it.failing_count,
+            )
+            for it in computers
+        ),
+        title="Computers",
+    )
+
+
+def services_table(trees: Iterable[TreeSummary]) -> Table:
+    return Table(
+        ("service", "instances", "failing", "wanted", "reported"),
+        tuple(
+            line(
+                it.title,
+                it.instance_count,
+                it.failing_count,
+                it.requested_state,
+                it.reported_state,
+            )
+            for it in trees
+        ),
+        title="Services",
+    )
+
+
+def installations_table(report: ComputerReport) -> Table:
+    return Table(
+        ("release", "wanted", "reported", "message"),
+        tuple(
+            line(
+                it.software_release_url,
+                it.requested_state,
+                it.reported_state,
+                fold(it.message, MESSAGE_WIDTH_MAX),
+            )
+            for it in report.installations
+        ),
+        title="Software releases",
+    )
+
+
+def partitions_table(report: ComputerReport) -> Table:
+    return Table(
+        ("partition", "addresses", "instance", "service", "wanted", "reported"),
+        tuple(
+            line(
+                it.partition_id,
+                _addresses(it.addresses),
+                it.title,
+                it.root_title,
+                # A free partition has a state on the wire that means nothing.
+                it.requested_state if it.title else None,
+                it.reported_state if it.title else "free",
+            )
+            for it in report.partitions
+        ),
+        title="Partitions",
+    )
+
+
+def instances_table(tree: TreeReport) -> Table:
+    return Table(
+        ("instance", "shared", "partition", "wanted", "reported", "message"),
+        tuple(
+            line(
+                it.title,
+                it.is_shared,
+                _partition(it.partition),
+                it.requested_state,
+                it.reported_state,
+                fold(it.message, MESSAGE_WIDTH_MAX),
+            )
+            for it in tree.instances
+        ),
+        title=f"Instances of {tree.title}",
+    )
+
+
+def connection_table(parameters: Mapping[str, str]) -> Table:
+    return Table(
+        ("published", "value"),
+        tuple(line(key, value) for key, value in sorted(parameters.items())),
+        title="Connection parameters",
+    )
+
+
+def requested_table(title: str, instance: RequestedInstance) -> Table:
+    return Table(
+        ("instance", "partition", "wanted", "addresses"),
+        (
+            line(
+                title,
+                _partition(instance.key),
+                instance.requested_state,
+                _addresses(instance.addresses),
+            ),
+        ),
+        title="Requested",
+    )
+
+
+def conditions_table(report: AllocationReport) -> Table:
+    return Table(
+        ("condition", "excludes", "because"),
+        tuple(
+            line(it.name, it.excluded_count, it.sentence) for it in report.conditions
+        ),
+        title="Conditions",
+    )
+
+
+def _addresses(addresses: Iterable[NetworkAddress]) -> str:
+    return ", ".join(it.address for it in addresses)
+
+
+def _partition(key: PartitionKey | None) -> str:
+    return f"{key.computer_id}/{key.partition_id}" if key else ""
