@@ -14,6 +14,7 @@ from master_cluster.records import (
     Report,
     ReportedState,
 )
+from master_cluster.timestamps import MICROSECONDS
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """What is kept of an error log: its end, where the cause stands."""
@@ -31,9 +32,12 @@ def report_of(reported_state: ReportedState, message: str, now: float) -> Report
 def decide_instance_report(
     instance: InstanceRecord, reported_state: ReportedState, message: str, now: float
 ) -> InstanceRecord:
-    """Return the instance with its report, or the same one when that is no news."""
+    """Return the instance with its report, or the same one when that is no news.
+
+    The first report after a change is news whatever it says: the node obeyed.
+    """
     report = report_of(reported_state, message, now)
-    if _is_news(instance.report, report):
+    if _is_news(instance.report, report) or _changed_since_report(instance):
         return evolve(instance, report=report)
     return instance
 
@@ -63,6 +67,12 @@ def access_status(report: Report) -> str | None:
             return f"#error {report.message[-STATUS_LENGTH_MAX:]}"
         case reported:
             return f"#access Instance correctly {reported.value}"
+
+
+def _changed_since_report(instance: InstanceRecord) -> bool:
+    reported_at = instance.report.reported_at
+    changed_at = int(instance.timestamp) / MICROSECONDS
+    return reported_at is not None and reported_at < changed_at
 
 
 def _is_news(known: Report, report: Report) -> bool:
