@@ -45,8 +45,13 @@ READ_BYTES = 64 * 1024
 class ProcessRunner:
     """Starts programs as children of this process."""
 
-    def __init__(self, reactor: PosixReactorBase) -> None:
+    def __init__(
+        self,
+        reactor: PosixReactorBase,
+        termination_seconds: float = TERMINATION_SECONDS,
+    ) -> None:
         self._reactor = reactor
+        self._termination_seconds = termination_seconds
 
     def run(
         self, program: Program, on_output: Callable[[bytes], None] | None = None
@@ -61,7 +66,7 @@ class ProcessRunner:
         except OSError as error:
             return _not_started(program, error)
         try:
-            child = _Child(self._reactor, program, output)
+            child = _Child(self._reactor, program, output, self._termination_seconds)
         except (OSError, ValueError) as error:
             output.close()
             return _not_started(program, error)
@@ -179,10 +184,15 @@ class _Child:
     """One running program; ``ended`` gives its exit."""
 
     def __init__(
-        self, reactor: PosixReactorBase, program: Program, output: _Output
+        self,
+        reactor: PosixReactorBase,
+        program: Program,
+        output: _Output,
+        termination_seconds: float,
     ) -> None:
         self._reactor = reactor
         self._output = output
+        self._termination_seconds = termination_seconds
         self._is_timed_out = False
         self._is_ending = False
         self._timer: IDelayedCall | None = None
@@ -206,7 +216,7 @@ class _Child:
         if self._lifetime.is_open and not self._is_ending:
             self._is_ending = True
             self._signal(signal.SIGTERM)
-            self._set_timer(TERMINATION_SECONDS, self.kill)
+            self._set_timer(self._termination_seconds, self.kill)
 
     def kill(self) -> None:
         if self._lifetime.is_open:

@@ -4,7 +4,7 @@
 due on the way, so causes and effects between hosts get wrong instants. Here the clock
 stands at the instant of the call that runs.
 
-A call belongs to the life of a host. When that life ends, its calls are kept but never
+A call belongs to a life: of a host, or of a program on it. When that life ends, its calls are kept but never
 run: dropping them would free coroutines, whose ``finally`` blocks would then run as
 ghosts at the instant of the crash.
 """
@@ -92,11 +92,29 @@ class WorldClock:
 
 @implementer(IReactorTime)
 class LifeClock:
-    """The clock as one life of a host sees it, from boot to crash."""
+    """The clock as one life sees it: a host from boot to crash, a program of it."""
 
-    def __init__(self, world_clock: WorldClock) -> None:
+    def __init__(
+        self, world_clock: WorldClock, surrounding: LifeClock | None = None
+    ) -> None:
         self._world_clock = world_clock
-        self.is_over = False
+        self._surrounding = surrounding
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this life has ended, or the one around it."""
+        return self._is_over or (
+            self._surrounding is not None and self._surrounding.is_over
+        )
+
+    def end(self) -> None:
+        """Make no more calls."""
+        self._is_over = True
+
+    def within(self) -> LifeClock:
+        """The clock of a life that ends with this one at the latest."""
+        return LifeClock(self._world_clock, self)
 
     def seconds(self) -> float:
         return self._world_clock.seconds()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
@@ -28,10 +28,25 @@ from labsim.world.processes import SimulatedRunner
 from labsim.world.threads import SimulatedThreads
 from runtime.ports import Exit, IFileTree, Program, Runtime
 
-Behaviour = Callable[[Program, "Host"], Coroutine[Any, Any, Exit]]
-"""What a program does, as a coroutine."""
-
 BuildService = Callable[[Runtime], IService]
+
+
+@frozen
+class Process:
+    """What a behaviour has: its host, and a clock that SIGKILL stops.
+
+    What outlives the program, as a daemon does, takes the clock of the host's runtime.
+    """
+
+    host: Host
+    clock: LifeClock
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self.clock, seconds)
+
+
+Behaviour = Callable[[Program, Process], Coroutine[Any, Any, Exit]]
+"""What a program does, as a coroutine."""
 
 
 class Surroundings(Protocol):
@@ -107,7 +122,7 @@ class Host:
         """Lose power: peers hear nothing, what was not durable is lost."""
         assert self.is_up, f"{self.name} is down already"
         self._world.record(self.name, "crash", str(self._life_count))
-        self._life.clock.is_over = True
+        self._life.clock.end()
         self._world.network.power_off(self.name)
         self.disk.lose_power()
 
@@ -116,7 +131,7 @@ class Host:
         assert self.is_up, f"{self.name} is down already"
         self._world.record(self.name, "kill", str(self._life_count))
         self._world.network.end_processes(self.name)
-        self._life.clock.is_over = True
+        self._life.clock.end()
         self.disk.detach()
 
     async def stop_services(self) -> None:
@@ -137,20 +152,18 @@ class Host:
             self.disk.layers, self._life.clock, self.calendar, root, is_durable=False
         )
 
-    def sleep(self, seconds: float) -> Deferred[None]:
-        """For behaviours: let time pass."""
-        return deferLater(self._life.clock, seconds)
-
     def _start(self, build_service: BuildService) -> None:
         service = build_service(self._life.runtime)
         self._life.services.append(service)
         service.privilegedStartService()
         service.startService()
 
-    def _behave(self, program: Program) -> Coroutine[Any, Any, Exit] | None:
+    def _behave(
+        self, program: Program, clock: LifeClock
+    ) -> Coroutine[Any, Any, Exit] | None:
         for is_meant, behaviour in reversed(self._behaviours):
             if is_meant(program):
-                return behaviour(program, self)
+                return behaviour(program, Process(self, clock))
         return None
 
     def _new_life(self) -> _Life:

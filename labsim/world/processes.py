@@ -15,11 +15,12 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from labsim.world.clock import LifeClock
 from labsim.world.files import DiskTree
 from runtime.ports import Exit, FileKind, IProcessRunner, Program
 from runtime.processes import NOT_STARTED, TERMINATION_SECONDS
@@ -27,7 +28,7 @@ from runtime.processes import NOT_STARTED, TERMINATION_SECONDS
 START_SECONDS_MAX = 0.01
 """The most that starting a program takes."""
 
-Start = Callable[[Program], Coroutine[Any, Any, Exit] | None]
+Start = Callable[[Program, LifeClock], Coroutine[Any, Any, Exit] | None]
 """Begins the behaviour of a program; ``None`` when there is no such program."""
 
 
@@ -37,7 +38,7 @@ class SimulatedRunner:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: LifeClock,
         entropy: Random,
         files: DiskTree,
         start: Start,
@@ -60,15 +61,16 @@ class SimulatedRunner:
     ) -> Exit:
         delay_seconds = self._entropy.uniform(0, START_SECONDS_MAX)
         await deferLater(self._clock, delay_seconds)
+        life = self._clock.within()
         coroutine = None
         if self._is_directory(program.directory):
-            coroutine = self._start(program)
+            coroutine = self._start(program, life)
         if coroutine is None:
             self._record(f"missing {' '.join(program.argv)}")
             reason = f"{program.argv[0]} cannot be started: it does not exist here\n"
             return _kept(program, Exit(NOT_STARTED, output=reason.encode()))
         self._record(f"start {' '.join(program.argv)}")
-        execution = _Execution(self._clock, program, coroutine)
+        execution = _Execution(self._clock, life, program, coroutine)
         self.running[execution] = program
         try:
             ended = await self._end_of(execution)
@@ -105,11 +107,13 @@ class _Execution:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: LifeClock,
+        life: LifeClock,
         program: Program,
         coroutine: Coroutine[Any, Any, Exit],
     ) -> None:
         self._clock = clock
+        self._life = life
         self._timer: IDelayedCall | None = None
         self._is_timed_out = False
         self._is_ending = False
@@ -125,7 +129,8 @@ class _Execution:
         if not self._is_over and not self._is_ending:
             self._is_ending = True
             self._set_timer(TERMINATION_SECONDS, self.kill)
-            self._running.cancel()
+            # A signal arrives after the call that sends it.
+            self._clock.callLater(0, self._running.cancel)
 
     def kill(self) -> None:
         self._finish(Exit(None, signal.SIGKILL))
@@ -151,6 +156,7 @@ class _Execution:
 
     def _close(self) -> None:
         self._is_over = True
+        self._life.end()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 

@@ -1,0 +1,129 @@
+"""Store threads, as this machine has them and as a simulated host does."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import gatherResults
+from zope.interface.verify import verifyObject
+
+from runtime.ports import IStoreThreads, StoreUnavailable
+from tests.contract.benches import Bench, RealBench, SimulatedBench
+
+
+class WrongAnswer(Exception):
+    """What the work of a test raises."""
+
+
+def committing(answer):
+    """The work of a call whose second half gives ``answer``."""
+    return lambda: lambda: answer
+
+
+def raising():
+    raise WrongAnswer
+
+
+class ThreadsContract:
+    def test_the_threads_provide_their_interface(self, bench: Bench):
+        assert verifyObject(IStoreThreads, bench.runtime.threads)
+
+    def test_a_call_begins_and_then_commits(self, bench):
+        order = []
+
+        def begin():
+            order.append("begin")
+            return lambda: order.append("commit") or "answer"
+
+        async def scenario():
+            return await bench.runtime.threads.call(begin)
+
+        assert bench.run(scenario()) == "answer"
+        assert order == ["begin", "commit"]
+
+    @pytest.mark.parametrize("work", [raising, lambda: raising])
+    def test_what_either_half_raises_is_given_to_the_caller(self, bench, work):
+        async def scenario():
+            with pytest.raises(WrongAnswer):
+                await bench.runtime.threads.call(work)
+
+        bench.run(scenario())
+
+    def test_no_more_calls_run_at_once_than_there_are_threads(self, bench):
+        order = []
+
+        def work(number):
+            def begin():
+                order.append(("begin", number))
+                return lambda: order.append(("commit", number))
+
+            return begin
+
+        async def scenario():
+            threads = bench.threads(threads_max=1, calls_max=10)
+            await gatherResults([threads.call(work(n)) for n in range(3)])
+            await threads.stop()
+
+        bench.run(scenario())
+
+        steps = [(step, n) for n in range(3) for step in ("begin", "commit")]
+        assert order == steps
+
+    def test_calls_beyond_the_bound_are_refused(self, bench):
+        async def scenario():
+            threads = bench.threads(threads_max=1, calls_max=2)
+            accepted = [threads.call(committing(n)) for n in range(2)]
+            with pytest.raises(StoreUnavailable, match="2 calls .* are waiting"):
+                await threads.call(committing(2))
+            answers = await gatherResults(accepted)
+            later = await threads.call(committing("later"))
+            await threads.stop()
+            return answers, later
+
+        assert bench.run(scenario()) == ([0, 1], "later")
+
+    def test_stopping_finishes_what_was_accepted_and_refuses_more(self, bench):
+        async def scenario():
+            threads = bench.threads(threads_max=1, calls_max=10)
+            answers = []
+            for number in range(3):
+                threads.call(committing(number)).addCallback(answers.append)
+            stopping = threads.stop()
+            with pytest.raises(StoreUnavailable, match="stopping"):
+                await threads.call(committing("refused"))
+            await stopping
+            await threads.stop()
+            return answers
+
+        assert bench.run(scenario()) == [0, 1, 2]
+
+    def test_threads_that_were_never_used_stop(self, bench):
+        async def scenario():
+            await bench.threads(threads_max=1, calls_max=1).stop()
+
+        bench.run(scenario())
+
+    def test_a_cancelled_call_is_still_waited_for(self, bench):
+        finished = []
+
+        async def scenario():
+            threads = bench.threads(threads_max=1, calls_max=10)
+            call = threads.call(lambda: lambda: finished.append("yes"))
+            call.addErrback(lambda _: None)
+            call.cancel()
+            await threads.stop()
+
+        bench.run(scenario())
+
+        assert finished == ["yes"]
+
+
+class TestRealThreads(ThreadsContract):
+    @pytest.fixture
+    def bench(self, real_bench: RealBench) -> RealBench:
+        return real_bench
+
+
+class TestSimulatedThreads(ThreadsContract):
+    @pytest.fixture
+    def bench(self, simulated_bench: SimulatedBench) -> SimulatedBench:
+        return simulated_bench
