@@ -3,7 +3,9 @@
 Options:
 
 ``output``
-    The path of the file.
+    The path of the file. ``{digest}`` in it stands for a few digits that are others
+    when the content is another one: agents restart a program when it has another
+    name, not when the file of that name changes. Exposed with the digits in it.
 ``content`` or ``input``
     The text itself, or where it is: a path, or a URL outside of instances. In a file
     that is read, ``${section:option}`` is substituted and ``$$`` stands for ``$``, so
@@ -29,15 +31,18 @@ from slapgrid.recipe.writing import write_whole
 INPUT_BYTES_MAX = 4 * 1024 * 1024
 """A profile or a script; larger things are wheels."""
 
+DIGIT_COUNT = 8
+"""Two contents of one file that meet in 32 bits cost a restart that does not happen."""
+
 
 class Recipe:
     """Renders when the profile is read, so that buildout learns what it depends on."""
 
     def __init__(self, buildout: Buildout, name: str, options: Options) -> None:
         section = Section(name, options)
-        self._path = Path(section.text("output"))
-        if not self._path.is_absolute():
-            raise section.refusal("output", f"{str(self._path)!r} is not absolute")
+        output = section.text("output")
+        if not Path(output).is_absolute():
+            raise section.refusal("output", f"{output!r} is not absolute")
         self._mode = _read_mode(section)
         if ("input" in options) == ("content" in options):
             raise section.refusal("input", "give either input or content")
@@ -48,6 +53,9 @@ class Recipe:
         # Buildout compares options to find out what changed; the text is not one.
         digest = hashlib.sha256(self._content.encode()).hexdigest()
         section.expose("content-sha256", digest)
+        output = output.replace("{digest}", digest[:DIGIT_COUNT])
+        section.expose("output", output)
+        self._path = Path(output)
 
     def install(self) -> list[str]:
         if not self._is_written():

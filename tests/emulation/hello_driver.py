@@ -53,7 +53,7 @@ class Place:
     def __init__(self, top: Path) -> None:
         self.top = top
         self.seconds: dict[str, float] = {}
-        self.programs: dict[str, tuple[bytes, subprocess.Popen[bytes]]] = {}
+        self.programs: dict[str, tuple[Path, subprocess.Popen[bytes]]] = {}
         self.person = SlapConnection(
             PartitionKey(COMPUTER_ID, ""), urlsplit(MASTER_URL), ""
         )
@@ -123,17 +123,18 @@ class Place:
         script = str(release / "bin" / "buildout")
         self.run("buildout_shim.py", (script, "-U"), directory)
         self.seconds[f"pass of {partition.instance.title}"] = since(begun)
-        self.start(partition_id, directory / "etc" / "service" / "hello")
+        (wrapper,) = (directory / "etc" / "service").iterdir()
+        self.start(partition_id, wrapper)
 
     def start(self, partition_id: str, wrapper: Path) -> None:
-        """Start a program, again only if its wrapper is another one."""
-        content, program = self.programs.get(partition_id, (b"", None))
-        if content == wrapper.read_bytes():
+        """Start a program, again only if it has another name."""
+        running, program = self.programs.get(partition_id, (None, None))
+        if running == wrapper:
             return
         if program is not None:
             end(program)
         program = subprocess.Popen([str(wrapper)], stderr=subprocess.DEVNULL)
-        self.programs[partition_id] = (wrapper.read_bytes(), program)
+        self.programs[partition_id] = (wrapper, program)
 
     def promises(self, partition_id: str) -> list[str]:
         """What both promises of a partition say."""

@@ -65,6 +65,18 @@ def test_another_text_is_another_option_so_buildout_installs_again(tmp_path):
     assert digests[0] != digests[1] == digests[2]
 
 
+def test_a_name_with_a_digest_is_another_one_when_the_content_is(tmp_path):
+    """And the same for the same content; other sections see the name."""
+    output = str(tmp_path / "run-{digest}")
+    paths = []
+    for content in ("one", "two", "two"):
+        recipe, _, options = build_recipe(tmp_path, content=content, output=output)
+        paths += recipe.install()
+        assert options["output"] == paths[-1]
+    assert paths[0] != paths[1] == paths[2]
+    assert sorted(map(str, tmp_path.iterdir())) == sorted(set(paths))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
