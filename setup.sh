@@ -35,16 +35,21 @@ logged() {
 
 # Runs a program as an ordinary user would: directly, or as nobody when we are root.
 as_ordinary_user() {
-  if [ "$EUID" = 0 ] && setpriv --reuid=$nobody true 2>/dev/null; then
-    setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"
-  else
-    "$@"
+  local other=(setpriv --reuid="$nobody" --regid="$nobody" --clear-groups)
+  if [ "$EUID" != 0 ] || ! "${other[@]}" true 2>/dev/null; then
+    other=()
   fi
+  "${other[@]}" "$@"
 }
 
+# Compared with what we see ourselves: in a closed home an interpreter may start all the
+# same, with another one's library.
 is_usable() {
-  (cd / && as_ordinary_user "$1" -I -c \
-    'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))') 2>/dev/null
+  local probe='import sys, venv, ensurepip
+print(sys.version_info >= (3, 11), sys.version, sys.base_prefix)' ours theirs
+  ours=$(cd / && "$1" -I -c "$probe" 2>/dev/null) &&
+    theirs=$(cd / && as_ordinary_user "$1" -I -c "$probe" 2>/dev/null) &&
+    [ "$ours" = "$theirs" ] && [ "${ours%% *}" = True ]
 }
 
 install_packages() {
@@ -60,14 +65,8 @@ install_packages() {
   logged "${apt[@]}"
 }
 
-choose_interpreter() {
+find_interpreter() {
   local candidate
-  if [ -n "${PYTHON:-}" ]; then
-    is_usable "$PYTHON" ||
-      fail "PYTHON=$PYTHON is not 3.11 or later with venv that every user can run"
-    command -v "$PYTHON"
-    return
-  fi
   for candidate in /usr/bin/python3 /usr/bin/python3.1{1,2,3} /usr/local/bin/python3 \
     "$(command -v python3)"; do
     if is_usable "$candidate"; then
@@ -75,19 +74,23 @@ choose_interpreter() {
       return
     fi
   done
-  install_packages python3-venv
-  is_usable /usr/bin/python3 ||
-    fail "no Python 3.11 or later with venv that every user can run; name one: PYTHON=..."
-  echo /usr/bin/python3
 }
 
-install_commands() {
-  local pair missing=()
+missing_packages() {
+  local pair
   for pair in git:git ip:iproute2 unshare:util-linux setpriv:util-linux; do
     command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] ||
-      missing+=("${pair##*:}")
+      echo "${pair##*:}"
   done
-  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+  [ -n "${PYTHON:-}$(find_interpreter)" ] || echo python3-venv
+}
+
+choose_interpreter() {
+  local interpreter=${PYTHON:-$(find_interpreter)}
+  is_usable "${interpreter:-none}" ||
+    fail "${interpreter:-no Python here} is not 3.11 or later with venv, to be run by" \
+      "every user; name one that is: PYTHON=..."
+  command -v "$interpreter"
 }
 
 make_environment() {
@@ -150,8 +153,10 @@ fingerprint() {
 }
 
 is_done() {
-  [ -x .venv/bin/python ] && [ -x bin/slapcluster ] &&
-    [ "$(cat ".make/$1" 2>/dev/null)" = "$(fingerprint "$(cat .venv/interpreter)")" ]
+  local used
+  used=$(cat .venv/interpreter 2>/dev/null) && [ -x bin/slapcluster ] &&
+    [ "$(command -v "${PYTHON:-$used}")" = "$used" ] &&
+    [ "$(cat ".make/$1" 2>/dev/null)" = "$(fingerprint "$used")" ]
 }
 
 # Scripts hold absolute paths: an environment of another interpreter or folder is no use.
@@ -161,7 +166,7 @@ is_environment_of() {
 }
 
 set_up() {
-  local stage=$1 interpreter
+  local stage=$1 interpreter missing
   mkdir -p "$cache/dist"
   exec 9>.make/lock
   flock 9
@@ -170,7 +175,9 @@ set_up() {
   fi
   SECONDS=0
   : >"$log"
-  install_commands
+  missing=$(missing_packages)
+  # shellcheck disable=SC2086 # a list of words
+  [ -z "$missing" ] || install_packages $missing
   interpreter=$(choose_interpreter)
   is_environment_of "$interpreter" || make_environment "$interpreter"
   fetch_wheels
