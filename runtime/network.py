@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 from attrs import frozen
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
@@ -12,7 +16,12 @@ from twisted.internet.endpoints import (
     UNIXClientEndpoint,
     UNIXServerEndpoint,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
 
@@ -45,13 +54,36 @@ class SocketNetwork:
     def server_endpoint(self, address: Address) -> IStreamServerEndpoint:
         match address:
             case UnixAddress(path):
-                # The lock beside the socket tells a stale socket from a served one.
-                return UNIXServerEndpoint(
-                    self.reactor, path, mode=SOCKET_MODE, wantPID=1
-                )
+                return _SocketServer(self.reactor, path)
             case TcpAddress(host, port):
                 kind = TCP6ServerEndpoint if is_ipv6(host) else TCP4ServerEndpoint
                 return kind(self.reactor, port, interface=host)
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class _SocketServer:
+    """Listens at a socket of the file system, in place of one that nobody serves.
+
+    A program that was killed leaves its socket behind. A lock with its process id, as
+    Twisted has it, would not tell that another program has got that id since.
+    """
+
+    reactor: PosixReactorBase
+    path: str
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(0)
+            try:
+                probe.connect(self.path)
+            except ConnectionRefusedError:
+                Path(self.path).unlink(missing_ok=True)
+            except OSError:
+                pass  # listening tells what is wrong, if anything is
+        endpoint = UNIXServerEndpoint(self.reactor, self.path, mode=SOCKET_MODE)
+        listening: Deferred[IListeningPort] = endpoint.listen(protocolFactory)
+        return listening
 
 
 def is_ipv6(host: str) -> bool:

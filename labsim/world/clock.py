@@ -4,9 +4,9 @@
 due on the way, so causes and effects between hosts get wrong instants. Here the clock
 stands at the instant of the call that runs.
 
-A call belongs to a life: of a host, or of a program on it. When that life ends, its calls are kept but never
-run: dropping them would free coroutines, whose ``finally`` blocks would then run as
-ghosts at the instant of the crash.
+A call belongs to a life: of a host, or of a program on it. When that life ends, its
+calls are kept but never run: dropping them would free coroutines, whose ``finally``
+blocks would then run as ghosts at the instant of the crash.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import subprocess  # noqa: TID251 - another interpreter, another reactor
 import sys
 from pathlib import Path
 
@@ -175,8 +175,8 @@ class TestRealClock(ClockContract):
         lines = fired_with_a_step_of_the_wall_clock("ours")
 
         early, late = (float(line.split()[1]) for line in lines)
-        assert 0.25 < early < late
-        assert 0.55 < late
+        assert early > 0.25
+        assert late > 0.55
 
     def test_a_step_of_the_wall_clock_fires_every_timer_of_the_stock_reactor(self):
         lines = fired_with_a_step_of_the_wall_clock("stock")

@@ -72,7 +72,7 @@ class ThreadsContract:
         async def scenario():
             threads = bench.threads(threads_max=1, calls_max=2)
             accepted = [threads.call(committing(n)) for n in range(2)]
-            with pytest.raises(StoreUnavailable, match="2 calls .* are waiting"):
+            with pytest.raises(StoreUnavailable, match=r"2 calls .* are waiting"):
                 await threads.call(committing(2))
             answers = await gatherResults(accepted)
             later = await threads.call(committing("later"))
