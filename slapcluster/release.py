@@ -53,6 +53,20 @@ _PROJECT_FILES = ("pyproject.toml", "README.md", "COPYING")
 Say = Callable[[str], None]
 
 
+@frozen
+class Progress:
+    """Who is told: ``say`` gets sentences, ``show_step`` what is done just now."""
+
+    say: Say
+    show_step: Say
+
+
+#: The lines of pip's output that say how far it is.
+_STEPS = (b"Collecting ", b"Processing ", b"Building wheel")
+
+_STEP_LENGTH_MAX = 72
+
+
 class ReleaseFailed(Exception):
     """Why there is no new directory; the old one is as it was."""
 
@@ -115,7 +129,7 @@ async def fill_release(
     output: Path,
     runtime: Runtime,
     environment: Mapping[str, str],
-    say: Say,
+    progress: Progress,
 ) -> None:
     """Make ``output`` hold what ``sources`` say; raises ``ReleaseFailed``.
 
@@ -125,14 +139,15 @@ async def fill_release(
         draft = _clear_way(output)
         fingerprint = sources.fingerprint()
         if is_whole(output, fingerprint):
-            say(f"{output} is up to date")
+            progress.say(f"{output} is up to date")
             return
         started = runtime.clock.seconds()
-        await _Pip(runtime, environment, say).gather(sources, draft / "wheelhouse")
+        pip = _Pip(runtime, environment, progress)
+        await pip.gather(sources, draft / "wheelhouse")
         count = _complete(draft, sources, fingerprint)
         _replace(draft, output)
         seconds = runtime.clock.seconds() - started
-        say(f"{output} is ready: {count} wheels, {seconds:.1f} s")
+        progress.say(f"{output} is ready: {count} wheels, {seconds:.1f} s")
 
 
 @contextmanager
@@ -208,7 +223,7 @@ class _Pip:
 
     runtime: Runtime
     environment: Mapping[str, str]
-    say: Say
+    progress: Progress
 
     async def gather(self, sources: Sources, wheelhouse: Path) -> None:
         """Put our wheel, what it needs and the build tools into ``wheelhouse``."""
@@ -227,11 +242,11 @@ class _Pip:
                 *(f"{project}[command]", *pinning.BUILD_TOOLS),
             )
             if sources.wheels.is_dir():
-                self.say("gathering the packages that set-up fetched")
+                self.progress.say("gathering the packages that set-up fetched")
                 if await self._run((*argv, "--no-index"), scratch) is None:
                     return
                 shutil.rmtree(wheelhouse, ignore_errors=True)
-            self.say("fetching packages by pip")
+            self.progress.say("fetching packages by pip")
             failure = await self._run(argv, scratch)
             if failure is not None:
                 raise ReleaseFailed(f"pip failed:\n{failure}")
@@ -249,8 +264,13 @@ class _Pip:
             umask=0o022,
             timeout_seconds=PIP_SECONDS_MAX,
         )
-        ended = await self.runtime.processes.run(program)
+        ended = await self.runtime.processes.run(program, self._show)
         return None if ended.is_success else ended.output.decode(errors="replace")
+
+    def _show(self, output: bytes) -> None:
+        steps = [it for it in output.splitlines() if it.startswith(_STEPS)]
+        if steps:
+            self.progress.show_step(steps[-1].decode(errors="replace"))
 
 
 def _copy(top: Path, files: Iterable[Path], target: Path) -> None:
@@ -284,7 +304,12 @@ def _digest(path: Path) -> str:
 )
 def main(output: Path) -> None:
     def say(sentence: str) -> None:
-        click.echo(f"release: {sentence}", err=True)
+        click.echo(f"{_line_start()}release: {sentence}", err=True)
+
+    def show_step(step: str) -> None:
+        if sys.stderr.isatty():
+            text = f"{_line_start()}  {Path(step).name[:_STEP_LENGTH_MAX]}"
+            click.echo(text, err=True, nl=False)
 
     environment = {
         name: value
@@ -293,12 +318,18 @@ def main(output: Path) -> None:
     }
 
     async def fill(runtime: Runtime) -> None:
-        await fill_release(Sources(TOP), output, runtime, environment, say)
+        progress = Progress(say, show_step)
+        await fill_release(Sources(TOP), output, runtime, environment, progress)
 
     try:
         launch(fill)
     except (ReleaseFailed, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _line_start() -> str:
+    """Return what wipes the step shown on a terminal."""
+    return "\r\x1b[K" if sys.stderr.isatty() else ""
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ Main = Callable[[Runtime], Coroutine[Any, Any, T]]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What cancels a command. SIGHUP too: a closed terminal leaves no cloud behind."""
 
+OWN_LOG = "slapcluster"
+"""The namespace of ``Runtime.log``."""
+
 STOP_SECONDS_MAX = 60.0
 """How long a cancelled command may tidy up; a second signal ends it at once."""
 
@@ -106,7 +109,7 @@ def _interruption(number: int) -> BaseException:
 
 def serve(build: Callable[[Runtime], IService], *, is_debug: bool = False) -> None:
     """Run a program until SIGTERM, which is its ordinary end, or Ctrl-C."""
-    log_to_stderr(LogLevel.debug if is_debug else LogLevel.info)
+    log_to_stderr(is_debug=is_debug)
 
     async def main(runtime: Runtime) -> None:
         service = build(runtime)
@@ -124,9 +127,13 @@ def serve(build: Callable[[Runtime], IService], *, is_debug: bool = False) -> No
             raise
 
 
-def log_to_stderr(level: Any) -> None:
-    """Send the log of this process to standard error, from ``level`` upwards."""
-    observer = FilteringLogObserver(
-        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(level)]
-    )
+def log_to_stderr(*, is_debug: bool) -> None:
+    """Send the log of this process to standard error.
+
+    Of Twisted itself only warnings, unless ``is_debug``: each connection is two lines.
+    """
+    levels = LogLevelFilterPredicate(LogLevel.debug if is_debug else LogLevel.warn)
+    if not is_debug:
+        levels.setLogLevelForNamespace(OWN_LOG, LogLevel.info)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [levels])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -31,6 +31,14 @@ _checkout_option = click.option(
     help=f"Holds dist/release and {RECORD_PATH}; the cloud does not see it.",
 )
 
+_namespaces_option = click.option(
+    "--namespaces/--no-namespaces",
+    "is_apart",
+    default=True,
+    show_default=True,
+    help="Without: as on a machine that refuses them, on ::1 and distinct ports.",
+)
+
 COMMANDS_TO_TYPE = (
     "status",
     "supply {url} local --wait",
@@ -52,15 +60,20 @@ def play() -> None:
 
 @play.command(epilog="JSON: {place, user, way, network, master_url}.")
 @_checkout_option
+@_namespaces_option
 @pass_session
-def start(session: Session, checkout_path: Path) -> None:
+def start(session: Session, *, checkout_path: Path, is_apart: bool) -> None:
     """Start a cloud and leave it running."""
 
     async def main(runtime: Runtime) -> Record:
         from slapcluster.play import cloud  # noqa: PLC0415 - loads Twisted
 
         return await cloud.open_cloud(
-            runtime, _checkout(checkout_path), print_note, is_bound=False
+            runtime,
+            _checkout(checkout_path),
+            print_note,
+            is_bound=False,
+            is_apart=is_apart,
         )
 
     record = session.launch(main)
@@ -135,15 +148,17 @@ def status(session: Session, checkout_path: Path) -> None:
 
 @play.command(epilog="JSON: [{step, seconds, seen}].")
 @_checkout_option
+@_namespaces_option
 @pass_session
-def demo(session: Session, checkout_path: Path) -> None:
+def demo(session: Session, *, checkout_path: Path, is_apart: bool) -> None:
     """Show in minutes what a cloud does; leave nothing behind."""
 
     async def main(runtime: Runtime) -> Any:
         from slapcluster.play.demo import show  # noqa: PLC0415 - loads Twisted
 
         begun = runtime.clock.seconds()
-        seen = await show(runtime, _checkout(checkout_path), print_note)
+        checkout = _checkout(checkout_path)
+        seen = await show(runtime, checkout, print_note, is_apart=is_apart)
         return seen, runtime.clock.seconds() - begun
 
     seen, total_seconds = session.launch(main)

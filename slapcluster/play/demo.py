@@ -24,13 +24,15 @@ class Seen:
     sentence: str
 
 
-async def show(runtime: Runtime, checkout: Checkout, say: Say) -> tuple[Seen, ...]:
+async def show(
+    runtime: Runtime, checkout: Checkout, say: Say, *, is_apart: bool = True
+) -> tuple[Seen, ...]:
     """Run the whole demo; raises at the first step that does not show what it should.
 
     The cloud is gone when it returns, raises or is cancelled.
     """
     begun = runtime.clock.seconds()
-    record = await open_cloud(runtime, checkout, say, is_bound=True)
+    record = await open_cloud(runtime, checkout, say, is_bound=True, is_apart=is_apart)
     try:
         seconds = runtime.clock.seconds() - begun
         opened = Seen("a mini-master and an agent", seconds, f"in {record.place}")

@@ -86,8 +86,8 @@ class Record:
 
     @property
     def log_path(self) -> str:
-        """What the outermost process writes before the first program logs."""
-        return f"{self.place}/log/outer.log"
+        """What the outermost process writes, and supervisord, which it becomes."""
+        return f"{self.place}/log/supervisord.log"
 
 
 def choose_identity(taken: Collection[int], salt: int) -> Identity:

@@ -43,7 +43,8 @@ def render_supervisord(record: Record, programs: Mapping[str, tuple[str, ...]]) 
         f"""\
 [supervisord]
 nodaemon = true
-logfile = {place}/log/supervisord.log
+logfile = /dev/null
+logfile_maxbytes = 0
 pidfile = {place}/run/supervisord.pid
 childlogdir = {place}/log
 umask = 022

@@ -52,7 +52,7 @@ class Tour:
         }
         ipv6_count = sum(":" in address for address in addresses)
         _check(len(report["partitions"]) == PARTITION_COUNT, "not ten partitions")
-        return f"{len(report['partitions'])} partitions, {ipv6_count} IPv6 addresses"
+        return f"partitions: {PARTITION_COUNT}, IPv6 addresses: {ipv6_count}"
 
     async def show_confinement(self) -> str:
         if not self.record.way.is_apart:
@@ -146,7 +146,7 @@ class Tour:
     async def _supply(self, profile: str) -> str:
         url = self.release_url(profile)
         await self.visitor.slapcluster("supply", url, COMPUTER_ID, "--wait")
-        return f"{profile} built from the wheels of the mini-master alone"
+        return f"{profile} built from the wheels that the mini-master serves"
 
     async def _request(self, greeting: str, profile: str = "software.cfg") -> Any:
         return await self.visitor.slapcluster(
