@@ -48,6 +48,7 @@ from slapgrid.retrying import (
     Effort,
     RetryMemory,
     Stage,
+    is_reviving_in_vain,
 )
 from slapgrid.views import (
     LIVE_STATES,
@@ -71,8 +72,6 @@ FIRST_PROMISE_FAILURES_UNREPORTED = 2
 #: come: after this, or this many delays of their promises.
 REINSTALL_SECONDS_MIN = 60.0
 REINSTALL_DELAYS = 8
-#: From this many on, a program that keeps ending is an error of its instance.
-REVIVALS_REPORTED = 4
 #: Sentences about single partitions in ``Plan.reason``; the log is read by people.
 REASON_SENTENCES_MAX = 8
 
@@ -430,15 +429,13 @@ class _Step:
             if failure is not None:
                 return failure.message
         revival = draft.failure(Effort.REVIVE, self._id)
-        if revival is not None and revival.failure_count >= REVIVALS_REPORTED:
-            forgotten_at = revival.tried_at + REVIVAL_MEMORY_SECONDS
-            if draft.now < forgotten_at:
-                draft.wake(forgotten_at)
-                # The same words each time, else each time would be a report.
-                return (
-                    f"Programs of {self._id} keep ending and are started again; "
-                    f"see its .{self._id}_*.log"
-                )
+        if revival is not None and is_reviving_in_vain(revival, draft.now):
+            draft.wake(revival.tried_at + REVIVAL_MEMORY_SECONDS)
+            # The same words each time, else each time would be a report.
+            return (
+                f"Programs of {self._id} keep ending and are started again; "
+                f"see its .{self._id}_*.log"
+            )
         proof = draft.failure(Effort.PROVE, self._id, self._stamp)
         if proof is None:
             return None

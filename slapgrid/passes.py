@@ -41,6 +41,7 @@ from slapgrid.retrying import (
     decode_memory,
     encode_memory,
     retain,
+    waiting_efforts,
 )
 from slapgrid.slap_client import SlapClient
 from slapgrid.software import BuildProgress, Releases
@@ -49,6 +50,10 @@ from slapgrid.views import LocalView
 
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
+
+SOFTWARE_EFFORTS = frozenset({Effort.BUILD, Effort.RECORD_BUILT, Effort.REMOVE})
+DESTROY_EFFORTS = frozenset({Effort.DESTROY})
+INSTANCE_EFFORTS = frozenset(Effort) - SOFTWARE_EFFORTS - DESTROY_EFFORTS
 
 
 class ExitStatus(IntEnum):
@@ -160,24 +165,25 @@ class Agent:
     async def converge_software(self, desired: Computer) -> PassResult:
         """The software pass towards a document that was polled before."""
         return await self._converge(
-            desired, lambda *seen: plan_software(desired, *seen), is_software=True
+            desired, lambda *seen: plan_software(desired, *seen), SOFTWARE_EFFORTS
         )
 
     async def converge_instances(self, desired: Computer) -> PassResult:
         """The pass over instances towards a document that was polled before."""
         return await self._converge(
-            desired, lambda *seen: plan_instances(desired, *seen)
+            desired, lambda *seen: plan_instances(desired, *seen), INSTANCE_EFFORTS
         )
 
     async def converge_destruction(self, desired: Computer) -> PassResult:
         """The pass that destroys, towards a document that was polled before."""
         return await self._converge(
-            desired, lambda *seen: plan_destruction(desired, *seen)
+            desired, lambda *seen: plan_destruction(desired, *seen), DESTROY_EFFORTS
         )
 
     async def keep_running(self) -> PassResult:
         """Without a master: start what rests in known groups."""
-        return await self._converge(Computer(self.config.computer_id), plan_offline)
+        nothing = Computer(self.config.computer_id)
+        return await self._converge(nothing, plan_offline, INSTANCE_EFFORTS)
 
     async def _one_shot(
         self, converge: Callable[[Computer], Awaitable[PassResult]]
@@ -191,8 +197,9 @@ class Agent:
         return await converge(desired)
 
     async def _converge(
-        self, desired: Computer, planner: Planner, *, is_software: bool = False
+        self, desired: Computer, planner: Planner, efforts: frozenset[Effort]
     ) -> PassResult:
+        is_software = efforts is SOFTWARE_EFFORTS
         outcomes: list[Outcome] = []
         plan = Plan()
         sentences: list[str] = []
@@ -209,7 +216,7 @@ class Agent:
             performed = await self._perform(plan.actions, desired)
             outcomes += performed
         return PassResult(
-            _exit_status(outcomes),
+            self._exit_status(outcomes, efforts),
             "; then ".join([*sentences, plan.reason][-3:]),
             tuple(outcomes),
             plan.next_wake,
@@ -262,6 +269,20 @@ class Agent:
             self._save()
         return outcomes
 
+    def _exit_status(
+        self, outcomes: Sequence[Outcome], efforts: frozenset[Effort]
+    ) -> ExitStatus:
+        """What failed last, in this pass or in one before, and still waits."""
+        last = {(each.effort, each.name): each for each in outcomes}
+        failed = {each.effort for each in last.values() if each.failure is not None}
+        now = self.runtime.calendar.now()
+        failed |= waiting_efforts(self._recall(), now) & efforts
+        if not failed:
+            return ExitStatus.OK
+        if failed == {Effort.PROVE}:
+            return ExitStatus.PROMISE_FAILED
+        return ExitStatus.FAILED
+
     def _recall(self) -> RetryMemory:
         if self._memory is None:
             try:
@@ -295,14 +316,3 @@ class Agent:
             )
         else:
             self._saved = encoded
-
-
-def _exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
-    """The worst of what is left failed: what succeeded later does not count."""
-    last = {(each.effort, each.name): each for each in outcomes}
-    failed = {each.effort for each in last.values() if each.failure is not None}
-    if not failed:
-        return ExitStatus.OK
-    if failed == {Effort.PROVE}:
-        return ExitStatus.PROMISE_FAILED
-    return ExitStatus.FAILED

@@ -27,6 +27,8 @@ V = TypeVar("V")
 
 #: A program that ran this long since its last revival is healthy again.
 REVIVAL_MEMORY_SECONDS = 300.0
+#: From so many revivals on, a program that keeps ending is an error.
+REVIVALS_MAX = 3
 #: Longest failure kept: what is reported to the master.
 FAILURE_CHARACTERS_MAX = 16 * 1024
 #: Doubling stops here, far above every bound, so that it never overflows.
@@ -275,6 +277,26 @@ def _absorb_progress(
         # Promises of a processed partition prove nothing about a new stamp.
         progress[outcome.name] = evolve(before, stage=max(stage, before.stage))
     return progress
+
+
+def waiting_efforts(memory: RetryMemory, now: float) -> frozenset[Effort]:
+    """The efforts that failed last time, about any name, and will be made again.
+
+    Reviving is among them while a program keeps ending.
+    """
+    return frozenset(
+        Effort(key.partition(" ")[0])
+        for key, attempt in memory.attempts.items()
+        if attempt.message or is_reviving_in_vain(attempt, now)
+    )
+
+
+def is_reviving_in_vain(revival: Attempt, now: float) -> bool:
+    """Whether a program was revived so often, so recently, that it is an error."""
+    return (
+        revival.failure_count > REVIVALS_MAX
+        and now < revival.tried_at + REVIVAL_MEMORY_SECONDS
+    )
 
 
 def retain(memory: RetryMemory, names: Iterable[str]) -> RetryMemory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,13 @@ class Bench:
             programs.append(ProgramDefinition(name, kind))
         account = find_account(os.getuid(), os.getgid())
         return ProgramGroup(partition_id, str(directory), tuple(programs), account)
+
+    async def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait for what a program does."""
+        deadline = self.runtime.clock.seconds() + SETTLE_SECONDS
+        while not predicate():
+            assert self.runtime.clock.seconds() < deadline, "it never happened"
+            await deferLater(self.runtime.clock, 0.05)
 
     async def eventually(self, *wanted: GroupStatus) -> None:
         """The groups become exactly these."""
@@ -150,6 +157,7 @@ def test_only_what_changed_is_stopped(bench: Bench) -> None:
         await bench.eventually(
             GroupStatus("slappart0", (running("service_a"), running("service_b")))
         )
+        await bench.until(note.exists)
         assert await bench.tested.define((after,)) == {}
         await bench.tested.start(
             (ProgramKey("slappart0", "service_a"), ProgramKey("slappart0", "run_c"))

@@ -1,0 +1,79 @@
+"""Wheels made by a test, without any build tool or network."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+RECIPE = """\
+import os
+
+
+class File:
+    '''Writes a file; lines of ``content`` start with a bar, which keeps blanks.'''
+
+    def __init__(self, buildout, name, options):
+        self.options = options
+        directory = buildout["buildout"]["directory"]
+        options["location"] = os.path.join(directory, options["path"])
+        options["kept"] = {"b": [1, None], "a": {2}}
+        assert options["kept"] == {"b": [1, None], "a": {2}}
+
+    def install(self):
+        if "failure" in self.options:
+            raise RuntimeError(self.options["failure"])
+        path = self.options["location"]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        lines = self.options["content"].splitlines()
+        text = "\\n".join(line.lstrip().removeprefix("|") for line in lines)
+        with open(path, "w") as opened:
+            opened.write(text.replace("$$", "$") + "\\n")
+        os.chmod(path, int(self.options.get("mode", "755"), 8))
+        return [path]
+
+    update = install
+"""
+
+
+def write_wheel(
+    directory: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, str],
+    entry_points: str = "",
+    requires: tuple[str, ...] = (),
+) -> Path:
+    """A wheel of pure Python."""
+    directory.mkdir(parents=True, exist_ok=True)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
+    kept = f"{name}-{version}.dist-info"
+    content = {
+        **files,
+        f"{kept}/METADATA": metadata,
+        f"{kept}/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: test\n"
+            "Root-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
+        f"{kept}/entry_points.txt": entry_points,
+    }
+    record = "".join(f"{path},,\n" for path in (*content, f"{kept}/RECORD"))
+    path = directory / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, text in content.items():
+            archive.writestr(each, text)
+        archive.writestr(f"{kept}/RECORD", record)
+    return path
+
+
+def write_recipe(directory: Path) -> Path:
+    """The recipe ``tiny_recipe:file``; it sets options that are not strings."""
+    return write_wheel(
+        directory,
+        "tiny_recipe",
+        "1.0",
+        {"tiny_recipe.py": RECIPE},
+        "[zc.buildout]\nfile = tiny_recipe:File\n",
+        ("setuptools", "zc.buildout"),
+    )
