@@ -53,14 +53,6 @@ _PROJECT_FILES = ("pyproject.toml", "README.md", "COPYING")
 Say = Callable[[str], None]
 
 
-@frozen
-class Progress:
-    """Who is told: ``say`` gets sentences, ``show_step`` what is done just now."""
-
-    say: Say
-    show_step: Say
-
-
 #: The lines of pip's output that say how far it is.
 _STEPS = (b"Collecting ", b"Processing ", b"Building wheel")
 
@@ -124,30 +116,37 @@ class Sources:
         return tomllib.loads((self.top / "pyproject.toml").read_text("utf-8"))
 
 
+def _nobody_watches(_: str) -> None:
+    """Show nothing."""
+
+
 async def fill_release(
     sources: Sources,
     output: Path,
     runtime: Runtime,
     environment: Mapping[str, str],
-    progress: Progress,
+    say: Say,
+    *,
+    show_step: Say = _nobody_watches,
 ) -> None:
     """Make ``output`` hold what ``sources`` say; raises ``ReleaseFailed``.
 
-    Another run at the same time is refused.
+    ``say`` gets sentences, ``show_step`` what is done just now. Another run at the
+    same time is refused.
     """
     with _locked(output):
         draft = _clear_way(output)
         fingerprint = sources.fingerprint()
         if is_whole(output, fingerprint):
-            progress.say(f"{output} is up to date")
+            say(f"{output} is up to date")
             return
         started = runtime.clock.seconds()
-        pip = _Pip(runtime, environment, progress)
+        pip = _Pip(runtime, environment, say, show_step)
         await pip.gather(sources, draft / "wheelhouse")
         count = _complete(draft, sources, fingerprint)
         _replace(draft, output)
         seconds = runtime.clock.seconds() - started
-        progress.say(f"{output} is ready: {count} wheels, {seconds:.1f} s")
+        say(f"{output} is ready: {count} wheels, {seconds:.1f} s")
 
 
 @contextmanager
@@ -223,7 +222,8 @@ class _Pip:
 
     runtime: Runtime
     environment: Mapping[str, str]
-    progress: Progress
+    say: Say
+    show_step: Say
 
     async def gather(self, sources: Sources, wheelhouse: Path) -> None:
         """Put our wheel, what it needs and the build tools into ``wheelhouse``."""
@@ -242,11 +242,11 @@ class _Pip:
                 *(f"{project}[command]", *pinning.BUILD_TOOLS),
             )
             if sources.wheels.is_dir():
-                self.progress.say("gathering the packages that set-up fetched")
+                self.say("gathering the packages that set-up fetched")
                 if await self._run((*argv, "--no-index"), scratch) is None:
                     return
                 shutil.rmtree(wheelhouse, ignore_errors=True)
-            self.progress.say("fetching packages by pip")
+            self.say("fetching packages by pip")
             failure = await self._run(argv, scratch)
             if failure is not None:
                 raise ReleaseFailed(f"pip failed:\n{failure}")
@@ -270,7 +270,7 @@ class _Pip:
     def _show(self, output: bytes) -> None:
         steps = [it for it in output.splitlines() if it.startswith(_STEPS)]
         if steps:
-            self.progress.show_step(steps[-1].decode(errors="replace"))
+            self.show_step(steps[-1].decode(errors="replace"))
 
 
 def _copy(top: Path, files: Iterable[Path], target: Path) -> None:
@@ -318,8 +318,10 @@ def main(output: Path) -> None:
     }
 
     async def fill(runtime: Runtime) -> None:
-        progress = Progress(say, show_step)
-        await fill_release(Sources(TOP), output, runtime, environment, progress)
+        sources = Sources(TOP)
+        await fill_release(
+            sources, output, runtime, environment, say, show_step=show_step
+        )
 
     try:
         launch(fill)

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.real import build_runtime
 from slapcluster.pinning import BUILD_TOOLS
-from slapcluster.release import Progress, ReleaseFailed, Sources, fill_release
+from slapcluster.release import ReleaseFailed, Sources, fill_release
 
 PROJECT = """\
 [build-system]
@@ -100,8 +100,10 @@ def fill(tmp_path, run_real):
         environment["PIP_NO_INDEX"] = "1"
         output = tmp_path / "release"
         steps: list[str] = []
-        progress = Progress(said.append, steps.append)
-        filling = fill_release(sources, output, runtime, environment, progress)
+        filling = fill_release(
+            *(sources, output, runtime, environment, said.append),
+            show_step=steps.append,
+        )
         run_real(filling, timeout_seconds=120)
         assert not steps or steps[-1].startswith("Building wheel")
         return said
