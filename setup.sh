@@ -78,7 +78,7 @@ find_interpreter() {
 
 missing_packages() {
   local pair
-  for pair in git:git ip:iproute2 unshare:util-linux setpriv:util-linux; do
+  for pair in git:git ip:iproute2 ps:procps unshare:util-linux setpriv:util-linux; do
     command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] ||
       echo "${pair##*:}"
   done
