@@ -119,7 +119,7 @@ class Unallocated:
         told = [it for it in self.reasons if it.excluded_count]
         asked = [it for it in self.reasons if it.name not in OWN_CONDITIONS]
         if told or not asked:
-            return "; ".join(it.sentence for it in told) or "there is no partition"
+            return "; ".join(it.sentence for it in told) or "no partition is free"
         return f"nothing is known where {' and '.join(it.sentence for it in asked)}"
 
 
