@@ -120,8 +120,10 @@ class Releases:
             )
         directory = release_directory(software_release_url)
         identity = self._identity()
-        self._tree.make_directory(directory, 0o755)
-        self._give(directory, identity)
+        # buildout wants its cache of profiles to be there.
+        for made in (directory, f"{directory}/extends-cache"):
+            self._tree.make_directory(made, 0o755)
+            self._give(made, identity)
         if self._tree.status(f"{directory}/{BUILDOUT_CFG}") is None:
             profile = render_software_profile(self._config, software_release_url)
             self._tree.write(f"{directory}/{BUILDOUT_CFG}", profile.encode())
