@@ -57,7 +57,7 @@ class Layers:
 
     def find(self, path: str) -> Entry | None:
         """The entry at a path; ENOTDIR or ENOENT when its directory is none."""
-        parent, name = os.path.split(path)
+        parent, name = _split(path)
         return self._names(parent).get(name)
 
     def names(self, path: str) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Layers:
 
     def put(self, path: str, entry: Entry) -> None:
         """Make or replace an entry; ENOSPC when there is no room for it."""
-        parent, name = os.path.split(path)
+        parent, name = _split(path)
         names = self._names(parent)
         if names.get(name) != entry:
             # The old content is given back only when the new one has its name.
@@ -78,14 +78,14 @@ class Layers:
 
     def drop(self, path: str) -> None:
         """Remove an entry, a directory with all it holds."""
-        parent, name = os.path.split(path)
+        parent, name = _split(path)
         del self._names(parent)[name]
         _drop_below(self.current, path)
         self._record(f"drop {path}")
 
     def synchronise(self, path: str) -> None:
         """Make the entry at a path, or its absence, durable."""
-        parent, name = os.path.split(path)
+        parent, name = _split(path)
         if parent not in self.durable:
             return
         entry = self.current.get(parent, {}).get(name)
@@ -113,8 +113,7 @@ class Layers:
         if names is not None:
             return names
         while path:
-            parent, name = os.path.split(path)
-            parent = parent.rstrip("/")
+            parent, name = _split(path)
             if parent in self.current:
                 number = errno.ENOTDIR if name in self.current[parent] else errno.ENOENT
                 raise OSError(number, os.strerror(number), path)
@@ -124,6 +123,12 @@ class Layers:
     def _require_room(self, byte_count: int, path: str) -> None:
         if byte_count > self.free_bytes():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The directory of a path, without a slash at its end, and the name in it."""
+    parent, _, name = path.rpartition("/")
+    return parent, name
 
 
 def _copy(layer: Layer) -> Layer:
