@@ -37,6 +37,12 @@ TERMINATION_SECONDS = 5.0
 DAEMON_SECONDS = 1.0
 """How long the pipe is read after the program has ended."""
 
+# The directory of a log may belong to the program's user: a link is not followed, and
+# a pipe does not stall its writer.
+LOG_FLAGS = (
+    os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+)
+
 READ_BYTES = 64 * 1024
 """The size of a pipe: one read empties it."""
 
@@ -102,9 +108,7 @@ class _Output:
         self.bytes_total = 0
         self._log_file = -1
         if program.log_path is not None:
-            # The directory may belong to the program's user: not through a link.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._log_file = os.open(program.log_path, flags, 0o644)
+            self._log_file = os.open(program.log_path, LOG_FLAGS, 0o644)
 
     def add(self, content: bytes) -> None:
         self._write_log(content)

@@ -15,19 +15,9 @@ import heapq
 from collections.abc import Callable
 from random import Random
 
-from attrs import frozen
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
-
-
-@frozen(order=True)
-class _Entry:
-    """A place in the heap; stale once its call moved, was cancelled or was made."""
-
-    due: float
-    tie: float
-    sequence: int
 
 
 class WorldClock:
@@ -37,7 +27,7 @@ class WorldClock:
         self._ties = ties
         self._now = 0.0
         self._sequence = 0
-        self._heap: list[tuple[_Entry, LifeClock, DelayedCall]] = []
+        self._heap: list[_Entry] = []
         self._graveyard: list[DelayedCall] = []
 
     def seconds(self) -> float:
@@ -46,10 +36,10 @@ class WorldClock:
     def next_due(self) -> float | None:
         """When the next call is due, ``None`` when nothing is left to happen."""
         while self._heap:
-            entry, life, call = self._heap[0]
-            if not life.is_over and _is_current(entry, call):
+            due, _, _, life, call = self._heap[0]
+            if not life.is_over and call.active() and call.time == due:
                 if call.delayed_time <= 0:
-                    return entry.due
+                    return due
                 heapq.heappop(self._heap)
                 call.activate_delay()
                 self.push(life, call)
@@ -64,7 +54,7 @@ class WorldClock:
         due = self.next_due()
         if due is None:
             return False
-        _, _, call = heapq.heappop(self._heap)
+        call = heapq.heappop(self._heap)[-1]
         self._now = max(self._now, due)
         call.called = 1
         call.func(*call.args, **call.kw)
@@ -79,14 +69,13 @@ class WorldClock:
     def push(self, life: LifeClock, call: DelayedCall) -> None:
         self._sequence += 1
         tie = 0.0 if self._ties is None else self._ties.random()
-        entry = _Entry(call.time, tie, self._sequence)
-        heapq.heappush(self._heap, (entry, life, call))
+        heapq.heappush(self._heap, (call.time, tie, self._sequence, life, call))
 
     def pending(self, life: LifeClock) -> list[DelayedCall]:
         return [
             call
-            for entry, owner, call in sorted(self._heap, key=lambda item: item[0])
-            if owner is life and _is_current(entry, call)
+            for due, _, _, owner, call in sorted(self._heap)
+            if owner is life and call.active() and call.time == due
         ]
 
 
@@ -146,5 +135,8 @@ class LifeClock:
         self._world_clock.push(self, call)
 
 
-def _is_current(entry: _Entry, call: DelayedCall) -> bool:
-    return call.active() and call.time == entry.due
+_Entry = tuple[float, float, int, LifeClock, DelayedCall]
+"""When, in which order of a tie, and what. The third is unique: it ends comparisons.
+
+An entry is stale once its call has moved, was cancelled or was made.
+"""

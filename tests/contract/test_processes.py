@@ -258,6 +258,12 @@ class TestRealProcesses(ProcessContract):
         assert run(bench, program).status == 127
         assert target.read_bytes() == b"content"
 
+    def test_a_pipe_in_place_of_a_log_does_not_stall_the_program(self, bench):
+        path = f"{bench.directory}/log"
+        os.mkfifo(path)
+
+        assert run(bench, bench.shell("true", ending(), log_path=path)).status == 127
+
     def test_a_full_disk_ends_the_log_and_not_the_program(self, bench):
         program = bench.shell("echo one; echo two", ending(), log_path="/dev/full")
 
