@@ -3,6 +3,9 @@
 The ``Date`` of an answer comes from the calendar and timeouts from the clock of the
 runtime; bodies are bounded and stay in memory; there is no access log, whose clock
 would tick every second.
+
+A resource that produces its answer bit by bit registers a push producer: Twisted drives
+pull producers of HTTP by the global reactor.
 """
 
 from __future__ import annotations
