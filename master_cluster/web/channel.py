@@ -28,8 +28,9 @@ from runtime.ports import Runtime
 from slap.errors import TooLarge
 from slap.form import BODY_BYTES_MAX
 
-HEADER_BYTES_MAX = 8 * 1024
-"""One header or request line; the longest legitimate one is a URL of a release."""
+HEADER_BYTES_MAX = 4 * 1024
+"""One header or request line: they hold names, and a few numbers. Twisted fails on a
+Content-Length of more digits than Python converts, which are 4300."""
 
 HEADER_COUNT_MAX = 100
 """Clients send about ten, proxies add a few."""
@@ -83,6 +84,9 @@ class LimitedChannel(HTTPChannel):
         if self._deadline is None and not self._is_answering:
             self._deadline = self.callLater(RECEIVE_SECONDS_MAX, self._give_up)
         super().dataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002 - Twisted's
+        self._respondToBadRequestAndDisconnect()
 
     def headerReceived(self, line: bytes) -> bool:
         if len(line) > HEADER_BYTES_MAX:

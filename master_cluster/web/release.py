@@ -18,12 +18,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
-from twisted.protocols.basic import FileSender
+from twisted.internet.interfaces import IPushProducer
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 CONTENT_TYPES = {
@@ -37,7 +39,7 @@ CONTENT_TYPES = {
 DIGEST_COUNT_MAX = 10_000
 """Files of which the digest is remembered; a release has some hundred."""
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 128 * 1024
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -72,7 +74,16 @@ class ReleaseFiles(Resource):
         self._top = os.path.realpath(directory)
         self._digests = Digests()
 
-    def render_GET(self, request: Request) -> bytes | int:
+    def render(self, request: Request) -> bytes | int:
+        if request.method not in {b"GET", b"HEAD"}:
+            request.setHeader(b"Allow", b"GET, HEAD")
+            return _answer_text(request, 405, "files are read with GET\n")
+        try:
+            return self._answer(request)
+        except OSError as error:
+            return _answer_text(request, 403, f"not readable: {error.strerror}\n")
+
+    def _answer(self, request: Request) -> bytes | int:
         names = _resolve(
             [it.decode(errors="surrogateescape") for it in request.postpath or []]
         )
@@ -169,10 +180,7 @@ def _answer_text(request: Request, status: int, text: str) -> bytes:
 
 
 def _answer_file(request: Request, path: str) -> bytes | int:
-    try:
-        file = Path(path).open("rb")  # noqa: SIM115 - closed when it is sent
-    except OSError:
-        return _answer_text(request, 403, "this file cannot be read\n")
+    file = Path(path).open("rb")  # noqa: SIM115 - closed when it is sent
     status = os.fstat(file.fileno())
     suffix = Path(path).suffix
     content_type = CONTENT_TYPES.get(suffix, "application/octet-stream")
@@ -184,14 +192,45 @@ def _answer_file(request: Request, path: str) -> bytes | int:
     if request.method == b"HEAD":
         file.close()
         return b""
-    sent = FileSender().beginFileTransfer(file, request)
-    gone = request.notifyFinish()
-
-    def finish(_: object) -> None:
-        file.close()
-        if not gone.called:
-            request.finish()
-
-    gone.addErrback(lambda _: None)
-    sent.addBoth(finish)
+    _Sending(file, request).begin()
     return NOT_DONE_YET
+
+
+@implementer(IPushProducer)
+class _Sending:
+    """A file on its way, as fast as the connection takes it.
+
+    Twisted's own sender is paced by the reactor of the process; this one needs none.
+    """
+
+    def __init__(self, file: BinaryIO, request: Request) -> None:
+        self._file = file
+        self._request = request
+        self._is_paused = False
+        self._is_writing = False
+
+    def begin(self) -> None:
+        self._request.notifyFinish().addErrback(lambda _: self._file.close())
+        self._request.registerProducer(self, streaming=True)
+        self.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        self._is_paused = False
+        if self._is_writing:
+            return
+        self._is_writing = True
+        while not self._is_paused and not self._file.closed:
+            chunk = self._file.read(CHUNK_BYTES)
+            if chunk:
+                self._request.write(chunk)
+            else:
+                self._file.close()
+                self._request.unregisterProducer()
+                self._request.finish()
+        self._is_writing = False
+
+    def pauseProducing(self) -> None:
+        self._is_paused = True
+
+    def stopProducing(self) -> None:
+        self._file.close()

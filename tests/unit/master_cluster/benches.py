@@ -1,17 +1,26 @@
-"""A store in a simulated world, driven step by step."""
+"""A store, or a whole master, in a simulated world, driven step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
 from labsim.world.world import World
+from master_cluster.config import Config
 from master_cluster.records import ReportedState
 from master_cluster.requesting import Refused
+from master_cluster.service import build_service
 from master_cluster.store import decisions, documents
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
+from runtime.http_client import HttpClient, HttpReply
+from runtime.ports import TcpAddress
+from slap.calls import Call, HttpAnswer, decode_answer, encode_call
 from slap.model import (
     Computer,
     InstanceRequest,
@@ -107,3 +116,71 @@ class StoreBench:
         instance = self.partition(key).instance
         assert instance is not None
         return instance.timestamp
+
+
+class Line(Protocol):
+    """A connection to the master, byte by byte."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.is_lost = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self.is_lost = True
+
+    def write(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class WebBench:
+    """A whole master in a world, and a client on the same host."""
+
+    def __init__(self, seed: int = 0, **overrides: Any) -> None:
+        self.world = World(seed)
+        self.host = self.world.host("master")
+        self.address = TcpAddress("127.0.0.1", 5000)
+        fields = {"store_uri": "memory:", "listen": self.address}
+        self.service = build_service(
+            Config(**{**fields, **overrides}), self.host.runtime
+        )
+        self.world.result(self.service.startService())
+        self._client = HttpClient(self.host.runtime)
+
+    def close(self) -> None:
+        """Stop; what is left on the world is a failure."""
+        self.world.result(self._client.close())
+        self.world.result(self.service.stopService())
+        self.world.finish()
+
+    def perform(self, call: Call) -> object:
+        """Send a call; gives its answer or raises the error of the master."""
+        wanted = encode_call(call)
+        reply = self.send(wanted.verb, wanted.path, wanted.headers, wanted.body)
+        answer = HttpAnswer(reply.status, reply.headers, reply.body)
+        return decode_answer(call, answer)
+
+    def send(
+        self,
+        verb: str,
+        path: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes = b"",
+    ) -> HttpReply:
+        return self.world.result(
+            self._client.send(
+                verb,
+                f"http://127.0.0.1:{self.address.port}/{path}",
+                headers,
+                body,
+                timeout_seconds=60,
+            )
+        )
+
+    def connect(self) -> Line:
+        endpoint = self.host.runtime.network.client_endpoint(self.address)
+        line: Line = self.world.result(endpoint.connect(Factory.forProtocol(Line)))
+        return line
