@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from random import Random
 
@@ -65,7 +64,3 @@ class Links:
 
 def _pair(one: str, other: str) -> tuple[str, str]:
     return (one, other) if one <= other else (other, one)
-
-
-Record = Callable[[str, str, str], None]
-"""Writes one line of the trace: host, kind, text."""
