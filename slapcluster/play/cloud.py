@@ -132,6 +132,8 @@ def _hidden(checkout: Checkout, record: Record) -> tuple[str, ...]:
 async def _wait_until_ready(runtime: Runtime, record: Record) -> None:
     deadline = runtime.clock.seconds() + READY_SECONDS_MAX
     argv = ("slapcluster", "--output", "json", "computer", "list")
+    while namespaces.is_alive(record) and namespaces.first_pid(record) is None:
+        await pause(runtime.clock, POLL_SECONDS)
     while True:
         ended = await run_inside(runtime, record, argv, READY_SECONDS_MAX)
         if ended.is_success and any(
