@@ -25,6 +25,8 @@ PROMISE_TIMEOUT_SECONDS_DEFAULT = 20.0
 FREE_BYTES_MIN_DEFAULT = 1000 * 1024**2
 #: As many as an IPv6 network of 16 bits less the reserved ones can serve.
 PARTITION_COUNT_MAX = 16000
+#: A socket's path has 107 bytes; supervisord makes it under a name with its number.
+INSTANCE_ROOT_BYTES_MAX = 107 - len("/sv.sock.4194304")
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _SIZE = re.compile(r"\s*(\d+)\s*([KMGT]?)B?\s*\Z", re.IGNORECASE)
@@ -90,6 +92,11 @@ class Config:
             raise ConfigError(
                 f"partition_amount must be 0 to {PARTITION_COUNT_MAX}, "
                 f"not {self.partition_amount}"
+            )
+        if len(self.instance_root.encode()) > INSTANCE_ROOT_BYTES_MAX:
+            raise ConfigError(
+                f"instance_root must have at most {INSTANCE_ROOT_BYTES_MAX} bytes, "
+                "so that a socket fits below it"
             )
         network = self.ipv6_network
         if network is not None and network.num_addresses < self.partition_amount + 2:

@@ -34,7 +34,6 @@ from slap.model import (
 from slap.replicas import Replicas
 from slap.reports import ComputerReport, InstanceReport, TreeReport
 from slapgrid.config import Config
-from slapgrid.layout import release_directory
 from slapgrid.lock import AlreadyRunning
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import AgentService, build_agent, take_lock
@@ -125,6 +124,10 @@ class Cloud:
 
     def partition(self, number: int = 0) -> Path:
         return Path(self.config.instance_root) / f"slappart{number}"
+
+    def content(self, number: int = 0) -> list[str]:
+        """The names in a partition."""
+        return [path.name for path in self.partition(number).iterdir()]
 
     def pids(self, number: int = 0) -> list[int]:
         """The processes that the service of a partition has been."""
@@ -245,14 +248,15 @@ def test_an_instance_lives_from_request_to_destruction(cloud: Cloud) -> None:
         os.kill(pid, 0)
         await cloud.perform(requested(url, RequestedState.STOPPED))
         await pass_until_reported(cloud, agent, "stopped")
-        assert not Path(f"/proc/{pid}").exists()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
         await cloud.perform(requested(url, RequestedState.DESTROYED))
         assert (await agent.instance_pass()).exit_status is ExitStatus.OK
         assert (await agent.report_pass()).exit_status is ExitStatus.OK
-        assert os.listdir(cloud.partition()) == [".slapos-resource"]
+        assert cloud.content() == [".slapos-resource"]
         await cloud.perform(supplied(url, SupplyState.DESTROYED))
         assert (await agent.software_pass()).exit_status is ExitStatus.OK
-        assert os.listdir(cloud.config.software_root) == []
+        assert not list(cloud.root.glob("s/*"))
 
     cloud.run(scenario)
 
@@ -331,7 +335,7 @@ BREAKING = INSTANCE.replace(
 def test_what_goes_wrong_in_an_instance_is_reported(
     cloud: Cloud, instance: str, sentence: str, status: ExitStatus
 ) -> None:
-    """A promise that raises or hangs, a recipe that raises: the master gets the text."""
+    """A promise that raises or hangs, a recipe that raises: the text is reported."""
     url = cloud.release("software", instance)
 
     async def scenario(agent: Agent) -> None:
@@ -380,7 +384,7 @@ def test_the_service_converges_and_revives_what_is_killed(cloud: Cloud) -> None:
 def test_without_a_master_what_was_started_runs_and_what_was_stopped_stays(
     cloud: Cloud,
 ) -> None:
-    """After the loss of supervision and master, one program comes back, one does not."""
+    """Supervision and master are lost: one program comes back, one does not."""
     url = cloud.release("software")
 
     async def scenario(agent: Agent) -> None:
@@ -437,7 +441,7 @@ def test_an_agent_killed_at_any_instant_converges_at_the_next_pass(
             await kill_one("report_pass", entropy.uniform(0.3, 1.0))
         await agent.instance_pass()
         await agent.report_pass()
-        assert os.listdir(cloud.partition()) == [".slapos-resource"]
+        assert cloud.content() == [".slapos-resource"]
 
     cloud.run(scenario)
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from slapgrid.environment import PATH
 from tests.capabilities import needs_ipv6, needs_namespaces
 from tests.programs import run
 
@@ -19,19 +22,26 @@ SCENARIOS_SECONDS_MAX = 600
 ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(prefix="slapgrid-") as directory:
+        yield Path(directory)
+
+
 @needs_ipv6
 @(needs_namespaces if os.getuid() == 0 else lambda test: test)
-def test_the_agent_does_its_work_on_this_machine(tmp_path: Path) -> None:
+def test_the_agent_does_its_work_on_this_machine(short_path: Path) -> None:
     """Every scenario of ``agent_scenarios.py`` passes."""
     here = Path(__file__).resolve()
     argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    argv += ("--basetemp", str(tmp_path / "scenarios"))
+    argv += ("--basetemp", str(short_path / "t"))
     argv += (str(here.with_name("agent_scenarios.py")),)
     root = here.parents[2]
 
     ended = run(
         (*(ORDINARY_USER if os.getuid() == 0 else ()), *argv),
-        {"PATH": os.environ["PATH"], "PYTHONPATH": str(root)},
+        {"PATH": PATH, "PYTHONPATH": str(root)},
         timeout_seconds=SCENARIOS_SECONDS_MAX,
         directory=root,
     )

@@ -40,6 +40,7 @@ def write_wheel(
     directory: Path,
     name: str,
     version: str,
+    *,
     files: Mapping[str, str],
     entry_points: str = "",
     requires: tuple[str, ...] = (),
@@ -73,7 +74,7 @@ def write_recipe(directory: Path) -> Path:
         directory,
         "tiny_recipe",
         "1.0",
-        {"tiny_recipe.py": RECIPE},
-        "[zc.buildout]\nfile = tiny_recipe:File\n",
-        ("setuptools", "zc.buildout"),
+        files={"tiny_recipe.py": RECIPE},
+        entry_points="[zc.buildout]\nfile = tiny_recipe:File\n",
+        requires=("setuptools", "zc.buildout"),
     )

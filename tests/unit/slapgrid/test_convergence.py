@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,7 +116,7 @@ class ModelComputer:
 
     desired: Computer
     observed: LocalView
-    memory: RetryMemory = RetryMemory()
+    memory: RetryMemory = field(factory=RetryMemory)
     history: tuple[Action, ...] = ()
 
     def perform(self, action: Action) -> ModelComputer:
@@ -148,7 +148,7 @@ class ModelComputer:
                 return evolve(self.desired, installations=tuple(left))
         return self.desired
 
-    def _observed_after(self, action: Action) -> LocalView:
+    def _observed_after(self, action: Action) -> LocalView:  # noqa: C901 - a table
         partitions = dict(self.observed.partitions)
         releases = dict(self.observed.releases)
         match action:
