@@ -44,6 +44,7 @@ SENTENCE_KEYS_MAX = 5
 class Offer:
     """The partitions of a computer: the free ones by name, the others by number.
 
+    ``free`` is in the order of ``natural_order``, as the store keeps it.
     ``unoffered_count`` counts the busy ones that are not offered again when free.
     """
 
@@ -137,7 +138,8 @@ def choose_partition(
         return Unallocated(reasons)
     order = _order(salt)
     chosen = min(offers, key=lambda offer: (offer.load, order(offer.computer_id)))
-    return Allocated(PartitionKey(chosen.computer_id, min(chosen.free, key=order)))
+    partition_id = chosen.free[_draw(salt, len(chosen.free))]
+    return Allocated(PartitionKey(chosen.computer_id, partition_id))
 
 
 def explain(wanted: InstanceRequest, inventory: Inventory) -> tuple[Condition, ...]:
@@ -156,7 +158,16 @@ def natural_order(name: str) -> tuple[str | int, ...]:
 def _order(salt: str) -> Callable[[str], tuple[str | int, ...]]:
     if not salt:
         return natural_order
-    return lambda name: (hashlib.sha256(f"{salt}\0{name}".encode()).hexdigest(), name)
+    return lambda name: (_digest(f"{salt}\0{name}"), name)
+
+
+def _draw(salt: str, count: int) -> int:
+    """Return a place in a sequence: the first one, or the one of a salt."""
+    return _digest(salt) % count if salt else 0
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 @frozen

@@ -242,7 +242,7 @@ def _of_type(kind: Any) -> SearchStrategy[Any]:
 def some_names() -> SearchStrategy[tuple[str, ...]]:
     """Draw names of partitions, each once."""
     numbers = st.lists(st.integers(0, 30), max_size=4, unique=True)
-    return numbers.map(lambda it: tuple(f"slappart{number}" for number in it))
+    return numbers.map(lambda it: tuple(f"slappart{number}" for number in sorted(it)))
 
 
 def an_offer() -> SearchStrategy[Offer]:

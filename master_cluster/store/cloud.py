@@ -64,6 +64,9 @@ class Cloud:
         names = self._computer(computer_id).partitions
         return tuple(sorted(names, key=natural_order))
 
+    def partition_count(self, computer_id: str) -> int:
+        return len(self._computer(computer_id).partitions)
+
     def partition(self, key: PartitionKey) -> PartitionRecord:
         """Return a partition; ``NotFound`` when it is not defined."""
         return self._partition(key).read(PartitionRecord)
@@ -74,7 +77,8 @@ class Cloud:
             yield self.partition(PartitionKey(computer_id, partition_id))
 
     def free_ids(self, computer_id: str) -> tuple[str, ...]:
-        return tuple(self._computer(computer_id).free)
+        """Return the names of what can be allocated, in natural order."""
+        return tuple(self._computer(computer_id).free.values())
 
     def unoffered_ids(self, computer_id: str) -> tuple[str, ...]:
         return tuple(self._computer(computer_id).unoffered)
@@ -261,7 +265,7 @@ class Cloud:
         assert partition.is_offered
         stored.write(evolve(partition, occupant_guid=record.instance_guid))
         computer = self._computer(record.partition.computer_id)
-        computer.free.remove(partition.partition_id)
+        del computer.free[natural_order(partition.partition_id)]
         self._list_offer(record.partition.computer_id, computer)
 
     def _write(self, record: InstanceRecord) -> None:
@@ -337,7 +341,11 @@ class Cloud:
     ) -> None:
         """Put a partition where allocation finds it, or does not."""
         is_free = partition.occupant_guid is None and partition.is_offered
-        _put(computer.free, partition.partition_id, is_in=is_free)
+        key = natural_order(partition.partition_id)
+        if is_free and key not in computer.free:
+            computer.free[key] = partition.partition_id
+        elif not is_free:
+            computer.free.pop(key, None)
         _put(
             computer.unoffered,
             partition.partition_id,
@@ -350,7 +358,7 @@ class Cloud:
     def _remove_partition(
         self, computer: StoredComputer, partition: PartitionRecord
     ) -> None:
-        _put(computer.free, partition.partition_id, is_in=False)
+        computer.free.pop(natural_order(partition.partition_id), None)
         _put(computer.unoffered, partition.partition_id, is_in=False)
         computer.partitions.pop(partition.partition_id).is_gone = True
 

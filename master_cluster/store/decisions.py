@@ -62,7 +62,7 @@ def request_instance(
 ) -> RequestedInstance | Refused:
     """Create or change an instance; ``instance_guid`` is for a new one.
 
-    An attempt after a conflict spreads over what is free, so that many requests at
+    An attempt after the first spreads over what is free, so that many requests at
     once do not want the same partition again and again.
     """
     view = view_request(cloud, wanted)

@@ -77,14 +77,14 @@ class StoredInstance(Stored):
 class StoredComputer(Stored):
     """A computer: its partitions by name, installations and usage by hash.
 
-    ``free`` names the partitions that can be allocated, ``unoffered`` those that are
-    busy and no longer defined.
+    ``free`` names the partitions that can be allocated, in natural order; ``unoffered``
+    those that are busy and no longer defined.
     """
 
     def __init__(self, record: object) -> None:
         super().__init__(record)
         self.partitions = OOBTree()
-        self.free = OOTreeSet()
+        self.free = OOBTree()
         self.unoffered = OOTreeSet()
         self.installations = OOBTree()
         self.usage = OOBTree()

@@ -112,13 +112,8 @@ def _ancestor_guids(cloud: Cloud, requester: InstanceRecord) -> frozenset[str]:
 def _offer(cloud: Cloud, computer_id: str) -> Offer:
     free = cloud.free_ids(computer_id)
     unoffered_count = len(cloud.unoffered_ids(computer_id))
-    partition_count = len(cloud.partition_ids(computer_id))
-    return Offer(
-        computer_id,
-        free,
-        partition_count - len(free) - unoffered_count,
-        unoffered_count,
-    )
+    busy_count = cloud.partition_count(computer_id) - len(free) - unoffered_count
+    return Offer(computer_id, free, busy_count, unoffered_count)
 
 
 def _host(instance: InstanceRecord) -> Host:

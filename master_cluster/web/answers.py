@@ -44,6 +44,7 @@ class Answers:
         self._store = store
         self._runtime = runtime
         self._default_computer_id = default_computer_id
+        self._requests_running = 0
         self._table: Mapping[str, Callable[..., Awaitable[object]]] = {
             "getFullComputerInformation": self._get_computer,
             "getComputerInformation": self._get_computer,
@@ -94,16 +95,23 @@ class Answers:
         bits = self._runtime.entropy.getrandbits(GUID_BITS)
         instance_guid = f"SOFTINST-{bits:0{GUID_BITS // 4}x}"
         now = self._runtime.calendar.now()
-        outcome = await self._store.decide(
-            lambda cloud, attempt: decisions.request_instance(
-                cloud,
-                instance_request,
-                instance_guid=instance_guid,
-                default_computer_id=self._default_computer_id,
-                now=now,
-                attempt=attempt,
+        # Requests that run at once would all want the first free partition: those who
+        # find others at work spread from the beginning, as after a conflict.
+        crowd = self._requests_running
+        self._requests_running += 1
+        try:
+            outcome = await self._store.decide(
+                lambda cloud, attempt: decisions.request_instance(
+                    cloud,
+                    instance_request,
+                    instance_guid=instance_guid,
+                    default_computer_id=self._default_computer_id,
+                    now=now,
+                    attempt=crowd + attempt,
+                )
             )
-        )
+        finally:
+            self._requests_running -= 1
         if isinstance(outcome, Refused):
             raise outcome.error
         return outcome
