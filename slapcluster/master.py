@@ -40,7 +40,7 @@ class Master:
             AllocationReport, calls.explain_allocation(title, root_title)
         )
 
-    async def request(self, wanted: InstanceRequest) -> RequestedInstance:
+    async def request_instance(self, wanted: InstanceRequest) -> RequestedInstance:
         return await self._ask(RequestedInstance, calls.request_instance(wanted))
 
     async def supply(self, installation: SoftwareInstallation) -> None:

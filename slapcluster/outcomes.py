@@ -80,7 +80,7 @@ _ANSWERS: tuple[tuple[type[SlapError], str, ExitCode], ...] = (
     ),
     (
         MethodNotAllowed,
-        "{said}. This master does not know the call: is it one of ours?",
+        "{said}. This master does not know the call; it may be an older one.",
         ExitCode.FAILED,
     ),
 )

@@ -21,15 +21,15 @@ async def request_and_wait(
 ) -> RequestedInstance:
     """Request until accepted, and wait until the whole tree is as wanted."""
 
-    async def request() -> RequestedInstance | None:
+    async def ask() -> RequestedInstance | None:
         try:
-            return await master.request(wanted)
+            return await master.request_instance(wanted)
         except NotReady:
             return None
 
     accepted = await wait_for(
         master,
-        request,
+        ask,
         lambda instance: "" if instance else "accepted, not placed yet",
         show,
         limit_seconds,
@@ -47,7 +47,7 @@ async def request_and_wait(
         limit_seconds,
     )
     # Asking again changes nothing and gives what was published meanwhile.
-    return await master.request(wanted)
+    return await master.request_instance(wanted)
 
 
 async def wait_until_gone(

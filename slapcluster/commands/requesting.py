@@ -98,7 +98,7 @@ def request(
 
     async def question(master: Master) -> RequestedInstance:
         if not is_waiting:
-            return await master.request(wanted)
+            return await master.request_instance(wanted)
         return await request_and_wait(master, wanted, progress.show, timeout_seconds)
 
     try:

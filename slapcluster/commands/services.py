@@ -95,7 +95,7 @@ def _change(
         root = await root_of(master, title)
         wanted = request_of(root, requested_state)
         if limit_seconds is None:
-            await master.request(wanted)
+            await master.request_instance(wanted)
             return root.reported_state
         await request_and_wait(master, wanted, progress.show, limit_seconds)
         return str(requested_state)

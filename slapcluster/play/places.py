@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 from ipaddress import IPv6Network
+from pathlib import PurePosixPath
 from random import Random
 
 from attrs import frozen
@@ -193,7 +194,8 @@ def decode_record(content: bytes) -> Record:
             f"{RECORD_PATH} is not understood ({error}). Remove it, and the "
             f"directories {PLACE_PREFIX}* of /tmp."
         ) from error
-    if PLACE_PREFIX not in record.place:
-        # The directory is removed by stop, with all its content.
+    parts = PurePosixPath(record.place).parts
+    if not parts[-1].startswith(PLACE_PREFIX) or ".." in parts or parts[0] != "/":
+        # Stop removes this directory with all its content.
         raise CommandFailed(f"{RECORD_PATH} names {record.place}: not a place of play.")
     return record

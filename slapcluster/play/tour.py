@@ -119,8 +119,8 @@ class Tour:
         """Kill the agent while it makes an instance, and see the instance made."""
         before = await self.visitor.agent_pid()
         release_url = self.release_url("software-2.cfg")
-        request = ("request", "late", release_url, "--parameters", "greeting=Late")
-        instance = await self.visitor.slapcluster(*request)
+        command = ("request", "late", release_url, "--parameters", "greeting=Late")
+        instance = await self.visitor.slapcluster(*command)
         partition = f"srv/{instance['key']['partition_id']}"
         begun = self.visitor.file(f"{partition}/buildout.cfg")
         finished = self.visitor.file(f"{partition}/.timestamp")
@@ -130,7 +130,7 @@ class Tour:
         after = await self.visitor.until(
             self.visitor.agent_pid, lambda pid: pid not in {0, before}
         )
-        instance = await self.visitor.slapcluster(*request, "--wait")
+        instance = await self.visitor.slapcluster(*command, "--wait")
         page = await self.visitor.fetch(instance["connection_parameters"]["url"])
         return (
             f"agent {before} is {after} now; the new instance says {first_line(page)}"
