@@ -15,11 +15,13 @@ from persistent.timestamp import TimeStamp
 from ZODB.POSException import ConflictError
 
 from master_cluster.errors import Misconfigured
+from master_cluster.records import ReportedState
+from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.storages import later_tid, open_database
 from master_cluster.store.store import ATTEMPTS_MAX
 from slap.errors import NotFound, Unavailable
-from tests.builders import a_partition_key
+from tests.builders import a_partition_key, an_installation
 from tests.programs import eventually, running
 from tests.source_tree import TOP
 from tests.unit.master_cluster.benches import StoreBench
@@ -41,6 +43,24 @@ def test_a_file_keeps_what_was_answered(path: Path) -> None:
 
     assert after.request() == root
     after.close()
+
+
+def test_what_is_said_again_is_not_written_again() -> None:
+    bench = StoreBench()
+    storage = bench.store._database.storage  # noqa: SLF001 - no other way to see
+
+    def say_everything() -> bytes:
+        bench.format()
+        bench.decide(lambda it, _: decisions.supply(it, an_installation()))
+        root = bench.request()
+        child = bench.request("child", requester=root.key)
+        bench.publish(child.key, {"url": "http://[::1]/"})
+        bench.report(root.key, ReportedState.STARTED)
+        last_tid: bytes = storage.lastTransaction()
+        return last_tid
+
+    assert say_everything() == say_everything()
+    bench.close()
 
 
 def test_two_processes_do_not_share_a_file(path: Path) -> None:
