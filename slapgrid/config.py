@@ -65,6 +65,7 @@ class Config:
     partition_amount: int = 0
     partition_base_name: str = field(default="slappart", validator=_plain_name)
     user_base_name: str = field(default="slapuser", validator=_plain_name)
+    software_user: str = field(default="slapsoft", validator=_plain_name)
     ipv6_network: ipaddress.IPv6Network | None = None
     ipv4_address: str = "127.0.0.1"
     poll_seconds: float = field(default=POLL_SECONDS_DEFAULT, validator=_positive)
@@ -184,6 +185,7 @@ _KEYS: tuple[tuple[str, str, str, str, Callable[[str], object]], ...] = (
     ("slapformat", "partition_amount", "partition_amount", "a number", _count),
     ("slapformat", "partition_base_name", "partition_base_name", "a name", str),
     ("slapformat", "user_base_name", "user_base_name", "a name", str),
+    ("slapformat", "software_user", "software_user", "a name", str),
     ("slapformat", "ipv6_network", "ipv6_network", "an IPv6 network", _network),
     ("slapformat", "ipv4_address", "ipv4_address", "an address", str),
 )

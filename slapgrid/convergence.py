@@ -34,6 +34,7 @@ from slapgrid.plans import (
     RemoveSoftware,
     Report,
     ReportSoftware,
+    ResumePrograms,
     ReviveProgram,
     RunPromises,
     StartPrograms,
@@ -51,7 +52,6 @@ from slapgrid.retrying import (
     is_reviving_in_vain,
 )
 from slapgrid.views import (
-    LIVE_STATES,
     LocalPartition,
     LocalRelease,
     LocalView,
@@ -78,6 +78,7 @@ REASON_SENTENCES_MAX = 8
 _RANKS: tuple[type[Action], ...] = (
     StopPrograms,
     ReviveProgram,
+    ResumePrograms,
     StartPrograms,
     RecordProcessed,
     Report,
@@ -347,7 +348,7 @@ class _Step:
         elif not self._plan_reinstall():
             names = tuple(promise.name for promise in self.local.promises)
             self.draft.add(RunPromises(self._id, self._stamp, names))
-        self._plan_revival()
+        self._plan_programs()
         message = self._failure_message(is_processed=is_processed)
         if message is not None:
             self._report(Verdict.ERROR, message)
@@ -412,12 +413,10 @@ class _Step:
         if due:
             draft.add(RunPromises(self._id, self._stamp, due))
 
-    def _plan_revival(self) -> None:
-        ended = tuple(
-            program.name
-            for program in self.local.programs or ()
-            if program.is_watched and program.program_state not in LIVE_STATES
-        )
+    def _plan_programs(self) -> None:
+        """Whatever else is to be done, what is known and should run, runs."""
+        _plan_resumption(self.draft, self.local)
+        ended = _ended_programs(self.local)
         if ended:
             self.draft.say(f"{', '.join(ended)} of {self._id} ended")
             self.draft.add(ReviveProgram(self._id, ended))
@@ -444,6 +443,27 @@ class _Step:
         ):
             return None
         return proof.message
+
+
+def _plan_resumption(draft: _Draft, local: LocalPartition) -> None:
+    resting = tuple(
+        program.name
+        for program in local.programs or ()
+        if program.program_state is ProgramState.STOPPED
+    )
+    if resting and not any(
+        isinstance(action, StartPrograms) and action.name == local.partition_id
+        for action in draft.actions
+    ):
+        draft.add(ResumePrograms(local.partition_id, resting))
+
+
+def _ended_programs(local: LocalPartition) -> tuple[str, ...]:
+    return tuple(
+        program.name
+        for program in local.programs or ()
+        if program.is_watched and program.has_ended
+    )
 
 
 def plan_destruction(
@@ -479,15 +499,11 @@ def plan_offline(observed: LocalView, memory: RetryMemory, now: float) -> Plan:
     and ended are revived only when they are watched.
     """
     draft = _Draft(memory, now)
-    for _, local in sorted(observed.partitions.items()):
-        resting = tuple(
-            program.name
-            for program in local.programs or ()
-            if program.program_state is ProgramState.STOPPED
-            or (program.is_watched and program.has_ended)
-        )
-        if resting:
-            draft.add(ReviveProgram(local.partition_id, resting))
+    for partition_id, local in sorted(observed.partitions.items()):
+        _plan_resumption(draft, local)
+        ended = _ended_programs(local)
+        if ended:
+            draft.add(ReviveProgram(partition_id, ended))
     return draft.finished()
 
 

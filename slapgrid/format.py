@@ -1,7 +1,8 @@
 """Preparing a computer: roots, partitions, their resources. Needs no root.
 
 Idempotent: what is as wanted is not touched. Started by root, each partition belongs to
-the user ``<user_base_name><number>``, who must exist: instances never run as root.
+the user ``<user_base_name><number>`` and the software root to ``software_user``. These
+users must exist: instances and builds never run as root.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from slapgrid.identity import ROOT
 from slapgrid.layout import PARTITION_MODE, RESOURCE_FILE
 from slapgrid.platform import Platform
 from slapgrid.supervisor_conf import Account
+from slapgrid.writing_out import write_out
 
 
 class FormatRefused(Exception):
@@ -34,20 +36,31 @@ class Formatting:
 
     async def apply(self) -> int:
         """Make everything as configured; the number of partitions that changed."""
-        owners = [self._owner(index) for index in range(self._config.partition_amount)]
+        owners = [
+            self._owner(f"{self._config.user_base_name}{index}")
+            for index in range(self._config.partition_amount)
+        ]
+        builder = self._owner(self._config.software_user)
         await self._check_addresses()
         self._tree.make_directory("")
         self._software_tree.make_directory("")
+        self._give_software_root(builder)
         self._check_left_over()
-        return sum(
+        changed_count = sum(
             self._apply_partition(index, owner) for index, owner in enumerate(owners)
         )
+        if changed_count:
+            # Owners too must survive a power loss.
+            for tree in (self._tree, self._software_tree):
+                failure = await write_out(self._runtime, tree.root)
+                if failure is not None:
+                    raise FormatRefused(failure)
+        return changed_count
 
-    def _owner(self, index: int) -> Account | None:
-        """To whom to give a partition; ``None`` when it is the agent's user."""
+    def _owner(self, name: str) -> Account | None:
+        """To whom to give a directory; ``None`` when it is the agent's user."""
         if self._platform.uid != ROOT:
             return None
-        name = f"{self._config.user_base_name}{index}"
         found = self._platform.find_user(name)
         if found is None or found.uid == ROOT:
             raise FormatRefused(
@@ -55,6 +68,10 @@ class Formatting:
                 "make the users, or run the agent as an ordinary user"
             )
         return found
+
+    def _give_software_root(self, builder: Account | None) -> None:
+        if builder is not None:
+            self._software_tree.change("", uid=builder.uid, gid=builder.gid)
 
     async def _check_addresses(self) -> None:
         addresses = {

@@ -37,6 +37,7 @@ from slapgrid.software import (
 from slapgrid.supervision import GroupStatus
 from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
 from slapgrid.views import LocalPartition, PromiseView
+from slapgrid.writing_out import write_out
 
 #: An installation takes seconds; one that hangs must not stop all others for ever.
 INSTALL_SECONDS_MAX = 3600.0
@@ -135,7 +136,8 @@ class Partitions:
     async def install(self, partition: Partition) -> str | None:
         """Run buildout in the partition; the reason when that fails.
 
-        Until it succeeds the partition counts as not processed.
+        ``write_out`` must follow before anything remembers the success. Until then the
+        partition counts as not processed.
         """
         instance = partition.instance
         assert instance is not None, "only an instance is installed"
@@ -155,6 +157,10 @@ class Partitions:
         if failure is not None:
             files.write(error_log(partition_id), failure.encode(), 0o640)
         return failure
+
+    async def write_out(self) -> str | None:
+        """Make what installations wrote durable; the reason when that fails."""
+        return await write_out(self._runtime, self._tree.root)
 
     def requested_titles(self, partition_id: str) -> tuple[str, ...] | None:
         """What the instance requested while it was installed; ``None`` if unknown."""

@@ -24,6 +24,7 @@ from slapgrid.plans import (
     RemoveSoftware,
     Report,
     ReportSoftware,
+    ResumePrograms,
     ReviveProgram,
     RunPromises,
     SoftwareAction,
@@ -72,11 +73,11 @@ class Performing:
             return await self._together(actions, self.supervision.remove(names))
         if kind is StartPrograms:
             return await self._together(actions, self._start(actions))
-        if kind is ReviveProgram:
+        if kind in {ReviveProgram, ResumePrograms}:
             keys = tuple(
                 ProgramKey(each.partition_id, program)
                 for each in actions
-                if isinstance(each, ReviveProgram)
+                if isinstance(each, (ReviveProgram, ResumePrograms))
                 for program in each.programs
             )
             return await self._together(actions, self.supervision.start(keys))
@@ -87,7 +88,12 @@ class Performing:
                     consumeErrors=True,
                 )
             )
-        return [await self._alone(each) for each in actions]
+        outcomes = [await self._alone(each) for each in actions]
+        if kind is InstallInstance:
+            failure = await self.partitions.write_out()
+            if failure is not None:
+                return [each.ended(failure) for each in actions]
+        return outcomes
 
     async def _together(
         self, actions: tuple[Action, ...], performing: Awaitable[object]

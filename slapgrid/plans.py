@@ -139,8 +139,16 @@ class StartPrograms(_StampedAction):
 
 
 @frozen
+class ResumePrograms(PartitionAction):
+    """Start programs of a known group that never ran since supervision began."""
+
+    effort = Effort.START
+    programs: tuple[str, ...]
+
+
+@frozen
 class ReviveProgram(PartitionAction):
-    """Start programs of a known group that have ended or never ran."""
+    """Start programs of a known group that ran and ended though they never should."""
 
     effort = Effort.REVIVE
     programs: tuple[str, ...]

@@ -7,12 +7,12 @@ import pwd
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from runtime.ports import Runtime
@@ -37,6 +37,8 @@ POLL_JITTER = 0.1
 AWAY_POLL_SECONDS_MAX = 10.0
 #: Between rounds that leave something due at once.
 PAUSE_SECONDS_MIN = 0.05
+#: After a defect of the agent, before it tries again.
+DEFECT_SECONDS = 10.0
 #: After these the wanted document may have changed.
 _NEWS = frozenset({Effort.INSTALL, Effort.REPORT, Effort.DESTROY})
 
@@ -167,7 +169,7 @@ class AgentService(Service):
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self._poll_at = self._clock.seconds()
         for loop in (self._keep_instances, self._keep_software):
-            self._loops.append(self._begin(loop()))
+            self._loops.append(self._begin(loop))
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call] # Twisted's
@@ -178,14 +180,21 @@ class AgentService(Service):
         self._poll_at = self._clock.seconds()
         self._instance_nap.wake()
 
-    def _begin(self, loop: Coroutine[Deferred[object], object, None]) -> Deferred[None]:
-        running = Deferred.fromCoroutine(loop)
-        running.addErrback(self._log_end)
+    def _begin(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        running = Deferred.fromCoroutine(self._repeat(loop))
+        running.addErrback(lambda failure: failure.trap(CancelledError) and None)
         return running
 
-    def _log_end(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            self._agent.runtime.log.failure("a loop of the agent ended", failure)
+    async def _repeat(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 - the last boundary
+                # A defect met with one partition must not leave all others alone.
+                self._agent.runtime.log.failure("a loop of the agent failed")
+            await deferLater(self._clock, DEFECT_SECONDS)
 
     async def _stop(self) -> None:
         loops, self._loops = self._loops, []

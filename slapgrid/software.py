@@ -23,6 +23,7 @@ from slapgrid.layout import (
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
 from slapgrid.views import LocalRelease
+from slapgrid.writing_out import write_out
 
 #: The longest builds known take two hours; one that hangs must end.
 BUILD_SECONDS_MAX = 6 * 3600.0
@@ -130,7 +131,9 @@ class Releases:
         ended = await self._bootstrap(directory, identity)
         if ended.is_success:
             ended = await self._run_buildout(software_release_url, identity)
-        return None if ended.is_success else _failure(ended)
+        if not ended.is_success:
+            return _failure(ended)
+        return await write_out(self._runtime, self._tree.path(directory))
 
     def record_built(self, software_release_url: str) -> None:
         """Mark the release as complete."""

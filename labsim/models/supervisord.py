@@ -1,21 +1,28 @@
 """Supervision without supervisord: programs run by the runtime of a host.
 
 It passes the contract tests of the real one. It outlives the agent of its host, as
-supervisord does, when the same object is given to the next one.
+supervisord does, when the same object is given to the next one; another object over the
+same files knows the same groups, all at rest, as after a crash of supervisord.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from runtime.ports import Exit, Program, Runtime
+from runtime.ports import Exit, IFileTree, Program, Runtime
 from slapgrid.environment import clean_environment
+from slapgrid.layout import GROUP_DIRECTORY, ProgramKind, group_file
 from slapgrid.supervision import GroupStatus, ISupervision, ProgramKey
-from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
+from slapgrid.supervisor_conf import (
+    ProgramDefinition,
+    ProgramGroup,
+    render_group,
+)
 from slapgrid.views import LIVE_STATES, ProgramState, ProgramStatus
 
 
@@ -29,8 +36,8 @@ class _ModelProgram:
     ended: list[Deferred[None]] = field(factory=list)
 
     def is_like(self, other: _ModelProgram) -> bool:
-        mine = (self.definition, self.group.directory, self.group.account)
-        return mine == (other.definition, other.group.directory, other.group.account)
+        mine = (self.definition, self.group.directory)
+        return mine == (other.definition, other.group.directory)
 
     def status(self) -> ProgramStatus:
         return ProgramStatus(
@@ -81,13 +88,37 @@ class _ModelProgram:
             each.callback(None)
 
 
+_COMMAND = re.compile(r"^command=(/.*)/(etc/(?:run|service))/([^/\n]+)$", re.MULTILINE)
+
+
+def _read_groups(tree: IFileTree) -> tuple[ProgramGroup, ...]:
+    if tree.status("") is None or tree.status(GROUP_DIRECTORY) is None:
+        return ()
+    groups = []
+    for name in tree.list(GROUP_DIRECTORY):
+        text = tree.read(f"{GROUP_DIRECTORY}/{name}").decode()
+        commands = _COMMAND.findall(text)
+        programs = tuple(
+            ProgramDefinition(program, ProgramKind(kind))
+            for _, kind, program in commands
+        )
+        partition_id = name.removesuffix(".conf")
+        groups.append(ProgramGroup(partition_id, commands[0][0], programs))
+    return tuple(groups)
+
+
 @implementer(ISupervision)
 class SupervisordModel:
     """The programs of one host, in memory."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, tree: IFileTree) -> None:
         self._runtime = runtime
+        self._tree = tree
         self._groups: dict[str, dict[str, _ModelProgram]] = {}
+        for group in _read_groups(tree):
+            self._groups[group.partition_id] = {
+                each.name: _ModelProgram(group, each) for each in group.programs
+            }
 
     async def observe(self) -> tuple[GroupStatus, ...]:
         return tuple(
@@ -103,6 +134,9 @@ class SupervisordModel:
             if not group.programs:
                 await self.remove((group.partition_id,))
                 continue
+            self._tree.make_directory(GROUP_DIRECTORY, 0o700)
+            path = group_file(group.partition_id)
+            self._tree.write(path, render_group(group).encode(), 0o600)
             known = self._groups.setdefault(group.partition_id, {})
             wanted = {
                 definition.name: _ModelProgram(group, definition)
@@ -134,6 +168,8 @@ class SupervisordModel:
         return failures
 
     async def remove(self, partition_ids: tuple[str, ...]) -> Mapping[str, str]:
+        for partition_id in partition_ids:
+            self._tree.remove(group_file(partition_id))
         removed = [
             program
             for partition_id in partition_ids

@@ -32,12 +32,17 @@ class Bench:
     """A supervision with an instance root of its own."""
 
     def __init__(
-        self, run: ReactorBench, root: Path, runtime: Runtime, tested: ISupervision
+        self,
+        run: ReactorBench,
+        root: Path,
+        runtime: Runtime,
+        build: Callable[[], ISupervision],
     ) -> None:
         self._run = run
         self.root = root
         self.runtime = runtime
-        self.tested = tested
+        self.build = build
+        self.tested = build()
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
         """Run a scenario, then end all programs."""
@@ -87,13 +92,10 @@ def bench(
     runtime = build_runtime(run_real.reactor)
     # A socket's path is short; that of a test's directory may not be.
     root = tmp_path / "i"
-    if request.param == "model":
-        tested: ISupervision = SupervisordModel(runtime)
-    else:
-        tree = runtime.file_tree(str(root))
-        tree.make_directory("")
-        tested = Supervisord(runtime, tree)
-    return Bench(run_real, root, runtime, tested)
+    tree = runtime.file_tree(str(root))
+    tree.make_directory("")
+    build = {"model": SupervisordModel, "supervisord": Supervisord}[request.param]
+    return Bench(run_real, root, runtime, lambda: build(runtime, tree))
 
 
 def resting(name: str) -> ProgramStatus:
@@ -238,5 +240,20 @@ def test_removing_what_is_not_there_is_nothing(bench: Bench) -> None:
     async def scenario() -> None:
         assert await bench.tested.remove(("slappart7",)) == {}
         assert await bench.tested.remove(("slappart7",)) == {}
+
+    bench.run(scenario())
+
+
+def test_definitions_outlive_supervision(bench: Bench) -> None:
+    """After its end the next one knows the group, at rest."""
+    group = bench.group("slappart0", service_a=LASTING)
+
+    async def scenario() -> None:
+        await bench.tested.define((group,))
+        await bench.tested.start((ProgramKey("slappart0", "service_a"),))
+        await bench.eventually(GroupStatus("slappart0", (running("service_a"),)))
+        await bench.tested.shut_down()
+        bench.tested = bench.build()
+        await bench.eventually(GroupStatus("slappart0", (resting("service_a"),)))
 
     bench.run(scenario())

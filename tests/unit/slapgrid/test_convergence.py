@@ -33,6 +33,7 @@ from slapgrid.plans import (
     RemoveSoftware,
     Report,
     ReportSoftware,
+    ResumePrograms,
     ReviveProgram,
     RunPromises,
     StartPrograms,
@@ -54,6 +55,9 @@ NOW = 1_000_000.0
 URLS = ("http://master/one.cfg", "http://master/two.cfg")
 RUNNING = (
     ProgramStatus("server", is_watched=True, program_state=ProgramState.RUNNING),
+)
+RESTING = (
+    ProgramStatus("server", is_watched=True, program_state=ProgramState.STOPPED),
 )
 ENDED = (
     ProgramStatus(
@@ -162,7 +166,7 @@ class ModelComputer:
                     timestamp=None,
                     promises=(PromiseView("alive"),),
                 )
-            case StartPrograms(name) | ReviveProgram(name):
+            case StartPrograms(name) | ResumePrograms(name) | ReviveProgram(name):
                 partitions[name] = evolve(partitions[name], programs=RUNNING)
             case StopPrograms(name):
                 partitions[name] = evolve(partitions[name], programs=None)
@@ -205,7 +209,7 @@ def local_partitions(name: str) -> st.SearchStrategy[LocalPartition]:
         has_programs=st.booleans(),
         timestamp=st.sampled_from([None, "1700000000.25", "older"]),
         processed_at=st.sampled_from([0.0, NOW - 10, NOW + 10]),
-        programs=st.sampled_from([None, RUNNING, ENDED]),
+        programs=st.sampled_from([None, RUNNING, RESTING, ENDED]),
         promises=st.sampled_from([(), (PromiseView("alive"),), PROCESSED.promises]),
     ).map(lambda each: evolve(each, has_content=each.has_content or each.has_remains))
 
@@ -510,4 +514,7 @@ def test_offline_only_what_was_started_runs() -> None:
 
     planned = plan_offline(seen, RetryMemory(), NOW)
 
-    assert planned.actions == (ReviveProgram("slappart0", ("a", "server")),)
+    assert planned.actions == (
+        ResumePrograms("slappart0", ("a",)),
+        ReviveProgram("slappart0", ("server",)),
+    )

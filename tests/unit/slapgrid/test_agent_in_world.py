@@ -1,0 +1,269 @@
+"""The agent, unchanged, in a simulated world with a master that is real code too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import define, field
+from twisted.application.service import IService
+
+from labsim.models.buildout import BuildoutModel, simulated_platform
+from labsim.models.supervisord import SupervisordModel
+from labsim.world.host import Host
+from labsim.world.world import World
+from master_cluster import config as master_config
+from master_cluster.service import build_service as build_master
+from runtime.ports import Runtime, TcpAddress
+from slap import calls
+from slap.model import (
+    InstanceRequest,
+    RequestedState,
+    SoftwareInstallation,
+)
+from slap.replicas import Replicas
+from slap.reports import ComputerReport, TreeReport
+from slapgrid.config import Config
+from slapgrid.passes import Agent, ExitStatus
+from slapgrid.service import build_model_service
+from slapgrid.slap_client import SlapClient
+
+URL = "http://releases.example/software.cfg"
+PORT = 5000
+
+
+@define
+class SmallCloud:
+    """A world with one master and one computer of four partitions."""
+
+    world: World
+    model: BuildoutModel = field(factory=BuildoutModel)
+    supervision: SupervisordModel | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.model.add_to(self.computer)
+        self.master.boot(
+            lambda runtime: build_master(
+                master_config.Config(
+                    "memory:",
+                    TcpAddress(self.master.address, PORT),
+                    is_loopback_only=False,
+                ),
+                runtime,
+            )
+        )
+
+    @property
+    def master(self) -> Host:
+        return self.world.host("master")
+
+    @property
+    def computer(self) -> Host:
+        return self.world.host("computer")
+
+    @property
+    def config(self) -> Config:
+        return Config(
+            computer_id="COMP-1",
+            master_urls=(f"http://[{self.master.address}]:{PORT}",),
+            software_root="/srv/software",
+            instance_root="/srv/instances",
+            partition_amount=4,
+            software_free_bytes_min=1,
+            instance_free_bytes_min=1,
+        )
+
+    def build_supervision(self, runtime: Runtime) -> SupervisordModel:
+        tree = runtime.file_tree(self.config.instance_root)
+        self.supervision = SupervisordModel(runtime, tree)
+        return self.supervision
+
+    def finish(self) -> None:
+        """Stop the agent, then the programs that it leaves running, then the rest."""
+        self.world.result(self.computer.stop_services())
+        assert self.supervision is not None
+        self.world.result(self.supervision.shut_down())
+        self.world.finish()
+
+    def start_agent(self) -> None:
+        """Format, then run the agent's service, after each boot too."""
+        self.world.run_for(1)  # the master opens its store
+        runtime = self.computer.runtime
+        agent = Agent(
+            self.config,
+            runtime,
+            simulated_platform(),
+            self.build_supervision(runtime),
+        )
+        formatted = self.world.result(agent.format())
+        assert formatted.exit_status is ExitStatus.OK, formatted
+        self.world.result(agent.close())
+        self.computer.boot(self._build_agent)
+
+    def _build_agent(self, runtime: Runtime) -> IService:
+        return build_model_service(
+            self.config,
+            runtime,
+            simulated_platform(),
+            self.build_supervision(runtime),
+        )
+
+    def perform(self, call: calls.Call) -> Any:
+        """Call the master as a person on another host."""
+
+        async def performing() -> object:
+            runtime = self.world.host("person").runtime
+            client = SlapClient(runtime, Replicas(self.config.master_urls))
+            try:
+                return await client.perform(call)
+            finally:
+                await client.close()
+
+        return self.world.result(performing())
+
+    def supply(self) -> None:
+        self.perform(calls.supply(SoftwareInstallation(URL, "COMP-1")))
+
+    def request(self, title: str, wanted: RequestedState | None = None) -> None:
+        self.perform(
+            calls.request_instance(InstanceRequest(title, URL, requested_state=wanted))
+        )
+
+    def reported(self, title: str) -> tuple[str, str]:
+        report = self.perform(calls.get_tree_report(title))
+        assert isinstance(report, TreeReport)
+        return report.instances[0].reported_state, report.instances[0].message
+
+    def wait_for(self, title: str, state: str, seconds: float) -> None:
+        limit = self.world.clock.seconds() + seconds
+        while self.reported(title)[0] != state:
+            assert self.world.clock.seconds() < limit, self.reported(title)
+            self.world.run_for(1)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(seed=20261121)
+
+
+def test_a_requested_instance_is_started_and_reported(world: World) -> None:
+    """From nothing, within the time of a build and two polls."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+
+    cloud.wait_for("first", "started", 200)
+
+    programs = [each.argv[0] for each in cloud.computer.running_programs]
+    assert programs == ["/srv/instances/slappart0/etc/service/server"]
+    cloud.finish()
+
+
+def test_a_long_build_delays_no_instance(world: World) -> None:
+    """While one release builds for two hours, an instance of another starts."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    BuildoutModel(build_seconds=7200).add_to(cloud.computer)
+    other = SoftwareInstallation("http://releases.example/big.cfg", "COMP-1")
+    cloud.perform(calls.supply(other))
+    world.run_for(120)
+
+    cloud.request("second")
+    cloud.wait_for("second", "started", 120)
+
+    report = cloud.perform(calls.get_computer_report("COMP-1"))
+    assert isinstance(report, ComputerReport)
+    states = {
+        each.software_release_url: each.reported_state for each in report.installations
+    }
+    assert states[other.software_release_url] == "building"
+    cloud.finish()
+
+
+def test_power_loss_at_any_second_ends_in_the_same_place(world: World) -> None:
+    """Forty losses, each some seconds after the boot, then everything runs."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.request("second")
+    entropy = world.entropy("losses")
+    for _ in range(40):
+        world.run_for(entropy.uniform(0.1, 40))
+        cloud.computer.crash()
+        world.run_for(1)
+        cloud.computer.boot()
+
+    for title in ("first", "second"):
+        cloud.wait_for(title, "started", 300)
+
+    world.run_for(10)
+    assert sorted(each.argv[0] for each in cloud.computer.running_programs) == [
+        "/srv/instances/slappart0/etc/service/server",
+        "/srv/instances/slappart1/etc/service/server",
+    ]
+    cloud.finish()
+
+
+def test_without_a_master_programs_come_back_after_a_power_loss(world: World) -> None:
+    """The agent starts what was started before."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    cloud.master.crash()
+    cloud.computer.crash()
+    world.run_for(5)
+
+    cloud.computer.boot()
+
+    world.run_until(lambda: len(cloud.computer.running_programs) == 1, 120)
+
+
+def test_a_promise_that_breaks_and_holds_again_is_reported_both_times(
+    world: World,
+) -> None:
+    """The master hears of the failure with its text, then that all is well."""
+    broken: set[str] = set()
+    cloud = SmallCloud(world, BuildoutModel(breaks=lambda _: bool(broken)))
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+
+    broken.add("alive")
+    cloud.wait_for("first", "error", 200)
+    assert cloud.reported("first")[1] == (
+        "Promise 'alive' failed with output: it is not alive"
+    )
+    broken.clear()
+    cloud.wait_for("first", "started", 200)
+    cloud.finish()
+
+
+def test_a_destroyed_instance_frees_its_partition(world: World) -> None:
+    """Its content is gone and the next request takes the partition."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+
+    cloud.request("first", RequestedState.DESTROYED)
+    world.run_for(120)
+
+    tree = cloud.computer.runtime.file_tree("/srv/instances/slappart0")
+    assert tree.list() == (".slapos-resource",)
+    cloud.request("next")
+    cloud.wait_for("next", "started", 200)
+    assert (
+        cloud.computer.running_programs[0]
+        .argv[0]
+        .startswith("/srv/instances/slappart0/")
+    )
+    cloud.finish()

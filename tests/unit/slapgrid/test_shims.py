@@ -1,0 +1,124 @@
+"""The stand-alone programs: what they share with nobody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slapgrid.bootstrap_shim import needed_distributions
+from slapgrid.buildout_shim import dumps, loads, script_path
+from slapgrid.promise_shim import plugin_path, run_promise
+
+scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
+literals = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(), inner)
+        | st.tuples(inner, inner)
+        | st.frozensets(scalars).map(set)
+    ),
+    max_leaves=10,
+)
+
+PLUGIN = """\
+import sys
+sys.path[0:0] = ({path!r},)
+extra_config_dict = {{'greeting': 'hello'}}
+class Result:
+    problem = {problem}
+    message = 'the result'
+class RunPromise:
+    def __init__(self, config):
+        self.config = config
+    def sense(self):
+        {sense}
+    def test(self):
+        return Result()
+"""
+
+
+@given(literals)
+def test_an_option_of_any_type_is_read_as_it_was_set(value: Any) -> None:
+    """And its text is the same each time, or parts would be installed again."""
+    assert loads(dumps(value)) == value
+    assert dumps(loads(dumps(value))) == dumps(value)
+
+
+def test_an_option_that_is_no_literal_is_refused() -> None:
+    """Its text could not be read back."""
+    with pytest.raises(TypeError, match="strings or literals"):
+        dumps(object())
+
+
+def test_the_path_of_a_generated_script_is_found(tmp_path: Path) -> None:
+    """Without running it."""
+    script = tmp_path / "buildout"
+    script.write_text(
+        "#!/bin/py\n\nimport sys\nsys.path[0:0] = [\n  '/a',\n  '/b',\n]\n"
+    )
+
+    assert script_path(str(script)) == ["/a", "/b"]
+
+
+def test_buildout_brings_what_it_needs_and_nothing_else() -> None:
+    """Not the agent's own libraries."""
+    names = {
+        each.metadata["Name"].lower() for each in needed_distributions("zc.buildout")
+    }
+
+    assert {"zc.buildout", "setuptools", "pip"} <= names
+    assert not names & {"twisted", "zodb", "attrs", "lxml"}
+
+
+def test_a_plug_in_must_begin_with_its_path() -> None:
+    """Anything assigned before would run under another one."""
+    with pytest.raises(ValueError, match=r"first assignment of p\.py"):
+        plugin_path("import sys\nx = 1\nsys.path[0:0] = []\n", "p.py")
+
+
+@pytest.fixture
+def _own_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plug-in changes the interpreter that runs it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+
+@pytest.mark.usefixtures("_own_interpreter")
+@pytest.mark.parametrize("problem", [False, True])
+def test_a_plug_in_is_sensed_and_judged(tmp_path: Path, *, problem: bool) -> None:
+    """Its result is passed on."""
+    plugin = tmp_path / "check.py"
+    plugin.write_text(PLUGIN.format(path="/nowhere", problem=problem, sense="pass"))
+
+    result = run_promise(str(plugin), {"name": "check.py"}, is_anomaly=False)
+
+    assert (result["failed"], result["message"]) == (problem, "the result")
+
+
+@pytest.mark.usefixtures("_own_interpreter")
+@pytest.mark.parametrize(
+    ("sense", "config", "sentence"),
+    [
+        ("raise OSError('no disc')", {}, "OSError: no disc"),
+        ("raise SystemExit(3)", {}, "SystemExit: 3"),
+        ("pass", {"greeting": "taken"}, "reserved names: greeting"),
+    ],
+)
+def test_a_plug_in_that_raises_fails_with_its_traceback(
+    tmp_path: Path, sense: str, config: dict[str, str], sentence: str
+) -> None:
+    """The whole of it: the user sees where."""
+    plugin = tmp_path / "check.py"
+    plugin.write_text(PLUGIN.format(path="/nowhere", problem=False, sense=sense))
+
+    result = run_promise(str(plugin), dict(config), is_anomaly=False)
+
+    assert result["failed"]
+    assert result["message"].startswith("Traceback")
+    assert sentence in result["message"]
