@@ -58,6 +58,13 @@ def _answer(promise: Any, method: str, default: Any) -> Any:
     return getattr(promise, method)() if hasattr(promise, method) else default
 
 
+def has_failed(judged: Any) -> bool:
+    """Whether a result is a failure; stock results answer by a method."""
+    if hasattr(judged, "hasFailed"):
+        return bool(judged.hasFailed())
+    return bool(judged.problem)
+
+
 def run_promise(file: str, config: dict[str, Any], *, is_anomaly: bool) -> Any:
     """Sense and judge; whatever is raised is the message of a failure."""
     result: dict[str, Any] = {
@@ -83,7 +90,7 @@ def run_promise(file: str, config: dict[str, Any], *, is_anomaly: bool) -> Any:
                 promise.logger.exception("sense failed")
             raise
         judged = promise.anomaly() if is_anomaly else promise.test()
-        is_failed = bool(_answer(judged, "hasFailed", judged.problem))
+        is_failed = has_failed(judged)
         message = str(judged.message)
     except BaseException:  # noqa: BLE001 - also SystemExit is a failure to report
         is_failed, message = True, traceback.format_exc()

@@ -31,8 +31,9 @@ import sys
 sys.path[0:0] = ({path!r},)
 extra_config_dict = {{'greeting': 'hello'}}
 class Result:
-    problem = {problem}
     message = 'the result'
+    def hasFailed(self):
+        return {problem}
 class RunPromise:
     def __init__(self, config):
         self.config = config
