@@ -7,7 +7,10 @@ import sys
 
 import click
 
-from slapcluster.tables import Table, render_plain
+from slapcluster.tables import Table, fold_left, render_plain
+
+SUBJECT_WIDTH_MAX = 30
+"""What a bar is about: the end of an address tells releases apart."""
 
 
 def print_tables(*tables: Table) -> None:
@@ -63,7 +66,9 @@ class Progress:
         self._subject = subject
         self._is_silent = is_silent and not sys.stderr.isatty()
         self._last = ""
-        self._bar = _Bar(subject) if sys.stderr.isatty() else None
+        self._bar = (
+            _Bar(fold_left(subject, SUBJECT_WIDTH_MAX)) if sys.stderr.isatty() else None
+        )
 
     def show(self, activity: str) -> None:
         if self._bar is not None:

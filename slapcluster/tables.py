@@ -50,3 +50,8 @@ def fold(text: str, width_max: int) -> str:
     """Return the first line of a text, shortened to fit a column."""
     first = text.strip().partition("\n")[0]
     return first if len(first) <= width_max else first[: width_max - 1] + "…"
+
+
+def fold_left(text: str, width_max: int) -> str:
+    """Return the end of a text that is too long."""
+    return text if len(text) <= width_max else "…" + text[1 - width_max :]

@@ -9,6 +9,9 @@ orphans, and the kernel kills everything in there when it ends.
 When ``unshare`` dies, pid 1 gets SIGKILL (``--kill-child``; a change of user forgets
 that wish, so ``setpriv`` renews it). When the driver of the demo dies, ``unshare`` gets
 SIGKILL (``bound_to_driver``). So nothing outlives a killed demo.
+
+Without namespaces SIGKILL of the driver ends supervisord alone: what it started runs
+until ``play stop``, or the next demo, finds it by its user or by the name of the place.
 """
 
 from __future__ import annotations

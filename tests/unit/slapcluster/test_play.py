@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess  # noqa: TID251 - a driver that is killed
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -158,22 +161,12 @@ signal.pause()
 @pytest.mark.parametrize(
     "way", [pytest.param(OWN_WAY, marks=needs_namespaces), Way.NONE]
 )
-def test_nothing_outlives_a_driver_that_is_killed(way: Way, tmp_path: Path) -> None:
+def test_nothing_outlives_a_driver_that_is_killed(
+    way: Way, open_directory: Path
+) -> None:
     """SIGKILL of the driver ends every process of its cloud, which is not root's."""
-    record = a_record_here(tmp_path, way)
-    log = tmp_path / "log"
-    with subprocess.Popen(
-        (sys.executable, "-c", DRIVER, str(log)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": SYSTEM_PATH},
-    ) as driver:
-        driver.stdin.write(places.encode_record(record))
-        driver.stdin.close()
-        pid = int(driver.stdout.readline())
-        opened = evolve(
-            record, outer_pid=pid, outer_start_ticks=namespaces.start_ticks(pid)
-        )
+    record = a_record_in(open_directory, way)
+    with a_driver(record, open_directory / "log") as (driver, opened):
         first_pid = eventually(lambda: sleeping(opened), END_SECONDS, "the program")
         runs_as = Path(f"/proc/{first_pid}").stat().st_uid
         seen = run(
@@ -188,14 +181,45 @@ def test_nothing_outlives_a_driver_that_is_killed(way: Way, tmp_path: Path) -> N
     assert runs_as == int(seen.stdout) == record.identity.uid != 0
 
 
-def a_record_here(tmp_path: Path, way: Way) -> Record:
-    """Make a place that an unprivileged user can enter, and its record."""
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that an unprivileged user can enter; those of pytest are closed."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@contextmanager
+def a_driver(
+    record: Record, log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Record]]:
+    """A process that opens a cloud and waits; it is killed when the block is left."""
+    driver = subprocess.Popen(
+        (sys.executable, "-c", DRIVER, str(log)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": SYSTEM_PATH},
+    )
+    with driver:
+        try:
+            driver.stdin.write(places.encode_record(record))
+            driver.stdin.close()
+            pid = int(driver.stdout.readline())
+            ticks = namespaces.start_ticks(pid)
+            yield driver, evolve(record, outer_pid=pid, outer_start_ticks=ticks)
+        except AssertionError as error:
+            error.add_note(f"the cloud wrote: {log.read_text()}")
+            raise
+        finally:
+            driver.kill()
+
+
+def a_record_in(directory: Path, way: Way) -> Record:
+    """Make a place, and its record."""
     is_root = os.geteuid() == 0
     uid, gid = (65321, 65321) if is_root else (os.geteuid(), os.getegid())
-    place = tmp_path / "slapcluster-play-0"
+    place = directory / "slapcluster-play-0"
     place.mkdir()
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
     return a_record(
         place=str(place),
         identity=Identity(uid, gid),

@@ -19,7 +19,7 @@ from slapcluster.commands.proxies import parse_listen
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed, ExitCode, judge
 from slapcluster.parameters import merge, parse_document, parse_pairs
-from slapcluster.tables import Table, fold, line, render_plain
+from slapcluster.tables import Table, fold, fold_left, line, render_plain
 
 URL = "http://releases.example/software.cfg"
 
@@ -101,6 +101,11 @@ def test_each_line_of_a_plain_table_has_the_same_words() -> None:
 def test_a_long_message_is_its_first_line_shortened() -> None:
     assert fold("abcdefgh\nsecond", 5) == "abcd…"
     assert fold("abc\nsecond", 5) == "abc"
+
+
+def test_a_long_address_is_its_end() -> None:
+    assert fold_left("http://host/software/hello.cfg", 10) == "…hello.cfg"
+    assert fold_left("short", 10) == "short"
 
 
 def test_a_document_has_the_names_of_the_fields() -> None:

@@ -1,0 +1,90 @@
+"""``make demo`` as a person runs it, with namespaces and on a machine without.
+
+Each step of the tour judges what it sees; here it is judged that all of them passed in
+time and that nothing is left.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from slapcluster.play.tour import STEPS
+from slapcluster.release import Sources
+from tests.capabilities import needs_ipv6, needs_namespaces
+from tests.programs import run
+from tests.source_tree import TOP
+
+DEMO_SECONDS_MAX = 180
+"""One minute alone on two cores; a run of all tests shares them."""
+
+COMMAND = "from slapcluster.cli import main; main()"
+
+
+def a_checkout(tmp_path: Path) -> Path:
+    """Copy what a release is made of: a cloud writes its record beside it."""
+    checkout = tmp_path / "checkout"
+    sources = Sources(TOP)
+    files = [*sources.project_files(), *sources.profile_files(), Path("versions.cfg")]
+    for file in files:
+        copy = checkout / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TOP / file, copy)
+    if sources.wheels.is_dir():
+        (checkout / ".make" / "cache").mkdir(parents=True)
+        (checkout / ".make" / "cache" / "dist").symlink_to(sources.wheels)
+    return checkout
+
+
+def places() -> set[Path]:
+    """Return the places of all clouds of this machine."""
+    return {*Path("/tmp").glob("slapcluster-play-*")}
+
+
+def processes_that_name(place: str) -> list[str]:
+    """Return the command lines that hold a path."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = file.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if place in command:
+            found.append(command)
+    return found
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param("--namespaces", marks=needs_namespaces),
+        pytest.param("--no-namespaces", marks=needs_ipv6),
+    ],
+)
+def test_the_demo_shows_all_its_steps_and_leaves_nothing(
+    option: str, tmp_path: Path
+) -> None:
+    """Every step is seen, in time; place, processes and record are gone."""
+    checkout = a_checkout(tmp_path)
+
+    ended = run(
+        (
+            *(sys.executable, "-c", COMMAND, "--output", "json", "play", "demo"),
+            *(option, "--checkout", str(checkout)),
+        ),
+        directory=TOP,
+        timeout_seconds=3 * DEMO_SECONDS_MAX,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    shown = json.loads(ended.stdout)
+    assert [it["step"] for it in shown[1:]] == [it.title for it in STEPS]
+    assert sum(it["seconds"] for it in shown) < DEMO_SECONDS_MAX
+    place = shown[0]["seen"].removeprefix("in ")
+    assert Path(place) not in places()
+    assert processes_that_name(place) == []
+    assert [*(checkout / ".slapcluster").iterdir()] == []
