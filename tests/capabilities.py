@@ -9,6 +9,7 @@ Registered by ``tests/conftest.py`` as a plugin.
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import socket
 import subprocess  # noqa: TID251 - tools are programs
@@ -21,10 +22,11 @@ REFUSED = "this machine refuses: "
 
 @functools.cache
 def can_make_namespaces() -> bool:
-    """Whether network namespaces may be made, as root or as an ordinary user."""
+    """Whether network namespaces may be made: by root as it is, by others as a user."""
     if shutil.which("unshare") is None:
         return False
-    argv = ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"]
+    as_user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    argv = ["unshare", *as_user, "--net", "--mount", "true"]
     return subprocess.run(argv, check=False, capture_output=True).returncode == 0
 
 
@@ -40,7 +42,7 @@ def has_ipv6_loopback() -> bool:
 
 
 needs_namespaces = pytest.mark.skipif(
-    not can_make_namespaces(), reason=REFUSED + "user and network namespaces"
+    not can_make_namespaces(), reason=REFUSED + "network namespaces"
 )
 needs_ipv6 = pytest.mark.skipif(
     not has_ipv6_loopback(), reason=REFUSED + "IPv6 on its loopback"
@@ -59,4 +61,6 @@ def describe_refusals(reasons: list[str]) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count what could not run, just before pytest's own counts."""
     reports = terminalreporter.stats.get("skipped", [])
-    terminalreporter.write_line(describe_refusals([str(r.longrepr) for r in reports]))
+    # Of a skipped test the report is its file, its line and the reason.
+    reasons = [report.longrepr[-1] for report in reports]
+    terminalreporter.write_line(describe_refusals(reasons))
