@@ -76,13 +76,21 @@ find_interpreter() {
   done
 }
 
+has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+
+has_headers() {
+  [ -e "$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
+}
+
 missing_packages() {
-  local pair
+  local stage=$1 pair interpreter=${PYTHON:-$(find_interpreter)}
   for pair in git:git ip:iproute2 ps:procps unshare:util-linux setpriv:util-linux; do
-    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] ||
-      echo "${pair##*:}"
+    has_command "${pair%%:*}" || echo "${pair##*:}"
   done
-  [ -n "${PYTHON:-}$(find_interpreter)" ] || echo python3-venv
+  [ -n "$interpreter" ] || echo python3-venv
+  # The stock SlapOS programs, which tests run beside ours, compile a package.
+  [ "$stage" = programs ] || has_command cc || echo gcc libc6-dev
+  [ "$stage" = programs ] || has_headers "${interpreter:-false}" || echo python3-dev
 }
 
 choose_interpreter() {
@@ -175,7 +183,7 @@ set_up() {
   fi
   SECONDS=0
   : >"$log"
-  missing=$(missing_packages)
+  missing=$(missing_packages "$stage")
   # shellcheck disable=SC2086 # a list of words
   [ -z "$missing" ] || install_packages $missing
   interpreter=$(choose_interpreter)
