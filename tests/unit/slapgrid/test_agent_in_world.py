@@ -267,3 +267,24 @@ def test_a_destroyed_instance_frees_its_partition(world: World) -> None:
         .startswith("/srv/instances/slappart0/")
     )
     cloud.finish()
+
+
+def test_a_full_disk_is_reported_and_what_waits_goes_on_once_there_is_room(
+    world: World,
+) -> None:
+    """The agent itself goes on without writing its memory."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.computer.disk.fill()
+    cloud.supply()
+    cloud.request("first")
+    world.run_for(100)
+    report = cloud.perform(calls.get_computer_report("COMP-1"))
+    assert isinstance(report, ComputerReport)
+    (installation,) = report.installations
+    assert installation.reported_state == "error"
+    assert "bytes free" in installation.message
+
+    cloud.computer.disk.empty()
+    cloud.wait_for("first", "started", 400)
+    cloud.finish()
