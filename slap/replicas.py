@@ -1,7 +1,7 @@
 """Core. Which replica of the master to ask next.
 
-The first replica of the list is the preferred one: it is in the caller's own region. The
-caller moves on at the first failure, because any replica will do, and tries the
+The first replica of the list is preferred: it is in the caller's own region. The caller
+moves on at the first failure, because any replica will do, and tries the
 preferred one again after a delay, because a distant one is slower. Whoever performs a
 call asks each replica at most once before saying that the master is away.
 """
@@ -53,7 +53,7 @@ def choose(replicas: Replicas, now: float) -> str:
 
 
 def absorb(replicas: Replicas, outcome: Answered | Failed, now: float) -> Replicas:
-    """Return what is known after an outcome; one of an unlisted address says nothing."""
+    """Return what is known after an outcome; an unlisted address changes nothing."""
     if outcome.url not in replicas.urls:
         return replicas
     index = replicas.urls.index(outcome.url)

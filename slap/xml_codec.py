@@ -222,7 +222,8 @@ def _definition_dict(partition: PartitionDefinition) -> dict[str, Value]:
     return {
         "address_list": addresses,
         "reference": partition.partition_id,
-        "tap": {"name": tap_names.pop()} if tap_names else None,
+        # Without a tap slapproxy wants its name all the same.
+        "tap": {"name": tap_names.pop() if tap_names else ""},
     }
 
 
@@ -234,10 +235,7 @@ def _host_netmask(address: str) -> str:
 def _definition_value(value: Value) -> PartitionDefinition:
     fields = _as_dictionary(value, "a partition")
     partition_id = _text(fields, "reference")
-    tap = fields.get("tap")
-    interface = (
-        partition_id if tap is None else _text(_as_dictionary(tap, "tap"), "name")
-    )
+    interface = _lenient_text(_dictionary(fields, "tap"), "name") or partition_id
     return PartitionDefinition(
         partition_id,
         tuple(
@@ -345,9 +343,10 @@ def _shared_instance_value(value: Value) -> SharedInstance:
     reference = _text(fields, "slave_reference")
     # Of a timestamp, only ERP5's own is a number; one of a user is a text.
     foreign = set() if isinstance(fields.get("timestamp"), str) else {"timestamp"}
+    title = _optional_text(fields, "slave_title")
     return SharedInstance(
         reference,
-        _optional_text(fields, "slave_title") or reference,
+        reference if title is None else title,
         _lenient_text(fields, "slap_software_type"),
         _texts_except(fields, SHARED_KEYS | foreign),
     )

@@ -1,0 +1,231 @@
+"""Calls and answers through the codec of the caller and that of the master, joined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slap import calls, errors
+from slap.calls import (
+    Call,
+    HttpAnswer,
+    decode_answer,
+    decode_call,
+    encode_answer,
+    encode_call,
+    encode_error,
+)
+from slap.errors import SlapError
+from slap.form import BODY_BYTES_MAX
+from slap.methods import EXTENSION, METHODS, render_reference
+from tests import strategies
+from tests.builders import (
+    a_computer,
+    a_computer_definition,
+    a_partition_key,
+    an_instance_request,
+)
+
+
+def as_seen_by_a_master(call: Call) -> Call:
+    """What the master decodes of what the caller encodes."""
+    sent = encode_call(call)
+    path, _, query = sent.path.partition("?")
+    return decode_call(sent.verb, f"/{path}", query, sent.headers, sent.body)
+
+
+def as_seen_by_a_caller(call: Call, value: object) -> object:
+    """What the caller decodes of what the master encodes."""
+    return decode_answer(call, encode_answer(call.method, value))
+
+
+KEY = strategies.a_partition_key()
+NAME = strategies.identifiers()
+TEXT = strategies.texts()
+SOME_CALL: st.SearchStrategy[Call] = st.one_of(
+    st.builds(calls.get_computer, NAME),
+    st.builds(calls.get_partition, KEY),
+    st.builds(calls.get_certificate, KEY),
+    st.builds(calls.request_instance, strategies.an_instance_request()),
+    st.builds(calls.supply, strategies.an_installation()),
+    st.builds(calls.report_building, NAME, NAME),
+    st.builds(calls.report_available, NAME, NAME),
+    st.builds(calls.report_removed, NAME, NAME),
+    st.builds(calls.report_started, KEY),
+    st.builds(calls.report_stopped, KEY),
+    st.builds(calls.report_destroyed, KEY),
+    st.builds(calls.bang_instance, KEY, TEXT),
+    st.builds(calls.bang_computer, NAME, TEXT),
+    st.builds(calls.define_computer, strategies.a_computer_definition()),
+    st.builds(calls.report_requested_titles, KEY, st.lists(TEXT).map(tuple)),
+    st.just(calls.get_cloud_report()),
+    st.builds(calls.get_computer_report, NAME),
+    st.builds(calls.get_tree_report, NAME),
+    st.builds(calls.explain_allocation, NAME, NAME),
+)
+
+
+@given(SOME_CALL)
+def test_a_master_understands_what_a_caller_means(call: Call) -> None:
+    assert as_seen_by_a_master(call) == call
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        (calls.get_computer("COMP-1"), strategies.a_computer()),
+        (calls.get_partition(a_partition_key()), strategies.a_partition()),
+        (calls.get_partition(a_partition_key()), strategies.a_free_partition()),
+        (
+            calls.request_instance(an_instance_request()),
+            strategies.a_requested_instance(),
+        ),
+        (calls.get_certificate(a_partition_key()), strategies.a_certificate()),
+        (calls.report_destroyed(a_partition_key()), strategies.texts()),
+    ],
+)
+@given(chance=st.data())
+def test_a_caller_gets_the_value_that_the_master_gave(
+    call: Call, value: st.SearchStrategy[Any], chance: st.DataObject
+) -> None:
+    given_value = chance.draw(value)
+
+    assert as_seen_by_a_caller(call, given_value) == given_value
+
+
+@given(strategies.a_report())
+def test_reports_travel_whole(report: object) -> None:
+    kinds = {
+        "CloudReport": "status",
+        "ComputerReport": "computer",
+        "TreeReport": "instance_tree",
+        "AllocationReport": "why",
+    }
+    call = Call(EXTENSION + kinds[type(report).__name__])
+
+    assert as_seen_by_a_caller(call, report) == report
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.BadRequest("no"),
+        errors.Forbidden("no"),
+        errors.NotFound("no"),
+        errors.NotReady("wait"),
+        errors.TooLarge("no"),
+        errors.ServerError("incident 7"),
+        errors.Unavailable("busy", retry_after_seconds=17),
+        errors.MethodNotAllowed("no", "POST"),
+    ],
+)
+def test_an_error_reappears_as_the_same_class(error: SlapError) -> None:
+    """With its sentence, and with when to come back."""
+    with pytest.raises(type(error)) as caught:
+        decode_answer(calls.get_cloud_report(), encode_error(error))
+
+    assert type(caught.value) is type(error)
+    assert caught.value.sentence == error.sentence
+    assert getattr(caught.value, "retry_after_seconds", None) == getattr(
+        error, "retry_after_seconds", None
+    )
+
+
+def test_an_unknown_method_is_not_found() -> None:
+    with pytest.raises(errors.NotFound):
+        decode_call("GET", "/getNothing", "", {}, b"")
+
+
+def test_a_body_over_the_limit_is_too_large() -> None:
+    with pytest.raises(errors.TooLarge):
+        decode_call("POST", "/supplySupply", "", {}, b"x" * (BODY_BYTES_MAX + 1))
+
+
+@given(st.sampled_from(sorted(METHODS)), st.binary(max_size=300))
+def test_random_bodies_are_refused_or_understood(name: str, body: bytes) -> None:
+    method = METHODS[name]
+    query = body.decode("latin-1") if method.verb == "GET" else ""
+    try:
+        call = decode_call(method.verb, f"/{name}", query, {}, body)
+    except errors.Refusal:
+        return
+    assert call.method == name
+
+
+@given(st.binary(max_size=300), st.sampled_from([200, 302, 404, 408, 418, 500, 503]))
+def test_random_answers_are_errors_or_understood(body: bytes, status: int) -> None:
+    call = calls.get_computer("COMP-1")
+    try:
+        decode_answer(call, HttpAnswer(status, {"Retry-After": "soon"}, body))
+    except SlapError:
+        return
+    assert status == 200
+
+
+@given(st.data())
+def test_a_damaged_document_is_malformed_or_understood(chance: st.DataObject) -> None:
+    """One byte of a real document replaced: nothing but our error comes out."""
+    call = calls.get_computer("COMP-1")
+    body = bytearray(encode_answer(call.method, a_computer()).body)
+    position = chance.draw(st.integers(0, len(body) - 1))
+    body[position] = chance.draw(st.integers(0, 255))
+    try:
+        answer = decode_answer(call, HttpAnswer(200, {}, bytes(body)))
+    except SlapError:
+        return
+    assert isinstance(answer, type(a_computer()))
+
+
+def test_a_requester_travels_in_the_header_of_stock_clients() -> None:
+    requester = a_partition_key()
+    wanted = an_instance_request(requester=requester)
+
+    sent = encode_call(calls.request_instance(wanted))
+
+    assert sent.headers["Authorization"] == (
+        f"X-SlapPartition computer_id={requester.computer_id},"
+        f" computer_partition_id={requester.partition_id}"
+    )
+
+
+def test_the_reference_names_every_method() -> None:
+    reference = render_reference()
+
+    assert [name for name in METHODS if f"`{name}`" not in reference] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'<!DOCTYPE m [<!ENTITY a "aaaa">]><marshal><string>&a;</string></marshal>',
+        b"<marshal>" + b"<list>" * 100_000 + b"</list>" * 100_000 + b"</marshal>",
+        (
+            b'<marshal><object id="i2" module="os" class="System"><tuple/><dictionary/>'
+            b"</object></marshal>"
+        ),
+        b"<marshal><int>" + b"9" * 1_000_000 + b"</int></marshal>",
+        b"<marshal><string>\xff\xfe</string></marshal>",
+        b"<marshal><string>\x00</string></marshal>",
+        b"<marshal><string>cut",
+        b'<marshal><reference id="i9"/></marshal>',
+        b"",
+    ],
+    ids=["bomb", "depth", "class", "integer", "utf-8", "nul", "cut", "loop", "empty"],
+)
+def test_a_hostile_definition_is_refused(document: bytes) -> None:
+    """The error names the field; time and memory do not grow with the malice."""
+    form = encode_call(calls.define_computer(a_computer_definition())).body
+    name = form.split(b"=")[0]
+    quoted = b"".join(b"%%%02X" % byte for byte in document)
+
+    with pytest.raises(errors.BadRequest, match=r"xml: |the form"):
+        decode_call(
+            "POST",
+            "/loadComputerConfigurationFromXML",
+            "",
+            {},
+            name + b"=" + quoted,
+        )
