@@ -1,4 +1,4 @@
-"""A master and fifty agents, all production code, in one process and without sleeping."""
+"""A master and fifty agents: production code in one process, without sleeping."""
 
 from __future__ import annotations
 
