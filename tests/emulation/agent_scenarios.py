@@ -40,7 +40,9 @@ from slapgrid.service import AgentService, build_agent, take_lock
 from slapgrid.slap_client import SlapClient
 from slapgrid.supervisord import Supervisord
 from tests.emulation.wheels import write_recipe
-from tests.programs import free_port
+from tests.interop.stock import stock_environment
+from tests.programs import eventually as eventually_true
+from tests.programs import free_port, is_listening, run, running
 from tests.reactor import ReactorBench
 
 SETTLE_SECONDS = 60.0
@@ -139,6 +141,12 @@ class Cloud:
         """Run a scenario with a master that answers, then end all programs."""
         self.run_real(self._whole(scenario), timeout_seconds=240)
 
+    def run_under_another_master(
+        self, scenario: Callable[[Agent], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Run a scenario with whatever listens at the master's address."""
+        self.run_real(self._with_agent(scenario), timeout_seconds=240)
+
     def master(self) -> MasterService:
         """A master where the agent looks for it; its store is a file."""
         port = int(self.config.master_urls[0].rpartition(":")[2])
@@ -152,6 +160,14 @@ class Cloud:
     ) -> None:
         master = self.master()
         await master.startService()
+        try:
+            await self._with_agent(scenario)
+        finally:
+            await master.stopService()
+
+    async def _with_agent(
+        self, scenario: Callable[[Agent], Coroutine[Any, Any, None]]
+    ) -> None:
         agent = build_agent(self.config, self.runtime)
         try:
             await scenario(agent)
@@ -160,7 +176,6 @@ class Cloud:
             if tree.status("") is not None:
                 await Supervisord(self.runtime, tree).shut_down()
             await agent.close()
-            await master.stopService()
 
     async def perform(self, call: calls.Call) -> object:
         client = SlapClient(self.runtime, Replicas(self.config.master_urls))
@@ -259,6 +274,58 @@ def test_an_instance_lives_from_request_to_destruction(cloud: Cloud) -> None:
         assert not list(cloud.root.glob("s/*"))
 
     cloud.run(scenario)
+
+
+def test_the_agent_obeys_the_stock_master(cloud: Cloud) -> None:
+    """The stock proxy and command line: build, run, change, destroy, remove.
+
+    slapproxy gives no access status and takes no report of one.
+    """
+    url = cloud.release("software")
+    stock = stock_environment() / "slapos"
+    port = cloud.config.master_urls[0].rpartition(":")[2]
+    cfg = cloud.root / "stock.cfg"
+    cfg.write_text(
+        f"[slapos]\nmaster_url = {cloud.config.master_urls[0]}/\n"
+        f"computer_id = COMP-1\nsoftware_root = {cloud.root}/s\n"
+        f"instance_root = {cloud.root}/i\n"
+        f"[slapproxy]\nhost = 127.0.0.1\nport = {port}\n"
+        f"database_uri = {cloud.root}/stock.db\n"
+    )
+
+    def order(*argv: str) -> None:
+        done = run([str(stock), argv[0], "--cfg", str(cfg), *argv[1:]])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    async def scenario(agent: Agent) -> None:
+        assert (await agent.format()).exit_status is ExitStatus.OK
+        order("supply", url, "COMP-1")
+        built = await agent.software_pass()
+        assert built.exit_status is ExitStatus.OK, built
+        order("request", "first", url)
+        started = await agent.instance_pass()
+        assert started.exit_status is ExitStatus.OK, started
+        pid = cloud.pids()[-1]
+        os.kill(pid, 0)
+        assert (await agent.instance_pass()).outcomes == ()
+        order("request", "first", url, "--state", "stopped")
+        assert (await agent.instance_pass()).exit_status is ExitStatus.OK
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        order("request", "first", url, "--state", "destroyed")
+        assert (await agent.instance_pass()).exit_status is ExitStatus.OK
+        assert (await agent.report_pass()).exit_status is ExitStatus.OK
+        assert cloud.content() == [".slapos-resource"]
+        order("remove", url, "COMP-1")
+        assert (await agent.software_pass()).exit_status is ExitStatus.OK
+        assert not list(cloud.root.glob("s/*"))
+
+    proxy = [str(stock), "proxy", "start", "--cfg", str(cfg)]
+    with running(proxy, cloud.root / "stock.log"):
+        eventually_true(
+            lambda: is_listening("127.0.0.1", int(port)), 30, "the stock master"
+        )
+        cloud.run_under_another_master(scenario)
 
 
 async def pass_until_reported(cloud: Cloud, agent: Agent, state: str) -> None:
