@@ -34,6 +34,7 @@ docs: all ## the documentation, in docs/_build/
 clean:    ## remove what was generated here
 	@rm -rf .venv .make bin eggs develop-eggs parts .installed.cfg build dist \
 	  docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rmdir .slapcluster 2>/dev/null || true
 
 help:     ## this
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
