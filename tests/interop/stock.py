@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests import programs
 
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("stock-requirements.txt")
+RECIPE_REQUIREMENTS = Path(__file__).with_name("recipe-requirements.txt")
 INSTALL_SECONDS_MAX = 600
 
 
@@ -19,31 +21,46 @@ def stock_environment() -> Path:
 
     One of its dependencies is compiled: it wants a C compiler and Python's headers.
     """
+    return _made("env", REQUIREMENTS, _install) / "bin"
+
+
+def recipe_wheels() -> Path:
+    """A folder of wheels: recipes of the package index and what they need."""
+    return _made("wheels", RECIPE_REQUIREMENTS, _collect)
+
+
+def _made(name: str, requirements: Path, make: Callable[[Path, Path], None]) -> Path:
+    """What ``make`` leaves in a folder of that name; made again for other pins."""
     home = CHECKOUT / ".stock"
     home.mkdir(exist_ok=True)
-    with (home / "lock").open("w") as lock:
+    made = home / name
+    with (home / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = REQUIREMENTS.read_text()
-        made_from = home / "made-from.txt"
+        wanted = requirements.read_text()
+        made_from = home / f"{name}.txt"
         if not made_from.exists() or made_from.read_text() != wanted:
-            _make(home / "env")
+            shutil.rmtree(made, ignore_errors=True)
+            make(made, requirements)
             made_from.write_text(wanted)
-    return home / "env" / "bin"
+    return made
 
 
-def _make(environment: Path) -> None:
-    shutil.rmtree(environment, ignore_errors=True)
+def _install(environment: Path, requirements: Path) -> None:
     interpreter = Path(sys.base_prefix) / "bin" / "python3"
-    for argv in (
-        [str(interpreter), "-m", "venv", str(environment)],
-        [
-            str(environment / "bin" / "pip"),
-            "install",
-            "--no-deps",
-            "--requirement",
-            str(REQUIREMENTS),
-        ],
-    ):
-        done = programs.run(argv, timeout_seconds=INSTALL_SECONDS_MAX)
-        if done.returncode:
-            raise AssertionError(f"{argv}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+    _finish(str(interpreter), "-m", "venv", str(environment))
+    pip = str(environment / "bin" / "pip")
+    _finish(pip, "install", "--no-deps", "--requirement", str(requirements))
+
+
+def _collect(wheels: Path, requirements: Path) -> None:
+    pip = str(stock_environment() / "pip")
+    _finish(
+        *(pip, "wheel", "--no-deps", "--wheel-dir", str(wheels)),
+        *("--requirement", str(requirements)),
+    )
+
+
+def _finish(*argv: str) -> None:
+    done = programs.run(argv, timeout_seconds=INSTALL_SECONDS_MAX)
+    if done.returncode:
+        raise AssertionError(f"{argv}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
