@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from runtime.reactor import install_reactor
 from tests.reactor import ReactorBench
 
 REACTOR = install_reactor()
+
+# A shell starts what runs in its background with Ctrl-C ignored, and nohup ignores
+# SIGHUP: the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ("tests.capabilities",)
 
