@@ -12,8 +12,8 @@ from typing import Any
 from attrs import frozen
 
 from slap import xml_codec
-from slap.errors import BadRequest, MalformedDocument
-from slap.form import Form, log_tail, marshalled
+from slap.errors import BadRequest
+from slap.form import Form, log_tail, marshalled, naming
 from slap.model import (
     ComputerDefinition,
     InstanceRequest,
@@ -121,10 +121,8 @@ USAGE_DOCUMENT = Argument(
 
 
 def _texts(form: Form, name: str) -> dict[str, str]:
-    try:
+    with naming(name):
         return xml_codec.decode_texts(form.optional_value(name))
-    except MalformedDocument as error:
-        raise BadRequest(f"{name}: {error.reason}") from error
 
 
 CONNECTION_PARAMETERS = Argument(
@@ -139,7 +137,8 @@ def _decode_titles(form: Form) -> tuple[str, ...]:
     titles = form.value("instance_reference_xml")
     if not isinstance(titles, (list, tuple)):
         raise BadRequest("instance_reference_xml: not a list")
-    return tuple(xml_codec.text_of(title) for title in titles)
+    with naming("instance_reference_xml"):
+        return tuple(xml_codec.text_of(title) for title in titles)
 
 
 TITLES = Argument(
@@ -155,10 +154,8 @@ def _encode_definition(definition: ComputerDefinition) -> dict[str, str]:
 
 
 def _decode_definition(form: Form) -> ComputerDefinition:
-    try:
+    with naming("xml"):
         return xml_codec.decode_definition(form.raw("xml").encode())
-    except MalformedDocument as error:
-        raise BadRequest(f"xml: {error}") from error
 
 
 DEFINITION = Argument("definition", ("xml",), _encode_definition, _decode_definition)

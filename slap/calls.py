@@ -28,7 +28,7 @@ from slap.errors import (
     Unavailable,
     error_class,
 )
-from slap.form import BODY_BYTES_MAX, Form, parse_form, render_form
+from slap.form import BODY_BYTES_MAX, Form, naming, parse_form, render_form
 from slap.methods import EXTENSION, METHODS, Dialect, Method
 from slap.model import (
     ComputerDefinition,
@@ -125,7 +125,8 @@ def decode_call(
     lowered = {key.lower(): value for key, value in headers.items()}
     requester = _parse_requester(lowered.get("authorization", ""))
     if method.dialect is Dialect.JSON:
-        form = Form(json_codec.decode_texts(body))
+        with naming("the arguments are not understood"):
+            form = Form(json_codec.decode_texts(body))
         _check_names(method, form)
     else:
         form = parse_form(body)
@@ -164,8 +165,9 @@ def decode_answer(call: Call, answer: HttpAnswer) -> object:
         raise ServerError(sentence) from error
 
 
+# Printable ASCII without commas: nothing else arrives as it was sent.
 _REQUESTER = re.compile(
-    r"x-slappartition\s+computer_id=([^,]+),\s*computer_partition_id=([^,]+)",
+    r"x-slappartition +computer_id=([ -+\--~]+), *computer_partition_id=([ -+\--~]+)",
     re.IGNORECASE,
 )
 
@@ -175,7 +177,7 @@ def _render_requester(requester: PartitionKey) -> str:
         f"X-SlapPartition computer_id={requester.computer_id},"
         f" computer_partition_id={requester.partition_id}"
     )
-    if not header.isascii() or _parse_requester(header) != requester:
+    if _match_requester(header) != requester:
         raise BadRequest(f"a header cannot name {requester}")
     return header
 
@@ -184,10 +186,19 @@ def _parse_requester(header: str) -> PartitionKey | None:
     """Return the partition that calls; other schemes of authorization name none."""
     if not header.lower().startswith("x-slappartition"):
         return None
-    match = _REQUESTER.fullmatch(header.strip())
-    if match is None:
+    requester = _match_requester(header)
+    if requester is None:
         raise BadRequest("Authorization: does not name a partition")
-    computer_id, partition_id = (part.strip() for part in match.groups())
+    return requester
+
+
+def _match_requester(header: str) -> PartitionKey | None:
+    match = _REQUESTER.fullmatch(header.strip())
+    computer_id, partition_id = (
+        (it.strip() for it in match.groups()) if match else ("", "")
+    )
+    if not computer_id or not partition_id:
+        return None
     return PartitionKey(computer_id, partition_id)
 
 
@@ -212,6 +223,7 @@ def _check_names(method: Method, form: Form) -> None:
         raise BadRequest(f"{unknown[0]}: unknown")
 
 
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _TAG = re.compile(r"<(?:title>[^<]*|[^>]*>)")
 
 
@@ -224,7 +236,7 @@ def _decode_error(answer: HttpAnswer) -> SlapError:
     kind = error_class(answer.status)
     if kind is Unavailable:
         seconds = lowered.get("retry-after", "")
-        if seconds.isdecimal():
+        if _SECONDS.fullmatch(seconds):
             return Unavailable(sentence, min(int(seconds), RETRY_AFTER_SECONDS_MAX))
     if kind is MethodNotAllowed:
         return MethodNotAllowed(sentence, lowered.get("allow", ""))

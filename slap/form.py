@@ -6,7 +6,8 @@ absent, that text, in any case, means absent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
@@ -61,6 +62,15 @@ def parse_form(encoded: bytes) -> Form:
     return Form(fields)
 
 
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Say which field, or other part of a call, a malformed document came in."""
+    try:
+        yield
+    except MalformedDocument as error:
+        raise BadRequest(f"{name}: {error}") from error
+
+
 def _frozen(fields: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(fields))
 
@@ -99,10 +109,8 @@ class Form:
 
     def value(self, name: str) -> Value:
         """Return a required marshalled value."""
-        try:
+        with naming(name):
             return loads(self.raw(name).encode())
-        except MalformedDocument as error:
-            raise BadRequest(f"{name}: {error}") from error
 
     def optional_value(self, name: str) -> Value:
         """Return a marshalled value, ``None`` when it is absent."""

@@ -55,9 +55,11 @@ def _exact(value: object, kind: type[T]) -> T:
 
 
 def _number(value: object, _: object) -> float:
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    raise ValueError("not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")  # noqa: TRY004 - what cattrs reports
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return float(value)
 
 
 def _is_array(kind: object) -> bool:

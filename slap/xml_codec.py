@@ -398,22 +398,16 @@ def _connection_xml(parameters: Mapping[str, str]) -> str | None:
     if not parameters:
         return None
     lines = (
-        f"  <parameter id={_quoted(name)}>{_in_xml(text)}</parameter>\n"
+        f'  <parameter id="{escape(name, _IN_QUOTES)}">'
+        f"{escape(text, _IN_CONTENT)}</parameter>\n"
         for name, text in sorted(parameters.items())
     )
     declaration = "<?xml version='1.0' encoding='utf-8'?>\n"
     return f"{declaration}<instance>\n{''.join(lines)}</instance>\n"
 
 
-_CARRIAGE_RETURN = {"\r": "&#13;"}
-
-
-def _in_xml(text: str) -> str:
-    return escape(text, _CARRIAGE_RETURN)
-
-
-def _quoted(text: str) -> str:
-    return f'"{escape(text, {**_CARRIAGE_RETURN, chr(34): "&quot;", chr(9): "&#9;"})}"'
+_IN_CONTENT = {"\r": "&#13;"}
+_IN_QUOTES = {**_IN_CONTENT, "\n": "&#10;", "\t": "&#9;", '"': "&quot;"}
 
 
 def _attributes(value: Value, class_name: str) -> dict[str, Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slap import calls, errors
@@ -45,11 +45,19 @@ def as_seen_by_a_caller(call: Call, value: object) -> object:
 KEY = strategies.a_partition_key()
 NAME = strategies.identifiers()
 TEXT = strategies.texts()
+SHARED_REFERENCE = st.none() | TEXT.filter(lambda it: it.lower() not in ("", "none"))
+COMPUTER_ONLY = st.fixed_dictionaries({"computer_id": NAME})
 SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_computer, NAME),
     st.builds(calls.get_partition, KEY),
     st.builds(calls.get_certificate, KEY),
     st.builds(calls.request_instance, strategies.an_instance_request()),
+    st.builds(calls.publish_connection, KEY, strategies.parameters(), SHARED_REFERENCE),
+    st.builds(calls.report_software_error, NAME, NAME, TEXT),
+    st.builds(calls.report_instance_error, KEY, TEXT, SHARED_REFERENCE),
+    st.builds(calls.rename_instance, KEY, TEXT, SHARED_REFERENCE),
+    st.builds(calls.send_usage, NAME, strategies.any_texts()),
+    st.builds(Call, st.just("getComputerInformation"), COMPUTER_ONLY),
     st.builds(calls.supply, strategies.an_installation()),
     st.builds(calls.report_building, NAME, NAME),
     st.builds(calls.report_available, NAME, NAME),
@@ -66,6 +74,20 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_tree_report, NAME),
     st.builds(calls.explain_allocation, NAME, NAME),
 )
+
+
+def test_some_call_is_drawn_of_every_method() -> None:
+    """The property below speaks of all methods, also of those that will be added."""
+    drawn: set[str] = set()
+
+    @settings(max_examples=2000, database=None, deadline=None, derandomize=True)
+    @given(SOME_CALL)
+    def draw(call: Call) -> None:
+        drawn.add(call.method)
+
+    draw()
+
+    assert drawn == set(METHODS)
 
 
 @given(SOME_CALL)
@@ -85,6 +107,8 @@ def test_a_master_understands_what_a_caller_means(call: Call) -> None:
         ),
         (calls.get_certificate(a_partition_key()), strategies.a_certificate()),
         (calls.report_destroyed(a_partition_key()), strategies.texts()),
+        (calls.report_started(a_partition_key()), st.none()),
+        (calls.bang_computer("COMP-1", "late"), st.none()),
     ],
 )
 @given(chance=st.data())
