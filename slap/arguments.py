@@ -22,6 +22,7 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.wire_fields import decode_texts, text_of
 
 DEFAULT_SOFTWARE_TYPE = "default"
 
@@ -122,7 +123,7 @@ USAGE_DOCUMENT = Argument(
 
 def _texts(form: Form, name: str) -> dict[str, str]:
     with naming(name):
-        return xml_codec.decode_texts(form.optional_value(name))
+        return decode_texts(form.optional_value(name))
 
 
 CONNECTION_PARAMETERS = Argument(
@@ -138,7 +139,7 @@ def _decode_titles(form: Form) -> tuple[str, ...]:
     if not isinstance(titles, (list, tuple)):
         raise BadRequest("instance_reference_xml: not a list")
     with naming("instance_reference_xml"):
-        return tuple(xml_codec.text_of(title) for title in titles)
+        return tuple(text_of(title) for title in titles)
 
 
 TITLES = Argument(

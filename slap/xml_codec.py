@@ -30,6 +30,17 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.wire_fields import (
+    as_dictionary,
+    attributes_of,
+    dictionary,
+    items,
+    lenient_text,
+    optional_text,
+    text,
+    text_of,
+    texts_except,
+)
 
 RESERVED_PARAMETERS = frozenset(
     {
@@ -70,16 +81,16 @@ def encode_computer(computer: Computer) -> bytes:
 
 
 def decode_computer(document: bytes) -> Computer:
-    attributes = _attributes(loads(document), "Computer")
+    attributes = attributes_of(loads(document), "Computer")
     return Computer(
-        _text(attributes, "_computer_id"),
+        text(attributes, "_computer_id"),
         tuple(
-            _partition_value(_attributes(it, "ComputerPartition"))
-            for it in _items(attributes, "_computer_partition_list")
+            _partition_value(attributes_of(it, "ComputerPartition"))
+            for it in items(attributes, "_computer_partition_list")
         ),
         tuple(
-            _installation_value(_attributes(it, "SoftwareRelease"))
-            for it in _items(attributes, "_software_release_list")
+            _installation_value(attributes_of(it, "SoftwareRelease"))
+            for it in items(attributes, "_software_release_list")
         ),
     )
 
@@ -89,7 +100,7 @@ def encode_partition(partition: Partition) -> bytes:
 
 
 def decode_partition(document: bytes) -> Partition:
-    return _partition_value(_attributes(loads(document), "ComputerPartition"))
+    return _partition_value(attributes_of(loads(document), "ComputerPartition"))
 
 
 def encode_requested_instance(instance: RequestedInstance) -> bytes:
@@ -115,26 +126,24 @@ def encode_requested_instance(instance: RequestedInstance) -> bytes:
 
 
 def decode_requested_instance(document: bytes) -> RequestedInstance:
-    attributes = _attributes(loads(document), "SoftwareInstance")
-    parameters = _dictionary(attributes, "_parameter_dict")
+    attributes = attributes_of(loads(document), "SoftwareInstance")
+    parameters = dictionary(attributes, "_parameter_dict")
     timestamp = parameters.get("timestamp", attributes.get("timestamp"))
     state = attributes.get("_requested_state")
     guid = attributes.get("_instance_guid")
     return RequestedInstance(
         key=PartitionKey(
-            _text(attributes, "slap_computer_id"),
-            _text(attributes, "slap_computer_partition_id"),
+            text(attributes, "slap_computer_id"),
+            text(attributes, "slap_computer_partition_id"),
         ),
-        software_release_url=_text(attributes, "slap_software_release_url"),
-        software_type=_text(attributes, "slap_software_type"),
+        software_release_url=text(attributes, "slap_software_release_url"),
+        software_type=text(attributes, "slap_software_type"),
         instance_guid=None if guid is None else text_of(guid),
         requested_state=None if state is None else _state(attributes),
         timestamp=None if timestamp is None else text_of(timestamp),
-        parameters=_texts_except(parameters, {"timestamp"}),
-        connection_parameters=_texts_except(
-            _dictionary(attributes, "_connection_dict")
-        ),
-        addresses=_addresses(_items(attributes, "ip_list")),
+        parameters=texts_except(parameters, {"timestamp"}),
+        connection_parameters=texts_except(dictionary(attributes, "_connection_dict")),
+        addresses=_addresses(items(attributes, "ip_list")),
     )
 
 
@@ -146,41 +155,7 @@ def decode_certificate(document: bytes) -> Certificate:
     fields = loads(document)
     if not isinstance(fields, dict):
         raise MalformedDocument("not a dictionary")
-    return Certificate(_text(fields, "certificate"), _text(fields, "key"))
-
-
-def decode_texts(value: Value) -> dict[str, str]:
-    """Return parameters as texts, as the reference does; none when ``None``."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise MalformedDocument("not a dictionary")
-    return _texts_except(value)
-
-
-def text_of(value: Value) -> str:
-    """Return a parameter as a text, as ``str`` of the sender's value would."""
-    return value if isinstance(value, str) else _literal(value)
-
-
-def _literal(value: Value) -> str:
-    match value:
-        case list():
-            return f"[{_literals(value)}]"
-        case tuple():
-            return f"({_literals(value)}{',' if len(value) == 1 else ''})"
-        case frozenset():
-            return f"{{{_literals(sorted(value))}}}" if value else "set()"
-        case dict():
-            pairs = (f"{key!r}: {_literal(item)}" for key, item in value.items())
-            return f"{{{', '.join(pairs)}}}"
-        case WireObject():
-            raise MalformedDocument("an object is not a parameter")
-    return repr(value)
-
-
-def _literals(values: Iterable[Value]) -> str:
-    return ", ".join(_literal(value) for value in values)
+    return Certificate(text(fields, "certificate"), text(fields, "key"))
 
 
 def encode_definition(definition: ComputerDefinition) -> bytes:
@@ -204,10 +179,10 @@ def decode_definition(document: bytes) -> ComputerDefinition:
     if not isinstance(fields, dict):
         raise MalformedDocument("not a dictionary")
     return ComputerDefinition(
-        _text(fields, "reference"),
-        _optional_text(fields, "address"),
-        _optional_text(fields, "netmask"),
-        tuple(_definition_value(it) for it in _items(fields, "partition_list")),
+        text(fields, "reference"),
+        optional_text(fields, "address"),
+        optional_text(fields, "netmask"),
+        tuple(_definition_value(it) for it in items(fields, "partition_list")),
     )
 
 
@@ -233,14 +208,14 @@ def _host_netmask(address: str) -> str:
 
 
 def _definition_value(value: Value) -> PartitionDefinition:
-    fields = _as_dictionary(value, "a partition")
-    partition_id = _text(fields, "reference")
-    interface = _lenient_text(_dictionary(fields, "tap"), "name") or partition_id
+    fields = as_dictionary(value, "a partition")
+    partition_id = text(fields, "reference")
+    interface = lenient_text(dictionary(fields, "tap"), "name") or partition_id
     return PartitionDefinition(
         partition_id,
         tuple(
-            NetworkAddress(interface, _text(_as_dictionary(it, "an address"), "addr"))
-            for it in _items(fields, "address_list")
+            NetworkAddress(interface, text(as_dictionary(it, "an address"), "addr"))
+            for it in items(fields, "address_list")
         ),
     )
 
@@ -308,47 +283,45 @@ def _parameter_dict(
 
 def _partition_value(attributes: dict[str, Value]) -> Partition:
     key = PartitionKey(
-        _text(attributes, "_computer_id"), _text(attributes, "_partition_id")
+        text(attributes, "_computer_id"), text(attributes, "_partition_id")
     )
     state = _state(attributes)
     release = attributes.get("_software_release_document")
     if release is None:
         return Partition(key, state)
-    parameters = _dictionary(attributes, "_parameter_dict")
+    parameters = dictionary(attributes, "_parameter_dict")
     instance = PartitionInstance(
-        instance_guid=_lenient_text(attributes, "_instance_guid"),
-        title=_lenient_text(parameters, "instance_title"),
-        root_title=_lenient_text(parameters, "root_instance_title"),
-        software_release_url=_text(
-            _attributes(release, "SoftwareRelease"), "_software_release"
+        instance_guid=lenient_text(attributes, "_instance_guid"),
+        title=lenient_text(parameters, "instance_title"),
+        root_title=lenient_text(parameters, "root_instance_title"),
+        software_release_url=text(
+            attributes_of(release, "SoftwareRelease"), "_software_release"
         ),
-        software_type=_lenient_text(parameters, "slap_software_type"),
-        timestamp=_lenient_text(parameters, "timestamp"),
-        parameters=_texts_except(parameters, RESERVED_PARAMETERS),
-        connection_parameters=_texts_except(
-            _dictionary(attributes, "_connection_dict")
-        ),
-        allocation_filter=_texts_except(_dictionary(attributes, "_filter_dict")),
+        software_type=lenient_text(parameters, "slap_software_type"),
+        timestamp=lenient_text(parameters, "timestamp"),
+        parameters=texts_except(parameters, RESERVED_PARAMETERS),
+        connection_parameters=texts_except(dictionary(attributes, "_connection_dict")),
+        allocation_filter=texts_except(dictionary(attributes, "_filter_dict")),
         shared_instances=tuple(
             _shared_instance_value(it)
-            for it in _items(parameters, "slave_instance_list")
+            for it in items(parameters, "slave_instance_list")
         ),
-        access_status=_optional_text(attributes, "_access_status"),
+        access_status=optional_text(attributes, "_access_status"),
     )
-    return Partition(key, state, _addresses(_items(parameters, "ip_list")), instance)
+    return Partition(key, state, _addresses(items(parameters, "ip_list")), instance)
 
 
 def _shared_instance_value(value: Value) -> SharedInstance:
-    fields = _as_dictionary(value, "a shared instance")
-    reference = _text(fields, "slave_reference")
+    fields = as_dictionary(value, "a shared instance")
+    reference = text(fields, "slave_reference")
     # Of a timestamp, only ERP5's own is a number; one of a user is a text.
     foreign = set() if isinstance(fields.get("timestamp"), str) else {"timestamp"}
-    title = _optional_text(fields, "slave_title")
+    title = optional_text(fields, "slave_title")
     return SharedInstance(
         reference,
         reference if title is None else title,
-        _lenient_text(fields, "slap_software_type"),
-        _texts_except(fields, SHARED_KEYS | foreign),
+        lenient_text(fields, "slap_software_type"),
+        texts_except(fields, SHARED_KEYS | foreign),
     )
 
 
@@ -372,8 +345,8 @@ def _installation_value(attributes: dict[str, Value]) -> SoftwareInstallation:
     if state not in tuple(SupplyState):
         raise MalformedDocument("_requested_state: neither available nor destroyed")
     return SoftwareInstallation(
-        _text(attributes, "_software_release"),
-        _text(attributes, "_computer_guid"),
+        text(attributes, "_software_release"),
+        text(attributes, "_computer_guid"),
         SupplyState(state),
     )
 
@@ -410,56 +383,8 @@ _IN_CONTENT = {"\r": "&#13;"}
 _IN_QUOTES = {**_IN_CONTENT, "\n": "&#10;", "\t": "&#9;", '"': "&quot;"}
 
 
-def _attributes(value: Value, class_name: str) -> dict[str, Value]:
-    if not isinstance(value, WireObject) or value.class_name != class_name:
-        raise MalformedDocument(f"not a {class_name}")
-    return value.attributes
-
-
-def _as_dictionary(value: Value, what: str) -> dict[str, Value]:
-    if not isinstance(value, dict):
-        raise MalformedDocument(f"{what}: not a dictionary")
-    return value
-
-
-def _dictionary(fields: dict[str, Value], name: str) -> dict[str, Value]:
-    value = fields.get(name)
-    return {} if value is None else _as_dictionary(value, name)
-
-
-def _items(fields: dict[str, Value], name: str) -> list[Value] | tuple[Value, ...]:
-    value = fields.get(name)
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple)):
-        raise MalformedDocument(f"{name}: not a list")
-    return value
-
-
-def _text(fields: dict[str, Value], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise MalformedDocument(f"{name}: missing or not a text")
-    return value
-
-
-def _optional_text(fields: dict[str, Value], name: str) -> str | None:
-    value = fields.get(name)
-    return None if value is None else text_of(value)
-
-
-def _lenient_text(fields: dict[str, Value], name: str) -> str:
-    return _optional_text(fields, name) or ""
-
-
 def _state(attributes: dict[str, Value]) -> RequestedState:
     state = attributes.get("_requested_state")
     if state not in tuple(RequestedState):
         raise MalformedDocument("_requested_state: not started, stopped or destroyed")
     return RequestedState(state)
-
-
-def _texts_except(
-    values: dict[str, Value], names: frozenset[str] | set[str] = frozenset()
-) -> dict[str, str]:
-    return {name: text_of(it) for name, it in values.items() if name not in names}

@@ -25,6 +25,7 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.wire_fields import decode_texts
 from tests import strategies
 from tests.builders import (
     a_certificate,
@@ -346,7 +347,7 @@ def test_the_interface_of_a_definition_is_its_tap_or_the_partition(
 def test_a_parameter_is_the_text_that_its_sender_would_print(
     value: Value, text: str
 ) -> None:
-    assert xml_codec.decode_texts({"a": value}) == {"a": text}
+    assert decode_texts({"a": value}) == {"a": text}
 
 
 def busy(**attributes: Value) -> WireObject:
