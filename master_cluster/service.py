@@ -9,11 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from zope.interface import implementer
 
+from master_cluster.answering.answers import Answers
+from master_cluster.answering.desk import Desk
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
-from master_cluster.web.answers import Answers
 from master_cluster.web.channel import LimitedSite
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.site import Gate
@@ -57,7 +58,7 @@ class MasterService(Service):
         store = Store(open_database(config.store_uri, runtime.calendar), runtime)
         try:
             await store.prepare()
-            answers = Answers(store, runtime, config.default_computer_id)
+            answers = Answers(Desk(store, runtime, config.default_computer_id))
             gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from master_cluster.web.answers import Answers
+from master_cluster.answering.answers import Answers
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer, decode_call, encode_answer, encode_error
 from slap.errors import BadRequest, Forbidden, NotFound, ServerError, SlapError

@@ -1,0 +1,46 @@
+"""Shell. What every answer is made with: the store, the calendar, chance."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import TypeAlias, TypeVar
+
+from master_cluster.store.cloud import Cloud
+from master_cluster.store.store import Store
+from runtime.ports import Runtime
+
+T = TypeVar("T")
+
+AnswerTable: TypeAlias = Mapping[str, Callable[..., Awaitable[object]]]
+"""What answers each method; called with the arguments of the call, by name."""
+
+
+class Desk:
+    """Shared by the answers of one master."""
+
+    def __init__(
+        self, store: Store, runtime: Runtime, default_computer_id: str | None
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self.default_computer_id = default_computer_id
+
+    @property
+    def entropy(self) -> Random:
+        return self._runtime.entropy
+
+    def now(self) -> float:
+        return self._runtime.calendar.now()
+
+    async def decide(self, decision: Callable[[Cloud, int], T]) -> T:
+        """Commit a decision; see ``Store.decide``."""
+        return await self._store.decide(decision)
+
+    async def ask(self, question: Callable[[Cloud], T]) -> T:
+        """Answer from one snapshot."""
+        return await self._store.ask(question)
+
+    async def read(self, question: Callable[..., T], *arguments: object) -> T:
+        """Answer from one snapshot a question that has arguments."""
+        return await self._store.ask(lambda cloud: question(cloud, *arguments))
