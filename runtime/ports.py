@@ -202,6 +202,9 @@ class StoreUnavailable(Exception):
 class IStoreThreads(Interface):
     """The only way to run ZODB code."""
 
+    threads_max: int = Attribute("how many calls run at once; more wait")
+    call_count: int = Attribute("calls that were accepted and are not answered")
+
     def call(begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
         """Run ``begin``, then the function it returned, and give that one's answer.
 
@@ -209,6 +212,7 @@ class IStoreThreads(Interface):
         port runs both at once in one of its threads; the simulated one runs the second
         at a later drawn instant, so that overlapping calls meet real conflicts.
         Fails with ``StoreUnavailable`` when too many calls wait, and after ``stop``.
+        Both functions run in the caller's context (``contextvars``).
         """
 
     def stop() -> Deferred[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -35,25 +36,27 @@ class StoreThreads:
         self._reactor = reactor
         self._pool = ThreadPool(0, threads_max, name="store")
         self._calls_max = calls_max
-        self._call_count = 0
+        self.threads_max = threads_max
+        self.call_count = 0
         self._is_stopping = False
         self._stopping: list[Deferred[None]] = []
 
     def call(self, begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
         if self._is_stopping:
             return fail(StoreUnavailable("the store is stopping"))
-        if self._call_count >= self._calls_max:
+        if self.call_count >= self._calls_max:
             return fail(
-                StoreUnavailable(f"{self._call_count} calls of the store are waiting")
+                StoreUnavailable(f"{self.call_count} calls of the store are waiting")
             )
         if not self._pool.started:
             self._pool.start()
-        self._call_count += 1
+        self.call_count += 1
         answer: Deferred[T] = Deferred()
+        context = copy_context()
 
         def run() -> T:
-            commit = begin()
-            return commit()
+            commit = context.run(begin)
+            return context.run(commit)
 
         def finish(_: bool, result: T | Failure) -> None:
             self._reactor.callFromThread(self._finish, answer, result)
@@ -63,7 +66,7 @@ class StoreThreads:
 
     def stop(self) -> Deferred[None]:
         self._is_stopping = True
-        if self._call_count == 0:
+        if self.call_count == 0:
             self._stop_pool()
             return succeed(None)
         stopped: Deferred[None] = Deferred()
@@ -71,9 +74,9 @@ class StoreThreads:
         return stopped
 
     def _finish(self, answer: Deferred[T], result: T | Failure) -> None:
-        self._call_count -= 1
+        self.call_count -= 1
         answer.callback(result)
-        if self._is_stopping and self._call_count == 0:
+        if self._is_stopping and self.call_count == 0:
             self._stop_pool()
             while self._stopping:
                 self._stopping.pop().callback(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any, TypeVar
 
@@ -40,9 +41,10 @@ class SimulatedThreads:
         self._clock = clock
         self._entropy = entropy
         self._record = record
+        self.threads_max = threads_max
         self._free_count = threads_max
         self._calls_max = calls_max
-        self._call_count = 0
+        self.call_count = 0
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_stopping = False
         self._stopping: list[Deferred[None]] = []
@@ -50,18 +52,19 @@ class SimulatedThreads:
     def call(self, begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
         if self._is_stopping:
             return fail(StoreUnavailable("the store is stopping"))
-        if self._call_count >= self._calls_max:
+        if self.call_count >= self._calls_max:
             return fail(
-                StoreUnavailable(f"{self._call_count} calls of the store are waiting")
+                StoreUnavailable(f"{self.call_count} calls of the store are waiting")
             )
-        self._call_count += 1
+        self.call_count += 1
         answer: Deferred[T] = Deferred()
+        context = copy_context()
 
         def start() -> None:
             self._free_count -= 1
-            commit = _outcome(begin)
+            commit = context.run(_outcome, begin)
             delay_seconds = self._entropy.uniform(0, COMMIT_SECONDS_MAX)
-            self._clock.callLater(delay_seconds, self._finish, commit, answer)
+            self._clock.callLater(delay_seconds, self._finish, context, commit, answer)
 
         if self._free_count > 0:
             start()
@@ -71,21 +74,22 @@ class SimulatedThreads:
 
     def stop(self) -> Deferred[None]:
         self._is_stopping = True
-        if self._call_count == 0:
+        if self.call_count == 0:
             return succeed(None)
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
         return stopped
 
-    def _finish(self, commit: Any, answer: Deferred[Any]) -> None:
-        result = commit if isinstance(commit, Failure) else _outcome(commit)
+    def _finish(self, context: Context, commit: Any, answer: Deferred[Any]) -> None:
+        is_failed = isinstance(commit, Failure)
+        result = commit if is_failed else context.run(_outcome, commit)
         self._record("failed" if isinstance(result, Failure) else "committed")
         self._free_count += 1
-        self._call_count -= 1
+        self.call_count -= 1
         if self._waiting:
             self._waiting.popleft()()
         answer.callback(result)
-        if self._is_stopping and self._call_count == 0:
+        if self._is_stopping and self.call_count == 0:
             while self._stopping:
                 self._stopping.pop().callback(None)
 

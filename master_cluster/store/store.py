@@ -19,10 +19,11 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
     StorageError,
 )
 
+from master_cluster.measuring import Measures
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.schema import StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
-from slap.errors import Unavailable
+from slap.errors import SlapError, Unavailable
 
 ATTEMPTS_MAX = 12
 """Eight clients that want the same partition settle within a few."""
@@ -45,9 +46,12 @@ _ROOT_KEY = "slapcluster"
 class Store:
     """The state of a master."""
 
-    def __init__(self, database: DB, runtime: Runtime) -> None:
+    def __init__(
+        self, database: DB, runtime: Runtime, measures: Measures | None = None
+    ) -> None:
         self._database = database
         self._runtime = runtime
+        self._measures = measures or Measures()
 
     async def prepare(self) -> None:
         """Make the first objects of an empty database."""
@@ -88,7 +92,9 @@ class Store:
 
             return begin
 
-        return await self._repeat(begin_attempt)
+        answer = await self._repeat(begin_attempt)
+        self._measures.commits.add()
+        return answer
 
     def close(self) -> None:
         """Close the database; no call may run."""
@@ -97,19 +103,28 @@ class Store:
     async def _repeat(
         self, begin_attempt: Callable[[int], Callable[[], Callable[[], T]]]
     ) -> T:
+        attempts = self._measures.store_attempts
         for number in range(ATTEMPTS_MAX):
             try:
                 answer: T = await self._runtime.threads.call(begin_attempt(number))
             except ConflictError:
+                attempts.add("conflict")
                 await self._pause(number)
+            except SlapError:
+                attempts.add("refused")
+                raise
             except StoreUnavailable as error:
+                attempts.add("busy")
                 raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
             except (OSError, StorageError) as error:
+                attempts.add("failed")
                 self._runtime.log.failure("the store cannot be written")
                 sentence = f"the store cannot be written: {error}"
                 raise Unavailable(sentence, FULL_RETRY_AFTER_SECONDS) from error
             else:
+                attempts.add("done")
                 return answer
+        attempts.add("busy")
         raise Unavailable(
             f"the store is busy: {ATTEMPTS_MAX} attempts met others",
             BUSY_RETRY_AFTER_SECONDS,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import pytest
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
 from runtime.ports import IStoreThreads, StoreUnavailable
@@ -67,6 +69,38 @@ class ThreadsContract:
 
         steps = [(step, n) for n in range(3) for step in ("begin", "commit")]
         assert order == steps
+
+    def test_both_halves_see_the_context_of_the_caller(self, bench):
+        word = ContextVar("word", default="of nobody")
+
+        def begin():
+            begun = word.get()
+            return lambda: (begun, word.get())
+
+        async def ask(said):
+            word.set(said)
+            return await bench.runtime.threads.call(begin)
+
+        async def scenario():
+            asking = [Deferred.fromCoroutine(ask(f"of {n}")) for n in range(20)]
+            return await gatherResults(asking), word.get()
+
+        answers, left = bench.run(scenario())
+
+        assert answers == [(f"of {n}", f"of {n}") for n in range(20)]
+        assert left == "of nobody"
+
+    def test_it_tells_how_many_calls_it_has(self, bench):
+        async def scenario():
+            threads = bench.threads(threads_max=1, calls_max=2)
+            accepted = [threads.call(committing(n)) for n in range(2)]
+            during = threads.call_count
+            await gatherResults(accepted)
+            after = threads.call_count
+            await threads.stop()
+            return threads.threads_max, during, after
+
+        assert bench.run(scenario()) == (1, 2, 0)
 
     def test_calls_beyond_the_bound_are_refused(self, bench):
         async def scenario():
