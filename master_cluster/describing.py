@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from master_cluster.records import (
+    ComputerRecord,
     InstallationRecord,
     InstanceRecord,
     PartitionRecord,
@@ -115,7 +116,11 @@ def report_partition(
 ) -> PartitionReport:
     """Report a partition to a person."""
     if occupant is None:
-        return PartitionReport(partition.partition_id, partition.addresses)
+        return PartitionReport(
+            partition.partition_id,
+            partition.addresses,
+            capabilities=partition.capabilities,
+        )
     instance = occupant.instance
     return PartitionReport(
         partition.partition_id,
@@ -125,19 +130,19 @@ def report_partition(
         occupant.root_title,
         instance.report.reported_state.value,
         instance.report.message,
+        partition.capabilities,
     )
 
 
 def report_computer(
-    computer_id: str,
-    address: str | None,
+    computer: ComputerRecord,
     partitions: Sequence[PartitionReport],
     installations: Sequence[InstallationRecord],
 ) -> ComputerReport:
     """Report a computer to a person."""
     return ComputerReport(
-        computer_id,
-        address,
+        computer.computer_id,
+        computer.address,
         tuple(partitions),
         tuple(
             InstallationReport(
@@ -149,6 +154,7 @@ def report_computer(
             )
             for it in sorted(installations, key=lambda it: it.ordinal)
         ),
+        computer.attributes,
     )
 
 

@@ -21,6 +21,13 @@ PARTITION_COUNT_MAX = 10_000
 """Ten times the largest computers known; each is an object in one transaction."""
 
 
+CAPABILITY_COUNT_MAX = 20
+"""Of one partition: allocation finds it under each of them."""
+
+CAPABILITY_LENGTH_MAX = 200
+"""They are words; indices hold them."""
+
+
 @frozen
 class Formatted:
     """What changes.
@@ -36,14 +43,17 @@ class Formatted:
 
 def decide_format(
     definition: ComputerDefinition,
+    computer: ComputerRecord | None,
     known: Sequence[PartitionRecord],
     occupants: Mapping[str, InstanceRecord],
     now: float,
 ) -> Formatted:
-    """Decide what a definition changes; ``occupants`` are instances by guid.
+    """Decide what a definition changes; ``computer`` is ``None`` when it is a new one.
 
-    Raises ``BadRequest`` for a definition that contradicts itself.
+    ``occupants`` are instances by guid. Raises ``BadRequest`` for a definition that
+    contradicts itself.
     """
+    old_computer = computer or ComputerRecord(definition.computer_id)
     defined = {it.partition_id: it for it in definition.partitions}
     if len(defined) < len(definition.partitions):
         raise BadRequest("the definition names a partition twice")
@@ -54,7 +64,12 @@ def decide_format(
     touched: list[InstanceRecord] = []
     for partition_id, wanted in defined.items():
         old = before.get(partition_id) or PartitionRecord(partition_id)
-        new = evolve(old, addresses=wanted.addresses, is_offered=True)
+        new = evolve(
+            old,
+            addresses=wanted.addresses,
+            capabilities=_checked(wanted.capabilities),
+            is_offered=True,
+        )
         if new != old or partition_id not in before:
             written.append(new)
         if new.addresses != old.addresses and old.occupant_guid is not None:
@@ -67,8 +82,16 @@ def decide_format(
         if it.occupant_guid is not None and it.is_offered
     ]
     return Formatted(
-        ComputerRecord(definition.computer_id, definition.address, definition.netmask),
+        evolve(old_computer, address=definition.address, netmask=definition.netmask),
         tuple(written),
         tuple(it for it in missing if it.occupant_guid is None),
         tuple(touched),
     )
+
+
+def _checked(capabilities: tuple[str, ...]) -> tuple[str, ...]:
+    if len(capabilities) > CAPABILITY_COUNT_MAX:
+        raise BadRequest(f"a partition has at most {CAPABILITY_COUNT_MAX} capabilities")
+    if any(len(it) > CAPABILITY_LENGTH_MAX for it in capabilities):
+        raise BadRequest(f"a capability has at most {CAPABILITY_LENGTH_MAX} characters")
+    return capabilities

@@ -87,6 +87,7 @@ class PartitionRecord:
 
     partition_id: str
     addresses: tuple[NetworkAddress, ...] = ()
+    capabilities: tuple[str, ...] = ()
     is_offered: bool = True
     occupant_guid: str | None = None
     last_timestamp: str = ""
@@ -105,11 +106,15 @@ class InstallationRecord:
 
 @frozen
 class ComputerRecord:
-    """A computer, without its partitions and installations."""
+    """A computer, without its partitions and installations.
+
+    ``attributes`` are what an operator says of it, by the keys of filters.
+    """
 
     computer_id: str
     address: str | None = None
     netmask: str | None = None
+    attributes: Mapping[str, str] = texts()
 
 
 @frozen

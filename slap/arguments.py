@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from slap import xml_codec
+from slap import json_codec, xml_codec
 from slap.errors import BadRequest
 from slap.form import Form, log_tail, marshalled, naming
 from slap.model import (
@@ -158,6 +158,18 @@ def _decode_definition(form: Form) -> ComputerDefinition:
     with naming("xml"):
         return xml_codec.decode_definition(form.raw("xml").encode())
 
+
+def _decode_attributes(form: Form) -> dict[str, str]:
+    with naming("attributes"):
+        return json_codec.decode_texts(form.raw("attributes").encode())
+
+
+ATTRIBUTES = Argument(
+    "attributes",
+    ("attributes",),
+    lambda value: {"attributes": json_codec.encode(dict(value)).decode("ascii")},
+    _decode_attributes,
+)
 
 DEFINITION = Argument("definition", ("xml",), _encode_definition, _decode_definition)
 

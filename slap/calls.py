@@ -374,6 +374,13 @@ def get_computer_report(computer_id: str) -> Call:
     return Call(EXTENSION + "computer", {"computer_id": computer_id})
 
 
+def set_computer_attributes(computer_id: str, attributes: Mapping[str, str]) -> Call:
+    return Call(
+        EXTENSION + "set_computer_attributes",
+        {"computer_id": computer_id, "attributes": attributes},
+    )
+
+
 def get_tree_report(title: str) -> Call:
     return Call(EXTENSION + "instance_tree", {"title": title})
 

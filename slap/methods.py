@@ -200,6 +200,14 @@ _TABLE = (
         arguments.COMPUTER_ID,
     ),
     _extension(
+        "set_computer_attributes",
+        answers.COMPUTER_REPORT,
+        "Says what a computer is, for conditions on placement: a text sets an"
+        " attribute, an empty one removes it, and the others stay.",
+        arguments.COMPUTER_ID,
+        arguments.ATTRIBUTES,
+    ),
+    _extension(
         "instance_tree",
         answers.TREE_REPORT,
         "The instances of a tree.",

@@ -7,7 +7,7 @@ codec or a core that holds one never checks it again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -22,6 +22,11 @@ def texts() -> Mapping[str, str]:
     """A field of sorted texts by name, empty by default."""
     empty: Mapping[str, str] = MappingProxyType({})
     return field(default=empty, converter=_frozen_texts)
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names sorted, each once; the empty one is no name."""
+    return tuple(sorted(set(names) - {""}))
 
 
 class RequestedState(StrEnum):
@@ -153,10 +158,14 @@ class RequestedInstance:
 
 @frozen
 class PartitionDefinition:
-    """What ``format`` says of one partition."""
+    """What ``format`` says of one partition.
+
+    One that has ``capabilities`` is only given to a request that names one of them.
+    """
 
     partition_id: str
     addresses: tuple[NetworkAddress, ...] = ()
+    capabilities: tuple[str, ...] = field(default=(), converter=_in_order)
 
 
 @frozen

@@ -55,6 +55,7 @@ class PartitionReport:
     root_title: str | None = None
     reported_state: str = ""
     message: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 @frozen
@@ -70,12 +71,16 @@ class InstallationReport:
 
 @frozen
 class ComputerReport:
-    """A computer, its partitions and the releases supplied to it."""
+    """A computer, its partitions and the releases supplied to it.
+
+    ``attributes`` are what an operator said of it: conditions are tested on them.
+    """
 
     computer_id: str
     address: str | None = None
     partitions: tuple[PartitionReport, ...] = ()
     installations: tuple[InstallationReport, ...] = ()
+    attributes: Mapping[str, str] = texts()
 
 
 @frozen

@@ -194,12 +194,15 @@ def _definition_dict(partition: PartitionDefinition) -> dict[str, Value]:
         {"addr": it.address, "netmask": _host_netmask(it.address)}
         for it in partition.addresses
     ]
-    return {
+    fields: dict[str, Value] = {
         "address_list": addresses,
         "reference": partition.partition_id,
         # Without a tap slapproxy wants its name all the same.
         "tap": {"name": tap_names.pop() if tap_names else ""},
     }
+    if partition.capabilities:
+        fields["capability_list"] = list(partition.capabilities)
+    return fields
 
 
 def _host_netmask(address: str) -> str:
@@ -217,6 +220,7 @@ def _definition_value(value: Value) -> PartitionDefinition:
             NetworkAddress(interface, text(as_dictionary(it, "an address"), "addr"))
             for it in items(fields, "address_list")
         ),
+        tuple(text_of(it) for it in items(fields, "capability_list")),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from attrs import frozen
@@ -31,6 +31,13 @@ class Master:
 
     async def computer(self, computer_id: str) -> ComputerReport:
         return await self._ask(ComputerReport, calls.get_computer_report(computer_id))
+
+    async def set_computer_attributes(
+        self, computer_id: str, attributes: Mapping[str, str]
+    ) -> ComputerReport:
+        return await self._ask(
+            ComputerReport, calls.set_computer_attributes(computer_id, attributes)
+        )
 
     async def tree(self, title: str) -> TreeReport:
         return await self._ask(TreeReport, calls.get_tree_report(title))

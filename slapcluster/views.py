@@ -68,9 +68,20 @@ def installations_table(report: ComputerReport) -> Table:
     )
 
 
+def attributes_table(report: ComputerReport) -> Table:
+    return Table(
+        ("attribute", "value"),
+        tuple(line(key, value) for key, value in report.attributes.items()),
+        title="Attributes",
+    )
+
+
 def partitions_table(report: ComputerReport) -> Table:
     return Table(
-        ("partition", "addresses", "instance", "service", "wanted", "reported"),
+        (
+            *("partition", "addresses", "instance", "service", "wanted", "reported"),
+            "capabilities",
+        ),
         tuple(
             line(
                 it.partition_id,
@@ -80,6 +91,7 @@ def partitions_table(report: ComputerReport) -> Table:
                 # A free partition has a state on the wire that means nothing.
                 it.requested_state if it.title else None,
                 it.reported_state if it.title else "free",
+                ", ".join(it.capabilities),
             )
             for it in report.partitions
         ),

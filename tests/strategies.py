@@ -181,16 +181,17 @@ def a_requested_instance() -> SearchStrategy[RequestedInstance]:
 
 def a_partition_definition() -> SearchStrategy[PartitionDefinition]:
     def with_addresses(
-        partition_id: str, tap_name: str, addresses: list[str]
+        partition_id: str, tap_name: str, addresses: list[str], capabilities: list[str]
     ) -> PartitionDefinition:
         interface = tap_name or partition_id
         return PartitionDefinition(
-            partition_id, tuple(NetworkAddress(interface, it) for it in addresses)
+            partition_id,
+            tuple(NetworkAddress(interface, it) for it in addresses),
+            tuple(capabilities),
         )
 
-    return st.builds(
-        with_addresses, identifiers(), texts(), st.lists(texts(), max_size=3)
-    )
+    some_texts = st.lists(texts(), max_size=3)
+    return st.builds(with_addresses, identifiers(), texts(), some_texts, some_texts)
 
 
 def a_computer_definition() -> SearchStrategy[ComputerDefinition]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.store import decisions, documents
+from slap.methods import EXTENSION
 from slap.model import Computer, ComputerDefinition, Partition, PartitionKey
+from slap.reports import ComputerReport
 
 
 class ComputerAnswers:
@@ -20,6 +24,7 @@ class ComputerAnswers:
             "registerComputerPartition": self._get_partition,
             "loadComputerConfigurationFromXML": self._define_computer,
             "computerBang": self._bang_computer,
+            EXTENSION + "set_computer_attributes": self._set_attributes,
         }
 
     async def _get_computer(self, computer_id: str) -> Computer:
@@ -38,4 +43,11 @@ class ComputerAnswers:
         now = self._desk.now()
         await self._desk.decide(
             lambda cloud, _: decisions.bang_computer(cloud, computer_id, message, now)
+        )
+
+    async def _set_attributes(
+        self, computer_id: str, attributes: Mapping[str, str]
+    ) -> ComputerReport:
+        return await self._desk.decide(
+            lambda cloud, _: decisions.set_attributes(cloud, computer_id, attributes)
         )

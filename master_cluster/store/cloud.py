@@ -83,6 +83,11 @@ class Cloud:
     def unoffered_ids(self, computer_id: str) -> tuple[str, ...]:
         return tuple(self._computer(computer_id).unoffered)
 
+    def write_computer(self, record: ComputerRecord) -> None:
+        stored = self._computer(record.computer_id)
+        if stored.read(ComputerRecord) != record:
+            stored.write(record)
+
     def apply_format(self, formatted: Formatted) -> None:
         """Write what a definition changes."""
         record = formatted.computer

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from master_cluster.allocation import Unallocated, choose_partition
+from master_cluster.attributes import decide_attributes
 from master_cluster.destroying import decide_destroyed
 from master_cluster.formatting import decide_format
 from master_cluster.publishing import decide_bang, decide_publication
 from master_cluster.records import (
     Change,
+    ComputerRecord,
     InstallationRecord,
     InstanceRecord,
     PartitionRecord,
@@ -32,7 +34,7 @@ from master_cluster.requesting import (
     refuse_unallocated,
 )
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.documents import document_of_requested
+from master_cluster.store.documents import document_of_requested, report_of_computer
 from master_cluster.store.views import (
     requester_of,
     view_destruction,
@@ -49,6 +51,7 @@ from slap.model import (
     RequestedInstance,
     SoftwareInstallation,
 )
+from slap.reports import ComputerReport
 
 
 def request_instance(
@@ -225,14 +228,24 @@ def report_release_removed(
 
 def define_computer(cloud: Cloud, definition: ComputerDefinition, now: float) -> None:
     known: tuple[PartitionRecord, ...] = ()
+    computer: ComputerRecord | None = None
     if cloud.has_computer(definition.computer_id):
+        computer = cloud.computer(definition.computer_id)
         known = tuple(cloud.partitions(definition.computer_id))
     occupants = {
         it.occupant_guid: cloud.instance(it.occupant_guid)
         for it in known
         if it.occupant_guid is not None
     }
-    cloud.apply_format(decide_format(definition, known, occupants, now))
+    cloud.apply_format(decide_format(definition, computer, known, occupants, now))
+
+
+def set_attributes(
+    cloud: Cloud, computer_id: str, said: Mapping[str, str]
+) -> ComputerReport:
+    """Change what an operator says of a computer, and report it as it is then."""
+    cloud.write_computer(decide_attributes(cloud.computer(computer_id), said))
+    return report_of_computer(cloud, computer_id)
 
 
 def _reporter(

@@ -75,7 +75,7 @@ def report_of_computer(cloud: Cloud, computer_id: str) -> ComputerReport:
         for it in cloud.partitions(computer_id)
     ]
     installations = cloud.installations(computer_id)
-    return report_computer(computer_id, computer.address, partitions, installations)
+    return report_computer(computer, partitions, installations)
 
 
 def report_of_tree(cloud: Cloud, title: str) -> TreeReport:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import click
 
 from slapcluster.documents import document_of
+from slapcluster.parameters import parse_pairs
 from slapcluster.session import Session, pass_session
-from slapcluster.views import computers_table, installations_table, partitions_table
+from slapcluster.views import (
+    attributes_table,
+    computers_table,
+    installations_table,
+    partitions_table,
+)
 
 
 @click.group()
@@ -28,18 +34,50 @@ def list_computers(session: Session) -> None:
 
 @computer.command(
     epilog="JSON: {computer_id, address, partitions: [{partition_id, addresses, "
-    "requested_state, title, root_title, reported_state, message}], installations: "
-    "[{software_release_url, requested_state, reported_state, message, reported_at}]}; "
-    "the titles of a free partition are null."
+    "requested_state, title, root_title, reported_state, message, capabilities}], "
+    "installations: [{software_release_url, requested_state, reported_state, message, "
+    "reported_at}], attributes}; the titles of a free partition are null."
 )
 @click.argument("computer_id")
 @pass_session
 def info(session: Session, computer_id: str) -> None:
-    """Show the releases and the partitions of a computer."""
+    """Show the releases, the partitions and the attributes of a computer."""
     report = session.ask(lambda master: master.computer(computer_id))
     session.answer(
-        document_of(report), installations_table(report), partitions_table(report)
+        document_of(report),
+        installations_table(report),
+        partitions_table(report),
+        attributes_table(report),
     )
+
+
+@computer.command("set", epilog="JSON: as computer info.")
+@click.argument("computer_id")
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--unset", "removed_keys", multiple=True, metavar="KEY", help="Forget an attribute."
+)
+@pass_session
+def set_attributes(
+    session: Session,
+    computer_id: str,
+    pairs: tuple[str, ...],
+    removed_keys: tuple[str, ...],
+) -> None:
+    """Say where a computer is and what it is made of, for conditions on placement.
+
+    Keys: network_guid, project_guid, region, group, cpu_core, cpu_frequency, cpu_type,
+    local_area_network_type, memory_size, memory_type, storage_capacity,
+    storage_interface, storage_redundancy.
+    """
+    said = {
+        **dict.fromkeys(removed_keys, ""),
+        **parse_pairs(pairs, "computer set"),
+    }
+    report = session.ask(
+        lambda master: master.set_computer_attributes(computer_id, said)
+    )
+    session.answer(document_of(report), attributes_table(report))
 
 
 @computer.command(epilog="JSON: {computer_id, message}.")

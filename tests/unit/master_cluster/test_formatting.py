@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from master_cluster.formatting import PARTITION_COUNT_MAX, Formatted, decide_format
+from master_cluster.formatting import (
+    CAPABILITY_COUNT_MAX,
+    CAPABILITY_LENGTH_MAX,
+    PARTITION_COUNT_MAX,
+    Formatted,
+    decide_format,
+)
 from master_cluster.records import ComputerRecord, PartitionRecord
 from slap.errors import BadRequest
 from slap.model import ComputerDefinition, NetworkAddress, PartitionDefinition
@@ -29,7 +35,7 @@ def busy(partition_id: str) -> PartitionRecord:
 
 
 def test_a_computer_gets_its_partitions() -> None:
-    formatted = decide_format(a_definition("slappart0", "slappart1"), (), {}, NOW)
+    formatted = decide_format(a_definition("slappart0", "slappart1"), None, (), {}, NOW)
 
     assert formatted == Formatted(COMPUTER, (free("slappart0"), free("slappart1")))
 
@@ -39,7 +45,7 @@ def test_the_same_definition_again_changes_nothing() -> None:
     occupants = {"SOFTINST-0": a_record()}
 
     formatted = decide_format(
-        a_definition("slappart0", "slappart1"), known, occupants, NOW
+        a_definition("slappart0", "slappart1"), COMPUTER, known, occupants, NOW
     )
 
     assert formatted == Formatted(COMPUTER)
@@ -49,7 +55,7 @@ def test_fewer_partitions_remove_the_free_and_keep_the_busy() -> None:
     known = (free("slappart0"), busy("slappart1"))
     occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition(), known, occupants, NOW)
+    formatted = decide_format(a_definition(), None, known, occupants, NOW)
 
     assert formatted == Formatted(
         COMPUTER,
@@ -62,7 +68,7 @@ def test_a_partition_that_comes_back_is_offered_again() -> None:
     known = (evolve(busy("slappart0"), is_offered=False),)
     occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition("slappart0"), known, occupants, NOW)
+    formatted = decide_format(a_definition("slappart0"), None, known, occupants, NOW)
 
     assert formatted == Formatted(COMPUTER, (busy("slappart0"),))
 
@@ -72,7 +78,7 @@ def test_an_instance_whose_addresses_change_is_processed_again() -> None:
     known = (evolve(busy("slappart0"), addresses=other),)
     occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition("slappart0"), known, occupants, NOW)
+    formatted = decide_format(a_definition("slappart0"), None, known, occupants, NOW)
 
     assert formatted == Formatted(
         COMPUTER,
@@ -88,4 +94,43 @@ def test_an_instance_whose_addresses_change_is_processed_again() -> None:
 )
 def test_a_definition_that_cannot_be_is_refused(partition_ids: tuple[str, ...]) -> None:
     with pytest.raises(BadRequest):
-        decide_format(a_definition(*partition_ids), (), {}, NOW)
+        decide_format(a_definition(*partition_ids), None, (), {}, NOW)
+
+
+def test_what_an_operator_said_of_a_computer_outlives_its_definitions() -> None:
+    known = evolve(COMPUTER, attributes={"region": "eu"})
+
+    formatted = decide_format(a_definition(), known, (), {}, NOW)
+
+    assert formatted.computer == known
+
+
+def test_capabilities_are_those_of_the_last_definition_and_touch_nobody() -> None:
+    known = (PartitionRecord("slappart0", (), ("gpu",), occupant_guid="SOFTINST-0"),)
+    definition = ComputerDefinition(
+        "COMP-1", partitions=(PartitionDefinition("slappart0", (), ("ssd", "arm")),)
+    )
+
+    formatted = decide_format(
+        definition, COMPUTER, known, {"SOFTINST-0": a_record()}, NOW
+    )
+
+    assert formatted == Formatted(
+        ComputerRecord("COMP-1"), (evolve(known[0], capabilities=("arm", "ssd")),)
+    )
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [
+        tuple(f"{number}" for number in range(CAPABILITY_COUNT_MAX + 1)),
+        ("x" * (CAPABILITY_LENGTH_MAX + 1),),
+    ],
+)
+def test_capabilities_have_a_limit(capabilities: tuple[str, ...]) -> None:
+    definition = ComputerDefinition(
+        "COMP-1", partitions=(PartitionDefinition("slappart0", (), capabilities),)
+    )
+
+    with pytest.raises(BadRequest):
+        decide_format(definition, None, (), {}, NOW)

@@ -71,6 +71,9 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.report_requested_titles, KEY, st.lists(TEXT).map(tuple)),
     st.just(calls.get_cloud_report()),
     st.builds(calls.get_computer_report, NAME),
+    st.builds(
+        calls.set_computer_attributes, NAME, st.dictionaries(TEXT, TEXT, max_size=2)
+    ),
     st.builds(calls.get_tree_report, NAME),
     st.builds(calls.explain_allocation, NAME, NAME),
 )

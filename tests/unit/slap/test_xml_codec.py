@@ -321,7 +321,9 @@ def test_the_interface_of_a_definition_is_its_tap_or_the_partition(
     assert xml_codec.decode_definition(document) == ComputerDefinition(
         "COMP-1",
         partitions=(
-            PartitionDefinition("slappart0", (NetworkAddress(interface, "10.0.0.1"),)),
+            PartitionDefinition(
+                "slappart0", (NetworkAddress(interface, "10.0.0.1"),), ("big",)
+            ),
         ),
     )
 

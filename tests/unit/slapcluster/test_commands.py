@@ -228,6 +228,20 @@ def test_why_says_which_partition_was_chosen() -> None:
         }
 
 
+def test_a_computer_gets_and_loses_attributes() -> None:
+    """``computer set`` says what conditions are tested on; ``info`` shows it."""
+    with a_desk() as desk:
+        desk.format()
+        desk.read("computer", "set", "local", "region=eu", "cpu_core=8")
+
+        desk.read("computer", "set", "local", "group=a", "--unset", "cpu_core")
+
+        assert desk.read("computer", "info", "local")["attributes"] == {
+            "group": "a",
+            "region": "eu",
+        }
+
+
 def test_a_computer_is_banged() -> None:
     """``computer bang`` reaches the master."""
     with a_desk() as desk:
@@ -243,6 +257,8 @@ def test_a_computer_is_banged() -> None:
     [
         (("computer", "info", "nowhere"), 1, "slapcluster status"),
         (("service", "info", "nothing"), 1, "nothing"),
+        (("computer", "set", "nowhere", "region=eu"), 1, "nowhere"),
+        (("computer", "set", "nowhere", "region"), 1, "KEY=VALUE"),
         (("request", "a", RELEASE_URL, "--parameters", "x"), 1, "KEY=VALUE"),
         (("request", "a"), 1, "Missing argument"),
         (("--output", "xml", "status"), 1, "xml"),

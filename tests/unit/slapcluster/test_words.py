@@ -127,6 +127,7 @@ def test_a_document_has_the_names_of_the_fields() -> None:
                     "reported_at": None,
                 }
             ],
+            "attributes": {},
         },
         {"interface": "lo", "address": "::1"},
     ]
