@@ -13,6 +13,7 @@ from slapcluster.commands.proxies import proxy
 from slapcluster.commands.requesting import request
 from slapcluster.commands.services import service
 from slapcluster.commands.status import status, why
+from slapcluster.commands.storages import storage
 from slapcluster.commands.supplying import remove, supply
 from slapcluster.session import Session
 
@@ -59,6 +60,7 @@ def cli(
 
 for _command in (
     proxy,
+    storage,
     node,
     request,
     supply,

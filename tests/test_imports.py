@@ -13,7 +13,7 @@ from attrs import frozen
 
 from tests.source_tree import PACKAGES, Module, a_module, product_modules
 
-ZODB = ("ZODB", "BTrees", "persistent", "transaction", "zc.lockfile")
+ZODB = ("ZODB", "ZEO", "BTrees", "persistent", "transaction", "zc.lockfile")
 TWISTED = ("twisted", "zope")
 EVERYTHING = ("*",)
 

@@ -22,6 +22,7 @@ from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 
 from master_cluster.errors import Misconfigured
+from master_cluster.store.zeo_client import ZeoStorage, parse_address
 from runtime.ports import ICalendar
 
 CONNECTIONS_MAX = 16
@@ -32,24 +33,30 @@ CACHED_OBJECTS_MAX = 20_000
 
 
 def open_database(uri: str, calendar: ICalendar) -> DB:
-    """Open ``memory:`` or ``file:PATH``; raise ``Misconfigured`` when that fails.
+    """Open a store by its URI; raise ``Misconfigured`` when that fails.
 
-    A file is synchronised to its disk before a commit returns. Its lock is released by
-    the kernel when its process ends, however it ends.
+    ``memory:`` is forgotten. ``file:PATH`` belongs to this process; it is synchronised
+    to its disk before a commit returns, and its lock is released by the kernel when the
+    process ends, however it ends. ``zeo:HOST:PORT`` or ``zeo:PATH`` is served by
+    another process, to any number of masters.
     """
     scheme, _, path = uri.partition(":")
     if scheme == "memory" and not path:
         storage: object = MemoryStorage(calendar)
     elif scheme == "file" and path:
-        storage = _open_file(path, calendar)
+        storage = open_file(path, calendar)
+    elif scheme == "zeo":
+        storage = ZeoStorage(parse_address(path))
     elif scheme == "neo":
         raise Misconfigured("this version has no neo: store; use file:PATH")
     else:
-        raise Misconfigured(f"the store {uri!r} is neither file:PATH nor memory:")
+        raise Misconfigured(
+            f"the store {uri!r} is neither file:PATH nor zeo:HOST:PORT nor memory:"
+        )
     return DB(storage, pool_size=CONNECTIONS_MAX, cache_size=CACHED_OBJECTS_MAX)
 
 
-def _open_file(path: str, calendar: ICalendar) -> DurableStorage:
+def open_file(path: str, calendar: ICalendar) -> DurableStorage:
     directory = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - text
     try:
         storage = DurableStorage(calendar, path)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import transaction  # type: ignore[import-untyped]
+from transaction.interfaces import TransientError  # type: ignore[import-untyped]
 from twisted.internet.task import deferLater
 from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.POSException import (  # type: ignore[import-untyped]
@@ -80,7 +81,9 @@ class Store:
 
         The decision gets the number of attempts before. An error that it raises is
         raised here, and nothing is written. ``Unavailable`` is raised when others are
-        always faster, or when the disk refuses; then, too, nothing is written.
+        always faster, or when the disk refuses; then, too, nothing is written. It is
+        raised as well when the server of the store is away; a server that goes just
+        then may have written, so whoever asked asks again.
         """
 
         def begin_attempt(number: int) -> Callable[[], Callable[[], T]]:
@@ -116,6 +119,9 @@ class Store:
             except StoreUnavailable as error:
                 attempts.add("busy")
                 raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
+            except TransientError as error:
+                sentence = f"the server of the store is away: {error}"
+                raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS) from error
             except (OSError, StorageError) as error:
                 attempts.add("failed")
                 self._runtime.log.failure("the store cannot be written")
@@ -142,7 +148,12 @@ class _Attempt:
     def __init__(self, database: DB) -> None:
         self._manager = transaction.TransactionManager(explicit=True)
         self._connection = database.open(self._manager)
-        self._manager.begin()
+        try:
+            self._manager.begin()
+        except BaseException:
+            # The server of the store is away; the connection goes back to its pool.
+            self.abandon(None)
+            raise
 
     @property
     def root(self) -> Any:

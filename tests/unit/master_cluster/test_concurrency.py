@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -27,10 +28,11 @@ PARTITION_COUNT = 40
 
 
 class Clients:
-    """Clients of one store, with guids drawn from a stream of their own."""
+    """Clients of one or several stores, with guids drawn from a stream of their own."""
 
-    def __init__(self, store: Store, runtime: Runtime, seed: int) -> None:
-        self.store = store
+    def __init__(self, runtime: Runtime, seed: int, *stores: Store) -> None:
+        self.store = stores[0]
+        self._turns = cycle(stores)
         self._runtime = runtime
         self._entropy = Random(seed)
 
@@ -44,7 +46,7 @@ class Clients:
     async def send(self, wanted: InstanceRequest) -> RequestedInstance | Refused:
         guid = f"SOFTINST-{self._entropy.getrandbits(96):024x}"
         now = self._runtime.calendar.now()
-        return await self.store.decide(
+        return await next(self._turns).decide(
             lambda it, attempt: decisions.request_instance(
                 it,
                 wanted,
@@ -63,7 +65,7 @@ class Clients:
         doomed = await self.send(wanted)
         assert isinstance(doomed, RequestedInstance)
         now = self._runtime.calendar.now()
-        return await self.store.decide(
+        return await next(self._turns).decide(
             lambda it, _: decisions.report_destroyed(it, doomed.key, now)
         )
 
@@ -150,7 +152,7 @@ def test_drawn_interleavings_keep_the_store_whole(
 
     async def run() -> None:
         await store.prepare()
-        await scenario(Clients(store, runtime, seed))
+        await scenario(Clients(runtime, seed, store))
 
     world.result(run(), limit_seconds=600)
     store.close()
@@ -169,7 +171,7 @@ def test_real_threads_keep_a_durable_store_whole(
         store = Store(open_database(uri, runtime.calendar), runtime)
         try:
             await store.prepare()
-            await scenario(Clients(store, runtime, 0))
+            await scenario(Clients(runtime, 0, store))
         finally:
             await runtime.threads.stop()
             store.close()
@@ -186,7 +188,7 @@ def test_two_runs_of_one_seed_are_the_same() -> None:
 
         async def run() -> None:
             await store.prepare()
-            await meet(Clients(store, runtime, 5))
+            await meet(Clients(runtime, 5, store))
 
         world.result(run(), limit_seconds=600)
         last_tid = database.storage.lastTransaction()

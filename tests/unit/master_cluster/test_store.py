@@ -75,7 +75,10 @@ def test_two_processes_do_not_share_a_file(path: Path) -> None:
     ("uri", "sentence"),
     [
         ("neo://cluster@[::1]:1", "has no neo: store"),
-        ("zeo:somewhere", "is neither"),
+        ("zeo:somewhere", "is not where a storage is served"),
+        ("zeo:localhost:8100", "is not where a storage is served"),
+        ("zeo:127.0.0.1:0", "is not where a storage is served"),
+        ("tcp:somewhere", "is neither"),
         ("memory:x", "is neither"),
         ("file:", "is neither"),
         ("file:/nowhere/at/all/state.fs", "cannot be opened"),

@@ -1,0 +1,293 @@
+"""A store that another process serves: shared, lost and found again."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event  # noqa: TID251 - holds the thread of the server
+
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.Connection import TransactionMetaData
+from ZODB.DB import DB
+
+from master_cluster.errors import Misconfigured
+from master_cluster.store import decisions
+from master_cluster.store.cloud import Cloud
+from master_cluster.store.storages import open_database
+from master_cluster.store.store import Store
+from master_cluster.store.zeo_client import Patience, ZeoStorage, parse_address
+from master_cluster.store.zeo_server import StorageService
+from runtime.ports import Runtime, TcpAddress, UnixAddress
+from runtime.real import build_runtime
+from slap.errors import Unavailable
+from slap.model import RequestedInstance
+from tests.builders import a_computer_definition, an_instance_request
+from tests.programs import free_port
+from tests.reactor import ReactorBench
+from tests.unit.master_cluster.test_concurrency import Clients, meet, part
+
+HASTE = Patience(start_seconds=2, reconnect_seconds=1, silence_seconds=0.5)
+
+
+class Shared:
+    """A file, its server, and stores of as many masters as are asked for."""
+
+    def __init__(self, directory: Path, reactor_runtime: Callable[[], Runtime]) -> None:
+        self._new_runtime = reactor_runtime
+        self.runtime = reactor_runtime()
+        self.address = TcpAddress("127.0.0.1", free_port())
+        self._path = str(directory / "state.fs")
+        self._stores: list[Store] = []
+        self.start()
+
+    def start(self) -> None:
+        # A stopped pool of threads stays stopped: each life of a server has its own.
+        self._server_runtime = self._new_runtime()
+        self._server = StorageService(self._path, self.address, self._server_runtime)
+        self._server.startService()
+
+    async def stop(self) -> None:
+        ended = self._server.stopService()
+        if ended is not None:
+            await ended
+        await self._server_runtime.threads.stop()
+
+    async def store(self) -> Store:
+        database = DB(ZeoStorage(self.address, HASTE))
+        store = Store(database, self.runtime)
+        self._stores.append(store)
+        await store.prepare()
+        return store
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Let the server do nothing, as a stopped process does."""
+        is_over = Event()
+        server = self._server._server  # noqa: SLF001 - no other way to silence it
+        server.acceptor.event_loop.call_soon_threadsafe(is_over.wait, 30)
+        try:
+            yield
+        finally:
+            is_over.set()
+
+    async def close(self) -> None:
+        await self.runtime.threads.stop()
+        for store in self._stores:
+            store.close()
+        await self.stop()
+
+
+@pytest.fixture
+def run_shared(
+    run_real: ReactorBench, tmp_path: Path
+) -> Callable[[Callable[[Shared], Awaitable[None]]], None]:
+    """Run a coroutine with a served file, closed after it."""
+
+    def run(scenario: Callable[[Shared], Awaitable[None]]) -> None:
+        async def main() -> None:
+            shared = Shared(tmp_path, lambda: build_runtime(run_real.reactor))
+            try:
+                await scenario(shared)
+            finally:
+                await shared.close()
+
+        run_real(main())
+
+    return run
+
+
+Run = Callable[[Callable[[Shared], Awaitable[None]]], None]
+
+
+@pytest.mark.parametrize("scenario", [meet, part])
+def test_masters_that_share_a_store_keep_it_whole(
+    run_shared: Run, scenario: Callable[[Clients], Awaitable[None]]
+) -> None:
+    async def run(shared: Shared) -> None:
+        stores = [await shared.store() for _ in range(3)]
+        await scenario(Clients(shared.runtime, 0, *stores))
+
+    run_shared(run)
+
+
+def test_what_one_master_acknowledged_every_other_one_knows(run_shared: Run) -> None:
+    async def run(shared: Shared) -> None:
+        clients = Clients(shared.runtime, 0, await shared.store(), await shared.store())
+        await clients.format(40)
+        for number in range(40):
+            wanted = an_instance_request(title=f"root {number % 20}")
+            first = await clients.send(wanted)
+            assert isinstance(first, RequestedInstance)
+            assert await clients.send(wanted) == first
+
+    run_shared(run)
+
+
+def test_changes_that_do_not_concern_each_other_are_merged_by_the_server(
+    run_shared: Run,
+) -> None:
+    """Eight computers, defined at once in one bucket, need no repetition."""
+
+    async def run(shared: Shared) -> None:
+        stores = [await shared.store(), await shared.store()]
+        for store in stores:
+            await store.ask(Cloud.computer_ids)
+        attempts = []
+
+        def define(number: int) -> Callable[[Cloud, int], None]:
+            computer = a_computer_definition(0, computer_id=f"COMP-{number}")
+
+            def decide(cloud: Cloud, attempt: int) -> None:
+                attempts.append(attempt)
+                decisions.define_computer(cloud, computer, 1.0)
+
+            return decide
+
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(stores[number % 2].decide(define(number)))
+                for number in range(8)
+            ]
+        )
+
+        assert attempts == [0] * 8
+        assert len(await stores[0].ask(Cloud.computer_ids)) == 8
+
+    run_shared(run)
+
+
+def test_a_server_that_is_away_is_said_at_once_and_found_when_it_is_back(
+    run_shared: Run,
+) -> None:
+    async def run(shared: Shared) -> None:
+        store = await shared.store()
+        clients = Clients(shared.runtime, 0, store)
+        await clients.format()
+        wanted = an_instance_request()
+        kept = await clients.send(wanted)
+
+        await shared.stop()
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="is away") as raised:
+                await clients.send(wanted)
+            assert raised.value.retry_after_seconds
+        shared.start()
+
+        assert await patiently(shared, lambda: clients.send(wanted)) == kept
+
+    run_shared(run)
+
+
+def test_a_server_that_falls_silent_keeps_no_call_waiting(run_shared: Run) -> None:
+    async def run(shared: Shared) -> None:
+        store = await shared.store()
+        clients = Clients(shared.runtime, 0, store)
+        await clients.format()
+
+        with shared.silence(), pytest.raises(Unavailable, match="is away"):
+            await clients.send(an_instance_request())
+
+        await patiently(shared, lambda: clients.send(an_instance_request()))
+
+    run_shared(run)
+
+
+def test_a_commit_that_the_server_does_not_know_is_not_acknowledged(
+    run_shared: Run,
+) -> None:
+    """The server was started again between the vote and the end of a commit."""
+
+    async def run(shared: Shared) -> None:
+        storage = ZeoStorage(shared.address, HASTE)
+        metadata = TransactionMetaData()
+        try:
+            storage.tpc_begin(metadata)
+            storage._call("tpc_abort", id(metadata))  # noqa: SLF001 - to forget it
+            with pytest.raises(ClientDisconnected, match="lost the transaction"):
+                storage.tpc_finish(metadata)
+        finally:
+            storage.close()
+
+    run_shared(run)
+
+
+def test_nobody_at_an_address_is_said_in_a_sentence() -> None:
+    address = TcpAddress("127.0.0.1", free_port())
+
+    with pytest.raises(Misconfigured, match="nobody serves a storage at"):
+        ZeoStorage(address, Patience(start_seconds=0.1))
+
+
+def test_a_listener_that_says_nothing_is_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = TcpAddress("127.0.0.1", listener.getsockname()[1])
+
+        with pytest.raises(Misconfigured, match="nobody serves a storage at"):
+            ZeoStorage(address, Patience(start_seconds=0.3))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8100", TcpAddress("127.0.0.1", 8100)),
+        ("[::1]:8100", TcpAddress("::1", 8100)),
+        ("/run/state.socket", UnixAddress("/run/state.socket")),
+    ],
+)
+def test_an_address_is_numeric_or_a_path(text: str, address: object) -> None:
+    assert parse_address(text) == address
+
+
+def test_a_storage_is_served_on_loopback_only(run_real: ReactorBench) -> None:
+    with pytest.raises(Misconfigured, match="on loopback only"):
+        StorageService(
+            "state.fs", TcpAddress("10.0.0.1", 8100), build_runtime(run_real.reactor)
+        )
+
+
+def test_a_socket_of_the_file_system_serves_too(
+    run_real: ReactorBench, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        runtime = build_runtime(run_real.reactor)
+        path = f"{tmp_path}/zeo.socket"
+        service = StorageService(f"{tmp_path}/state.fs", UnixAddress(path), runtime)
+        service.startService()
+        try:
+            open_database(f"zeo:{path}", runtime.calendar).close()
+        finally:
+            ended = service.stopService()
+            assert ended is not None
+            await ended
+            await runtime.threads.stop()
+
+    run_real(run())
+
+
+def test_a_file_in_use_and_a_port_in_use_are_said_in_a_sentence(
+    run_shared: Run, tmp_path: Path
+) -> None:
+    async def run(shared: Shared) -> None:
+        for path, sentence in (
+            (f"{tmp_path}/state.fs", "another process uses"),
+            (f"{tmp_path}/other.fs", "cannot serve at"),
+        ):
+            with pytest.raises(Misconfigured, match=sentence):
+                StorageService(path, shared.address, shared.runtime).startService()
+
+    run_shared(run)
+
+
+async def patiently(shared: Shared, send: Callable[[], Awaitable[object]]) -> object:
+    """Ask again while the store is away, as every client does."""
+    for _ in range(50):
+        try:
+            return await send()
+        except Unavailable:
+            await deferLater(shared.runtime.clock, 0.1)
+    return await send()
