@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import configparser
 import ipaddress
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -46,6 +47,17 @@ def _checked_address(listen: TcpAddress) -> TcpAddress:
     return listen
 
 
+class AccessLog(StrEnum):
+    """Which HTTP exchanges get a line: none, all, or those that are no mere reading.
+
+    The middle one has what changes something and what is refused.
+    """
+
+    NONE = "none"
+    CHANGES = "changes"
+    ALL = "all"
+
+
 @frozen
 class Config:
     """How a master starts.
@@ -60,6 +72,7 @@ class Config:
     default_computer_id: str | None = None
     release_directory: str | None = None
     is_loopback_only: bool = True
+    access_log: AccessLog = AccessLog.CHANGES
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)

@@ -13,9 +13,18 @@ from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
+from master_cluster.measuring import Measures
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
+from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
+from master_cluster.web.operations import (
+    HealthPage,
+    MetricsPage,
+    Readiness,
+    ReadyPage,
+    watch_process,
+)
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.site import Gate
 from runtime.ports import Runtime
@@ -55,21 +64,29 @@ class MasterService(Service):
 
     async def _start(self) -> None:
         config, runtime = self._config, self._runtime
-        store = Store(open_database(config.store_uri, runtime.calendar), runtime)
+        measures = Measures()
+        database = open_database(config.store_uri, runtime.calendar)
+        store = Store(database, runtime, measures)
+        readiness = Readiness(store, runtime.clock)
         try:
             await store.prepare()
             answers = Answers(Desk(store, runtime, config.default_computer_id))
             gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))
-            site = LimitedSite(gate, runtime)
+            gate.putChild(b"healthz", HealthPage())
+            gate.putChild(b"readyz", ReadyPage(readiness))
+            gate.putChild(b"metrics", MetricsPage(measures))
+            access = Access(runtime, measures, config.access_log, gate.children)
+            site = LimitedSite(gate, runtime, access)
+            watch_process(measures, runtime.threads, site.connected)
             endpoint = runtime.network.server_endpoint(config.listen)
             listening = await endpoint.listen(site)
         except Exception as error:
             store.close()
             where = f"{config.listen.host} port {config.listen.port}"
             raise Misconfigured(f"cannot serve on {where}: {error}") from error
-        self._running = _Running(store, gate, site, listening)
+        self._running = _Running(store, gate, site, listening, readiness)
         runtime.log.info("serving on {host}", host=listening.getHost())
 
     async def _stop(self) -> None:
@@ -82,8 +99,14 @@ class _Running:
     """What has to be stopped, in this order."""
 
     def __init__(
-        self, store: Store, gate: Gate, site: LimitedSite, listening: IListeningPort
+        self,
+        store: Store,
+        gate: Gate,
+        site: LimitedSite,
+        listening: IListeningPort,
+        readiness: Readiness,
     ) -> None:
+        self._readiness = readiness
         self._listening = listening
         self._store = store
         self._gate = gate
@@ -96,7 +119,9 @@ class _Running:
         return port
 
     async def stop(self) -> None:
+        self._readiness.stop()
         await _maybe(self._listening.stopListening())
+        self._site.close_idle()
         await self._gate.settle()
         self._site.disconnect()
         self._store.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from master_cluster.config import Config, read_reference_config
+from master_cluster.config import AccessLog, Config, read_reference_config
 from master_cluster.errors import Misconfigured
 from master_cluster.service import build_service
 from runtime.ports import TcpAddress
@@ -21,7 +21,9 @@ def run_master(
     store_uri: str | None,
     computer_id: str | None,
     release_directory: str | None,
-    is_debug: bool,
+    access_log: str = AccessLog.CHANGES.value,
+    is_log_json: bool = False,
+    is_debug: bool = False,
 ) -> None:
     """Run a mini-master until it is told to stop; what is given wins over the file."""
     try:
@@ -38,8 +40,13 @@ def run_master(
             listen=TcpAddress(*listen) if listen else base.listen,
             default_computer_id=computer_id or base.default_computer_id,
             release_directory=release_directory,
+            access_log=AccessLog(access_log),
         )
-        serve(lambda runtime: build_service(config, runtime), is_debug=is_debug)
+        serve(
+            lambda runtime: build_service(config, runtime),
+            is_debug=is_debug,
+            is_log_json=is_log_json,
+        )
     except Misconfigured as error:
         raise CommandFailed(f"{error}.") from error
 

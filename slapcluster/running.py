@@ -19,11 +19,11 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
-    textFileLogObserver,
 )
 
+from runtime.logs import LineFile, LineObserver, render_json, render_text
 from runtime.ports import Runtime
-from runtime.real import build_runtime, install_reactor
+from runtime.real import WallClock, build_runtime, install_reactor
 
 T = TypeVar("T")
 
@@ -107,9 +107,14 @@ def _interruption(number: int) -> BaseException:
     return SystemExit(128 + number)
 
 
-def serve(build: Callable[[Runtime], IService], *, is_debug: bool = False) -> None:
+def serve(
+    build: Callable[[Runtime], IService],
+    *,
+    is_debug: bool = False,
+    is_log_json: bool = False,
+) -> None:
     """Run a program until SIGTERM, which is its ordinary end, or Ctrl-C."""
-    log_to_stderr(is_debug=is_debug)
+    log_to_stderr(is_debug=is_debug, is_json=is_log_json)
 
     async def main(runtime: Runtime) -> None:
         service = build(runtime)
@@ -127,13 +132,15 @@ def serve(build: Callable[[Runtime], IService], *, is_debug: bool = False) -> No
             raise
 
 
-def log_to_stderr(*, is_debug: bool) -> None:
-    """Send the log of this process to standard error.
+def log_to_stderr(*, is_debug: bool, is_json: bool = False) -> None:
+    """Send the log of this process to standard error, as text or one JSON a line.
 
     Of Twisted itself only warnings, unless ``is_debug``: each connection is two lines.
     """
     levels = LogLevelFilterPredicate(LogLevel.debug if is_debug else LogLevel.warn)
     if not is_debug:
         levels.setLogLevelForNamespace(OWN_LOG, LogLevel.info)
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [levels])
+    render = render_json if is_json else render_text
+    lines = LineObserver(WallClock(), render, LineFile(sys.stderr.fileno()).write)
+    observer = FilteringLogObserver(lines, [levels])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -46,6 +46,7 @@ class SimulatedThreads:
         self._calls_max = calls_max
         self.call_count = 0
         self._waiting: deque[Callable[[], None]] = deque()
+        self._is_paused = False
         self._is_stopping = False
         self._stopping: list[Deferred[None]] = []
 
@@ -66,11 +67,18 @@ class SimulatedThreads:
             delay_seconds = self._entropy.uniform(0, COMMIT_SECONDS_MAX)
             self._clock.callLater(delay_seconds, self._finish, context, commit, answer)
 
-        if self._free_count > 0:
-            start()
-        else:
-            self._waiting.append(start)
+        self._waiting.append(start)
+        self._start_waiting()
         return answer
+
+    def pause(self) -> None:
+        """Let no call begin, as a storage that hangs does; those that began end."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Let calls begin again."""
+        self._is_paused = False
+        self._start_waiting()
 
     def stop(self) -> Deferred[None]:
         self._is_stopping = True
@@ -86,12 +94,15 @@ class SimulatedThreads:
         self._record("failed" if isinstance(result, Failure) else "committed")
         self._free_count += 1
         self.call_count -= 1
-        if self._waiting:
-            self._waiting.popleft()()
+        self._start_waiting()
         answer.callback(result)
         if self._is_stopping and self.call_count == 0:
             while self._stopping:
                 self._stopping.pop().callback(None)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._free_count > 0 and not self._is_paused:
+            self._waiting.popleft()()
 
 
 def _outcome(work: Callable[[], Any]) -> Any:

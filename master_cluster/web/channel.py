@@ -15,6 +15,7 @@ report that instead of the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
@@ -23,7 +24,10 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from master_cluster.measuring import Measures
+from master_cluster.web.access import REQUEST_ID_HEADER, Access, Exchange
 from runtime.http_server import BoundedRequest, BoundedSite
+from runtime.logs import REQUEST_ID
 from runtime.ports import Runtime
 from slap.errors import TooLarge
 from slap.form import BODY_BYTES_MAX
@@ -38,12 +42,22 @@ HEADER_COUNT_MAX = 100
 RECEIVE_SECONDS_MAX = 75.0
 """For a whole call to arrive; 8 MB at 1 Mbit/s take 67 s."""
 
+VERB_LENGTH_MAX = 16
+"""What is told of a verb that nobody speaks."""
+
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and dropped."""
 
 
 class LimitedRequest(BoundedRequest):
-    """A call; its channel refuses the body as soon as it is too long."""
+    """A call; its channel refuses the body as soon as it is too long.
+
+    ``has_waited`` is set by whoever lets it wait on purpose.
+    """
+
+    request_id = ""
+    begun_seconds = 0.0
+    has_waited = False
 
     def handleContentChunk(self, data: bytes) -> None:
         channel = cast("LimitedChannel", self.channel)
@@ -54,9 +68,23 @@ class LimitedRequest(BoundedRequest):
             return
         super().handleContentChunk(data)
 
+    def process(self) -> None:
+        # A context of its own: the one of the reactor serves every connection.
+        copy_context().run(self._process)
+
     def render(self, resrc: IResource) -> None:
         self.setHeader(b"Server", b"slapcluster")
+        self.setHeader(REQUEST_ID_HEADER.encode(), self.request_id.encode())
+        if cast("LimitedSite", self.site).is_closing:
+            self.setHeader(b"Connection", b"close")
         super().render(resrc)
+
+    def _process(self) -> None:
+        site = cast("LimitedChannel", self.channel).site
+        self.begun_seconds = site.clock.seconds()
+        self.request_id = site.access.request_id(self.getHeader(REQUEST_ID_HEADER))
+        REQUEST_ID.set(self.request_id)
+        super().process()
 
 
 class LimitedChannel(HTTPChannel):
@@ -73,6 +101,11 @@ class LimitedChannel(HTTPChannel):
         self.is_refusing = False
         self._is_answering = False
         self._deadline: IDelayedCall | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is between two calls."""
+        return not self._is_answering and self._deadline is None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -111,11 +144,14 @@ class LimitedChannel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         self._is_answering = False
+        if self.site.is_closing:
+            self.persistent = False
         super().requestDone(request)
 
     def refuse_body(self) -> None:
         """Answer that the body is too long, and close."""
         self.is_refusing = True
+        self.site.access.refuse(TooLarge.status)
         error = TooLarge(f"a call has at most {BODY_BYTES_MAX} bytes")
         body = error.sentence.encode()
         date = datetimeToString(self.site.calendar.now())
@@ -149,11 +185,36 @@ class LimitedSite(BoundedSite):
     protocol: Any = LimitedChannel
     requestFactory: Any = LimitedRequest
 
-    def __init__(self, resource: IResource, runtime: Runtime) -> None:
+    def __init__(
+        self, resource: IResource, runtime: Runtime, access: Access | None = None
+    ) -> None:
         super().__init__(resource, runtime, BODY_BYTES_MAX)
         self.requestFactory = LimitedRequest
+        self.access = access or Access(runtime, Measures())
+        self.is_closing = False
         # A dict keeps the order, a set would not be the same in two runs.
         self.connected: dict[LimitedChannel, None] = {}
+
+    def log(self, request: object) -> None:
+        """Note an exchange that is over; Twisted calls it."""
+        answered = cast("LimitedRequest", request)
+        self.access.finish(
+            Exchange(
+                verb=answered.method.decode("ascii", "replace")[:VERB_LENGTH_MAX],
+                path=answered.path or b"",
+                status=answered.code,
+                seconds=self.clock.seconds() - answered.begun_seconds,
+                body_bytes=answered.sentLength,
+                has_waited=answered.has_waited,
+            )
+        )
+
+    def close_idle(self) -> None:
+        """Close what is between two calls, and the others after their answer."""
+        self.is_closing = True
+        for channel in tuple(self.connected):
+            if channel.is_idle:
+                channel.loseConnection()
 
     def disconnect(self) -> None:
         """Close every connection."""

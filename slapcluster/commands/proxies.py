@@ -35,6 +35,20 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help="Serve this directory, filled by `make release`, below /release/.",
 )
 @click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines of the log for people, or one JSON object each.",
+)
+@click.option(
+    "--access-log",
+    type=click.Choice(["none", "changes", "all"]),
+    default="changes",
+    show_default=True,
+    help="Which calls get a line in the log; `changes` leaves out what only reads.",
+)
+@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -48,6 +62,8 @@ def proxy(
     store_uri: str | None,
     computer_id: str | None,
     release_directory: str | None,
+    log_format: str,
+    access_log: str,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -59,6 +75,8 @@ def proxy(
         store_uri=store_uri,
         computer_id=computer_id,
         release_directory=release_directory,
+        access_log=access_log,
+        is_log_json=log_format == "json",
         is_debug=session.is_debug,
     )
 
