@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release test lint docs clean help
+.PHONY: all demo play stop release test lint bench docs clean help
 
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
@@ -26,6 +26,9 @@ test: all ## every check and every test
 
 lint: all ## style and types alone
 	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py
+
+bench: all ## what things cost beside the stock slapproxy; minutes, resumed when interrupted
+	@.venv/bin/python -m benchmarks
 
 docs: all ## the documentation, in docs/_build/
 	@bin/sphinx-build -q -W --keep-going docs docs/_build

@@ -85,8 +85,8 @@ def tracked_files() -> tuple[str, ...]:
 
 @functools.cache
 def modules() -> tuple[Module, ...]:
-    """Every Python module of ours, tests included."""
-    roots = (*PACKAGES, "tests")
+    """Every Python module of ours, tests and benchmarks included."""
+    roots = (*PACKAGES, "benchmarks", "tests")
     return tuple(
         a_module((TOP / path).read_text(), path)
         for path in tracked_files()
@@ -95,4 +95,4 @@ def modules() -> tuple[Module, ...]:
 
 
 def product_modules() -> tuple[Module, ...]:
-    return tuple(module for module in modules() if module.package != "tests")
+    return tuple(module for module in modules() if module.package in PACKAGES)
