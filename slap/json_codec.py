@@ -32,7 +32,8 @@ def decode(document: bytes, kind: type[T]) -> T:
     if len(document) > DOCUMENT_BYTES_MAX:
         raise MalformedDocument(f"longer than {DOCUMENT_BYTES_MAX} bytes")
     try:
-        return _CONVERTER.structure(json.loads(document.decode()), kind)
+        parsed = json.loads(document.decode(), object_pairs_hook=_without_repetition)
+        return _CONVERTER.structure(parsed, kind)
     except BaseValidationError as error:
         raise MalformedDocument("; ".join(transform_error(error)[:3])) from error
     except UnicodeDecodeError as error:
@@ -46,6 +47,14 @@ def decode(document: bytes, kind: type[T]) -> T:
 def decode_texts(document: bytes) -> dict[str, str]:
     """Read a dictionary of texts; ``MalformedDocument`` is the only error."""
     return decode(document, dict[str, str])
+
+
+def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; two readers of one that repeats a key may differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object gives a key twice")
+    return found
 
 
 def _exact(value: object, kind: type[T]) -> T:

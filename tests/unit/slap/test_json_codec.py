@@ -51,6 +51,7 @@ SUMMARY = (
         ('{"trees": ""}', "expected tuple @"),
         ('{"trees": {}}', "expected tuple @"),
         ('{"forests": []}', "forests"),
+        ('{"trees": [], "trees": []}', "gives a key twice"),
         ('{"trees": [{}]}', "required"),
         (f'{{"computers": [{SUMMARY % "true"}]}}', "expected int @"),
         (f'{{"computers": [{SUMMARY % "1.0"}]}}', "expected int @"),
