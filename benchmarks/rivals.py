@@ -112,11 +112,14 @@ def a_definition(computer_id: str, partition_count: int) -> ComputerDefinition:
 
 
 @contextmanager
-def our_master(home: Path, store_uri: str | None = None) -> Iterator[Rival]:
-    """Run our mini-master on a durable store."""
+def our_master(
+    home: Path, store_uri: str | None = None, descriptors_max: int | None = None
+) -> Iterator[Rival]:
+    """Run our mini-master on a durable store, with few descriptors if so wished."""
     port = programs.free_port(HOST)
     uri = store_uri or f"file:{home}/ours.zodb"
-    argv = [sys.executable, "-c", OUR_COMMAND, "proxy"]
+    limit = [] if descriptors_max is None else ["prlimit", f"-n{descriptors_max}"]
+    argv = [*limit, sys.executable, "-c", OUR_COMMAND, "proxy"]
     argv += ["--listen", f"{HOST}:{port}", "--store", uri]
     with _running("slapcluster", argv, home / "ours.log", port) as rival:
         yield rival

@@ -34,6 +34,9 @@ DEFAULT_ADDRESS = TcpAddress(DEFAULT_HOST, DEFAULT_PORT)
 
 PORT_MAX = 65535
 
+CONNECTIONS_MAX = 12_000
+"""Ten thousand agents that keep one, and people. A connection costs some 10 kB."""
+
 
 def _checked_address(listen: TcpAddress) -> TcpAddress:
     try:
@@ -64,7 +67,8 @@ class Config:
 
     ``is_loopback_only`` keeps a mini-master, which asks nobody for a certificate, from
     listening where another computer can reach it. ``release_directory`` is what it
-    serves as ``/release/``.
+    serves as ``/release/``. With more connections than ``connections_max`` the most
+    silent one ends.
     """
 
     store_uri: str
@@ -73,6 +77,7 @@ class Config:
     release_directory: str | None = None
     is_loopback_only: bool = True
     access_log: AccessLog = AccessLog.CHANGES
+    connections_max: int = CONNECTIONS_MAX
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)

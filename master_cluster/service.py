@@ -78,7 +78,7 @@ class MasterService(Service):
             gate.putChild(b"readyz", ReadyPage(readiness))
             gate.putChild(b"metrics", MetricsPage(measures))
             access = Access(runtime, measures, config.access_log, gate.children)
-            site = LimitedSite(gate, runtime, access)
+            site = LimitedSite(gate, runtime, access, config.connections_max)
             watch_process(measures, runtime.threads, site.connected)
             endpoint = runtime.network.server_endpoint(config.listen)
             listening = await endpoint.listen(site)

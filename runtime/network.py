@@ -27,6 +27,11 @@ from zope.interface import implementer
 
 from runtime.ports import Address, INetwork, TcpAddress, UnixAddress
 
+CONNECTIONS_WAITING_MAX = 2048
+"""Connections that the kernel has made and we have not accepted yet. When they are more
+it drops the next ones, whose clients try again after a second; Twisted's own 50 are
+exceeded whenever many agents come back at once."""
+
 CONNECT_SECONDS_MAX = 30.0
 """Three lost SYNs (1 + 2 + 4 s) and a slow peer; a dead one costs no more than this."""
 
@@ -57,7 +62,7 @@ class SocketNetwork:
                 return _SocketServer(self.reactor, path)
             case TcpAddress(host, port):
                 kind = TCP6ServerEndpoint if is_ipv6(host) else TCP4ServerEndpoint
-                return kind(self.reactor, port, interface=host)
+                return kind(self.reactor, port, CONNECTIONS_WAITING_MAX, host)
 
 
 @implementer(IStreamServerEndpoint)

@@ -10,6 +10,7 @@ from master_cluster.config import AccessLog, Config, read_reference_config
 from master_cluster.errors import Misconfigured
 from master_cluster.service import build_service
 from runtime.ports import TcpAddress
+from slapcluster.descriptors import raise_connections_max
 from slapcluster.outcomes import CommandFailed
 from slapcluster.running import serve
 
@@ -41,6 +42,7 @@ def run_master(
             default_computer_id=computer_id or base.default_computer_id,
             release_directory=release_directory,
             access_log=AccessLog(access_log),
+            connections_max=raise_connections_max(base.connections_max),
         )
         serve(
             lambda runtime: build_service(config, runtime),

@@ -24,6 +24,7 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from master_cluster.config import CONNECTIONS_MAX
 from master_cluster.measuring import Measures
 from master_cluster.web.access import REQUEST_ID_HEADER, Access, Exchange
 from runtime.http_server import BoundedRequest, BoundedSite
@@ -107,13 +108,19 @@ class LimitedChannel(HTTPChannel):
         """Whether it is between two calls."""
         return not self._is_answering and self._deadline is None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a whole call has come and waits for its answer."""
+        return self._is_answering
+
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.site.connected[self] = None
+        self.site.admit(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self.is_refusing:
             return
+        self.site.notice(self)
         if self._deadline is None and not self._is_answering:
             self._deadline = self.callLater(RECEIVE_SECONDS_MAX, self._give_up)
         super().dataReceived(data)
@@ -180,19 +187,30 @@ class LimitedChannel(HTTPChannel):
 
 
 class LimitedSite(BoundedSite):
-    """The server side: a resource behind limited channels."""
+    """The server side: a resource behind limited channels.
+
+    One connection more than ``connections_max`` ends the one that has been silent for
+    longest: an idle one, else one that is still sending its call. While all of them
+    wait for answers, the new one ends. So whoever holds many connections and says
+    nothing keeps nobody out.
+    """
 
     protocol: Any = LimitedChannel
     requestFactory: Any = LimitedRequest
 
     def __init__(
-        self, resource: IResource, runtime: Runtime, access: Access | None = None
+        self,
+        resource: IResource,
+        runtime: Runtime,
+        access: Access | None = None,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         super().__init__(resource, runtime, BODY_BYTES_MAX)
         self.requestFactory = LimitedRequest
         self.access = access or Access(runtime, Measures())
         self.is_closing = False
-        # A dict keeps the order, a set would not be the same in two runs.
+        self.connections_max = connections_max
+        # In the order in which they spoke last.
         self.connected: dict[LimitedChannel, None] = {}
 
     def log(self, request: object) -> None:
@@ -215,6 +233,26 @@ class LimitedSite(BoundedSite):
         for channel in tuple(self.connected):
             if channel.is_idle:
                 channel.loseConnection()
+
+    def admit(self, channel: LimitedChannel) -> None:
+        """Count a new connection in, at the expense of another one if need be."""
+        self.connected[channel] = None
+        if len(self.connected) > self.connections_max:
+            ending = self._choose_least(channel)
+            # It is lost a moment later; until then it is not to be chosen again.
+            del self.connected[ending]
+            ending.transport.abortConnection()
+
+    def notice(self, channel: LimitedChannel) -> None:
+        """Take note that a connection speaks."""
+        if self.connected.pop(channel, self) is None:
+            self.connected[channel] = None
+
+    def _choose_least(self, new: LimitedChannel) -> LimitedChannel:
+        others = (it for it in self.connected if it is not new)
+        idle = next((it for it in others if it.is_idle), None)
+        sending = (it for it in self.connected if not it.is_answering)
+        return idle or next(sending, new)
 
     def disconnect(self) -> None:
         """Close every connection."""

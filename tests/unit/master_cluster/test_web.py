@@ -364,6 +364,24 @@ def test_a_call_that_trickles_in_is_given_up(bench: WebBench) -> None:
     assert line.received == b""
 
 
+def test_one_connection_too_many_ends_the_most_silent_one() -> None:
+    bench = WebBench(connections_max=3)
+    call = b"GET /getFullComputerInformation?computer_id=x HTTP/1.1\r\nHost: ::1\r\n"
+    sending, idle, active = bench.connect(), bench.connect(), bench.connect()
+    sending.write(call)
+    active.write(call + b"\r\n")
+    bench.world.run_until(lambda: active.received)
+
+    fourth = bench.connect()
+    bench.world.run_until(lambda: idle.is_lost)
+    fifth = bench.connect()
+    bench.world.run_until(lambda: active.is_lost or fourth.is_lost)
+
+    lost = [it.is_lost for it in (sending, idle, active, fourth, fifth)]
+    assert lost == [False, True, True, False, False]
+    bench.close()
+
+
 def test_an_idle_connection_lives_through_polls_and_then_ends(bench: WebBench) -> None:
     line = bench.connect()
     poll = b"GET /" + POLL.encode() + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
