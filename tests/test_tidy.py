@@ -294,7 +294,7 @@ RULES = (
         "nothing ambient",
         find_ambient,
         a_module("import time\nnow = time.time()\n"),
-        exempt=(*COMPOSITION_ROOTS, "tests.*"),
+        exempt=(*COMPOSITION_ROOTS, "benchmarks.*", "tests.*"),
     ),
     Rule(
         "no seedless randomness",
