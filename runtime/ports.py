@@ -215,6 +215,14 @@ class IStoreThreads(Interface):
         Both functions run in the caller's context (``contextvars``).
         """
 
+    def tell(callback: Callable[[], None]) -> None:
+        """Have ``callback`` called where the callers live; from any thread.
+
+        Callbacks are called in the order of the tells of each thread. One that is told
+        by a running call is called before that call's answer is given: whoever has the
+        answer acts in a world that knows what the call told.
+        """
+
     def stop() -> Deferred[None]:
         """Finish the calls that were accepted; refuse new ones."""
 

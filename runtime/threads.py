@@ -64,6 +64,10 @@ class StoreThreads:
         self._pool.callInThreadWithCallback(finish, run)
         return answer
 
+    def tell(self, callback: Callable[[], None]) -> None:
+        # The answer of a call takes the same way, later.
+        self._reactor.callFromThread(callback)
+
     def stop(self) -> Deferred[None]:
         self._is_stopping = True
         if self.call_count == 0:

@@ -49,6 +49,8 @@ class SimulatedThreads:
         self._is_paused = False
         self._is_stopping = False
         self._stopping: list[Deferred[None]] = []
+        self._told: list[Callable[[], None]] = []
+        self._is_working = False
 
     def call(self, begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
         if self._is_stopping:
@@ -63,7 +65,7 @@ class SimulatedThreads:
 
         def start() -> None:
             self._free_count -= 1
-            commit = context.run(_outcome, begin)
+            commit = self._work(context, begin)
             delay_seconds = self._entropy.uniform(0, COMMIT_SECONDS_MAX)
             self._clock.callLater(delay_seconds, self._finish, context, commit, answer)
 
@@ -80,6 +82,11 @@ class SimulatedThreads:
         self._is_paused = False
         self._start_waiting()
 
+    def tell(self, callback: Callable[[], None]) -> None:
+        self._told.append(callback)
+        if not self._is_working:
+            self._clock.callLater(0, self._deliver)
+
     def stop(self) -> Deferred[None]:
         self._is_stopping = True
         if self.call_count == 0:
@@ -90,7 +97,7 @@ class SimulatedThreads:
 
     def _finish(self, context: Context, commit: Any, answer: Deferred[Any]) -> None:
         is_failed = isinstance(commit, Failure)
-        result = commit if is_failed else context.run(_outcome, commit)
+        result = commit if is_failed else self._work(context, commit)
         self._record("failed" if isinstance(result, Failure) else "committed")
         self._free_count += 1
         self.call_count -= 1
@@ -103,6 +110,19 @@ class SimulatedThreads:
     def _start_waiting(self) -> None:
         while self._waiting and self._free_count > 0 and not self._is_paused:
             self._waiting.popleft()()
+
+    def _work(self, context: Context, work: Callable[[], Any]) -> Any:
+        """Do half of a call, then what it told."""
+        self._is_working = True
+        result = context.run(_outcome, work)
+        self._is_working = False
+        self._deliver()
+        return result
+
+    def _deliver(self) -> None:
+        told, self._told = self._told, []
+        for callback in told:
+            callback()
 
 
 def _outcome(work: Callable[[], Any]) -> Any:

@@ -22,6 +22,7 @@ from master_cluster.records import (
     RefusalRecord,
     UsageRecord,
 )
+from master_cluster.store.relying import rely_on, rely_on_members
 from master_cluster.store.schema import (
     Stored,
     StoredCloud,
@@ -87,6 +88,13 @@ class Cloud:
         stored = self._computer(record.computer_id)
         if stored.read(ComputerRecord) != record:
             stored.write(record)
+            stored.revision.advance()
+
+    def revision_oid(self, computer_id: str) -> bytes:
+        """Return the id of the object that changes with a computer's document."""
+        revision = self._computer(computer_id).revision
+        oid: bytes = revision._p_oid  # noqa: SLF001 - ZODB's name
+        return oid
 
     def apply_format(self, formatted: Formatted) -> None:
         """Write what a definition changes."""
@@ -97,6 +105,9 @@ class Cloud:
         stored: StoredComputer = computers[record.computer_id]
         if stored.read(ComputerRecord) != record:
             stored.write(record)
+            stored.revision.advance()
+        if formatted.removed or formatted.written:
+            stored.revision.advance()
         for partition in formatted.removed:
             self._remove_partition(stored, partition)
         for partition in formatted.written:
@@ -123,16 +134,20 @@ class Cloud:
         return None if stored is None else stored.read(InstallationRecord)
 
     def write_installation(self, record: InstallationRecord) -> None:
-        installations = self._computer(record.computer_id).installations
+        computer = self._computer(record.computer_id)
         key = hashed(record.software_release_url)
-        if key not in installations:
-            installations[key] = Stored(record)
-        elif installations[key].read(InstallationRecord) != record:
-            installations[key].write(record)
+        if key not in computer.installations:
+            computer.installations[key] = Stored(record)
+        elif computer.installations[key].read(InstallationRecord) != record:
+            computer.installations[key].write(record)
+        else:
+            return
+        computer.revision.advance()
 
     def remove_installation(self, record: InstallationRecord) -> None:
-        installations = self._computer(record.computer_id).installations
-        installations.pop(hashed(record.software_release_url)).is_gone = True
+        computer = self._computer(record.computer_id)
+        computer.installations.pop(hashed(record.software_release_url)).is_gone = True
+        computer.revision.advance()
 
     def keep_usage(self, computer_id: str, record: UsageRecord) -> None:
         """Keep a usage document, unless it is kept already."""
@@ -199,7 +214,7 @@ class Cloud:
 
     def rely_on(self, instance: InstanceRecord) -> None:
         """Let the transaction fail when somebody else changes this one meanwhile."""
-        _rely_on(self._instance(instance.instance_guid))
+        rely_on(self._instance(instance.instance_guid))
 
     def apply(self, change: Change) -> None:
         """Write what a decision changes."""
@@ -257,6 +272,7 @@ class Cloud:
         titles = self._titles(record)
         assert hashed(record.title) not in titles
         titles[hashed(record.title)] = guid
+        self._advance(record)
         if record.host_guid is not None:
             self._instance(record.host_guid).guests.insert(guid)
             return
@@ -282,18 +298,36 @@ class Cloud:
             del titles[hashed(old.title)]
             assert hashed(record.title) not in titles
             titles[hashed(record.title)] = record.instance_guid
+            if record.is_root:
+                self._advance_tree(stored)
         if old.software_release_url != record.software_release_url:
             self._unlist_runner(old)
             self._list_runner(record)
         stored.write(record)
+        self._advance(record)
+
+    def _advance(self, record: InstanceRecord) -> None:
+        """Say that the computer of an instance is told something else."""
+        self._computer(record.partition.computer_id).revision.advance()
+
+    def _advance_tree(self, root: StoredInstance) -> None:
+        """Say so of all computers that are told the title of a root.
+
+        A child that is made meanwhile would be told the old one, for good: rely on
+        there being none.
+        """
+        rely_on_members(root.children)
+        for guid in root.children.values():
+            self._advance(self.instance(guid))
 
     def _free(self, record: InstanceRecord) -> None:
         stored = self._instance(record.instance_guid)
         del self._titles(record)[hashed(record.title)]
+        self._advance(record)
         assert not stored.guests, "shared instances go before their host"
         if record.is_root:
             assert not stored.children, "children go before their root"
-            _rely_on(stored.children)
+            rely_on(stored.children)
         if record.host_guid is not None:
             self._instance(record.host_guid).guests.remove(record.instance_guid)
         else:
@@ -374,10 +408,3 @@ def _put(names: OOTreeSet, name: str, *, is_in: bool) -> None:
         names.insert(name)
     elif not is_in and name in names:
         names.remove(name)
-
-
-def _rely_on(persistent: StoredInstance) -> None:
-    if persistent._p_jar is None:  # noqa: SLF001 - made by this very transaction
-        return
-    persistent._p_activate()  # noqa: SLF001 - the interface of persistent objects
-    persistent._p_jar.readCurrent(persistent)  # noqa: SLF001

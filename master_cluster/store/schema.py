@@ -74,6 +74,25 @@ class StoredInstance(Stored):
         self.guests = OOTreeSet()
 
 
+class Revision(Persistent):  # type: ignore[misc] # persistent has no types
+    """What every transaction writes that changes what a computer is told.
+
+    Whoever has the document of a computer learns here that it may be another one. Two
+    transactions on one computer merge in it: it is never a reason to start again.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def advance(self) -> None:
+        self.number += 1
+
+    def _p_resolveConflict(
+        self, old: dict[str, Any], saved: dict[str, Any], new: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {**new, "number": saved["number"] + new["number"] - old["number"]}
+
+
 class StoredComputer(Stored):
     """A computer: its partitions by name, installations and usage by hash.
 
@@ -83,6 +102,7 @@ class StoredComputer(Stored):
 
     def __init__(self, record: object) -> None:
         super().__init__(record)
+        self.revision = Revision()
         self.partitions = OOBTree()
         self.free = OOBTree()
         self.unoffered = OOTreeSet()

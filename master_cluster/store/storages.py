@@ -22,6 +22,7 @@ from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 
 from master_cluster.errors import Misconfigured
+from master_cluster.store.announcing import AnnouncingStorage
 from master_cluster.store.zeo_client import ZeoStorage, parse_address
 from runtime.ports import ICalendar
 
@@ -53,7 +54,11 @@ def open_database(uri: str, calendar: ICalendar) -> DB:
         raise Misconfigured(
             f"the store {uri!r} is neither file:PATH nor zeo:HOST:PORT nor memory:"
         )
-    return DB(storage, pool_size=CONNECTIONS_MAX, cache_size=CACHED_OBJECTS_MAX)
+    return DB(
+        AnnouncingStorage(storage),
+        pool_size=CONNECTIONS_MAX,
+        cache_size=CACHED_OBJECTS_MAX,
+    )
 
 
 def open_file(path: str, calendar: ICalendar) -> DurableStorage:

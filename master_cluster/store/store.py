@@ -7,7 +7,7 @@ only when it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -64,6 +64,16 @@ class Store:
             return lambda: attempt.commit(None)
 
         await self._repeat(lambda _: begin)
+
+    def listen(self, listener: Callable[[Collection[bytes] | None], None]) -> None:
+        """Tell ``listener`` the ids of the objects that each commit changes, or None.
+
+        ``None`` stands for all objects. A commit of this store is told before its
+        decision is answered, and one of another process soon after it; by then, a
+        question that is asked sees it.
+        """
+        tell = self._runtime.threads.tell
+        self._database.storage.listen(lambda oids: tell(lambda: listener(oids)))
 
     async def ask(self, question: Callable[[Cloud], T]) -> T:
         """Answer a question from one snapshot; nothing is written."""

@@ -130,6 +130,64 @@ class ThreadsContract:
 
         assert bench.run(scenario()) == [0, 1, 2]
 
+    def test_what_a_call_tells_is_known_before_its_answer(self, bench):
+        heard = []
+        threads = bench.runtime.threads
+
+        def work(number):
+            def begin():
+                threads.tell(lambda: heard.append(("begun", number)))
+
+                def commit():
+                    threads.tell(lambda: heard.append(("committed", number)))
+                    threads.tell(lambda: heard.append(("told more", number)))
+                    return number
+
+                return commit
+
+            return begin
+
+        def answered(number):
+            heard.append(("answered", number))
+
+        async def scenario():
+            calls = [threads.call(work(n)).addCallback(answered) for n in range(5)]
+            await gatherResults(calls)
+
+        bench.run(scenario())
+
+        for number in range(5):
+            assert [step for step, n in heard if n == number] == [
+                "begun",
+                "committed",
+                "told more",
+                "answered",
+            ]
+
+    def test_what_a_failing_call_told_is_told(self, bench):
+        heard = []
+        threads = bench.runtime.threads
+
+        def begin():
+            threads.tell(lambda: heard.append("told"))
+            raise WrongAnswer
+
+        async def scenario():
+            with pytest.raises(WrongAnswer):
+                await threads.call(begin)
+            return tuple(heard)
+
+        assert bench.run(scenario()) == ("told",)
+
+    def test_others_may_tell_too(self, bench):
+        async def scenario():
+            told = Deferred()
+            bench.runtime.threads.tell(lambda: told.callback("told"))
+            assert not told.called
+            return await told
+
+        assert bench.run(scenario()) == "told"
+
     def test_threads_that_were_never_used_stop(self, bench):
         async def scenario():
             await bench.threads(threads_max=1, calls_max=1).stop()

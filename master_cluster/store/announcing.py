@@ -1,0 +1,78 @@
+"""Shell. Who is told of commits: those of this process, and those of others.
+
+ZODB lets a storage tell each of its connections which objects to forget. Here whoever
+listens is told too, from the thread that heard it:
+
+1. A commit of this process is announced when the storage has finished it, and before
+   the commit returns: whoever acts on an announcement finds the change, and whoever
+   waits for the commit comes after the announcement.
+2. A commit of another process is announced when the storage hears of it. What begins
+   after that finds the change: of ZEO because each transaction first asks its server.
+3. When a storage lost its connection and cannot say what it missed, it announces
+   ``EVERYTHING``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, TypeAlias
+
+from ZODB.interfaces import IMVCCStorage  # type: ignore[import-untyped]
+from ZODB.mvccadapter import (  # type: ignore[import-untyped]
+    MVCCAdapter,
+    MVCCAdapterInstance,
+)
+from zope.interface import implementer
+
+Listener: TypeAlias = Callable[[Collection[bytes] | None], None]
+"""Told the ids of the objects that a commit changed, or ``EVERYTHING``."""
+
+EVERYTHING = None
+
+
+@implementer(IMVCCStorage)
+class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
+    """A storage, as connections see it, that announces what is committed to it."""
+
+    # A database looks for tpc_vote on the storage that it is given.
+    _copy_methods = (*MVCCAdapter._copy_methods, "tpc_vote")  # noqa: SLF001 - its base
+
+    def __init__(self, storage: object) -> None:
+        self._listeners: tuple[Listener, ...] = ()
+        super().__init__(storage)
+
+    def listen(self, listener: Listener) -> None:
+        """Announce to ``listener`` too, from here on."""
+        self._listeners += (listener,)
+
+    def announce(self, oids: Collection[bytes] | None) -> None:
+        for listener in self._listeners:
+            listener(oids)
+
+    def new_instance(self) -> _AnnouncingInstance:
+        instance = _AnnouncingInstance(self)
+        with self._lock:
+            self._instances.add(instance)
+        return instance
+
+    def invalidate(self, transaction_id: bytes, oids: Collection[bytes]) -> None:
+        super().invalidate(transaction_id, oids)
+        self.announce(frozenset(oids))
+
+    def invalidateCache(self) -> None:
+        super().invalidateCache()
+        self.announce(EVERYTHING)
+
+
+class _AnnouncingInstance(MVCCAdapterInstance):  # type: ignore[misc] # as above
+    """What one connection stands on."""
+
+    _base: AnnouncingStorage
+
+    def tpc_finish(
+        self, transaction: object, func: Callable[[bytes], None] = lambda _: None
+    ) -> Any:
+        modified = frozenset(self._modified)
+        finished = super().tpc_finish(transaction, func)
+        self._base.announce(modified)
+        return finished
