@@ -33,6 +33,7 @@ from slap.reports import (
     PartitionReport,
     TreeSummary,
 )
+from slap.usage import UsageSummary
 
 
 @frozen
@@ -138,6 +139,8 @@ def report_computer(
     computer: ComputerRecord,
     partitions: Sequence[PartitionReport],
     installations: Sequence[InstallationRecord],
+    usage_document_count: int = 0,
+    last_usage: UsageSummary | None = None,
 ) -> ComputerReport:
     """Report a computer to a person."""
     return ComputerReport(
@@ -155,6 +158,8 @@ def report_computer(
             for it in sorted(installations, key=lambda it: it.ordinal)
         ),
         computer.attributes,
+        usage_document_count,
+        last_usage,
     )
 
 

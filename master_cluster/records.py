@@ -118,14 +118,6 @@ class ComputerRecord:
 
 
 @frozen
-class UsageRecord:
-    """A usage document, as it was delivered; accounting reads it later."""
-
-    document: str
-    received_at: float
-
-
-@frozen
 class RefusalRecord:
     """A request that found no place, kept to explain it later."""
 

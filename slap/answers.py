@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from slap import json_codec, reports, xml_codec
+from slap import json_codec, reports, usage, xml_codec
 from slap.errors import MalformedDocument
 
 XML = "text/xml; charset=utf-8"
@@ -71,3 +71,5 @@ CLOUD_REPORT = _report(reports.CloudReport)
 COMPUTER_REPORT = _report(reports.ComputerReport)
 TREE_REPORT = _report(reports.TreeReport)
 ALLOCATION_REPORT = _report(reports.AllocationReport)
+USAGE_LIST = _report(usage.UsageList)
+USAGE_REPORT = _report(usage.UsageReport)

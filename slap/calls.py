@@ -360,6 +360,17 @@ def send_usage(computer_id: str, usage_document: str) -> Call:
     return Call("useComputer", arguments)
 
 
+def list_usage(computer_id: str, since: float = 0.0, after: str = "") -> Call:
+    """Ask for the usage documents of a computer, from where an answer ended."""
+    arguments = {"computer_id": computer_id, "since": since, "after": after}
+    return Call(EXTENSION + "usage", arguments)
+
+
+def get_usage_document(computer_id: str, document_id: str) -> Call:
+    arguments = {"computer_id": computer_id, "document_id": document_id}
+    return Call(EXTENSION + "usage_document", arguments)
+
+
 def report_requested_titles(partition: PartitionKey, titles: tuple[str, ...]) -> Call:
     return _about_partition(
         "updateComputerPartitionRelatedInstanceList", partition, titles=titles

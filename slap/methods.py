@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
-from slap import answers, arguments
+from slap import answers, arguments, usage
 from slap.answers import Answer
 from slap.arguments import Argument
 
@@ -219,6 +219,21 @@ _TABLE = (
         "Why an instance is where it is, or nowhere.",
         arguments.text("title"),
         arguments.text_or_empty("root_title"),
+    ),
+    _extension(
+        "usage",
+        answers.USAGE_LIST,
+        "The kept usage documents of a computer, some at a time.",
+        arguments.COMPUTER_ID,
+        usage.SINCE,
+        arguments.text_or_empty("after"),
+    ),
+    _extension(
+        "usage_document",
+        answers.USAGE_REPORT,
+        "A kept usage document, as it came and as it was understood.",
+        arguments.COMPUTER_ID,
+        arguments.text("document_id"),
     ),
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from slap.model import NetworkAddress, PartitionKey, texts
+from slap.usage import UsageSummary
 
 
 @frozen
@@ -81,6 +82,8 @@ class ComputerReport:
     partitions: tuple[PartitionReport, ...] = ()
     installations: tuple[InstallationReport, ...] = ()
     attributes: Mapping[str, str] = texts()
+    usage_document_count: int = 0
+    last_usage: UsageSummary | None = None
 
 
 @frozen

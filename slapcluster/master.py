@@ -11,6 +11,7 @@ from slap import calls
 from slap.calls import Call
 from slap.model import InstanceRequest, RequestedInstance, SoftwareInstallation
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
+from slap.usage import UsageList, UsageReport
 
 T = TypeVar("T")
 
@@ -45,6 +46,14 @@ class Master:
     async def why(self, title: str, root_title: str) -> AllocationReport:
         return await self._ask(
             AllocationReport, calls.explain_allocation(title, root_title)
+        )
+
+    async def usage(self, computer_id: str, since: float, after: str) -> UsageList:
+        return await self._ask(UsageList, calls.list_usage(computer_id, since, after))
+
+    async def usage_document(self, computer_id: str, document_id: str) -> UsageReport:
+        return await self._ask(
+            UsageReport, calls.get_usage_document(computer_id, document_id)
         )
 
     async def request_instance(self, wanted: InstanceRequest) -> RequestedInstance:

@@ -192,3 +192,25 @@ def a_host(number: int = 0, **overrides: Any) -> Host:
 
 def an_inventory(*offers: Offer, **overrides: Any) -> Inventory:
     return Inventory(**{"offers": offers or (an_offer(),), **overrides})
+
+
+def a_usage_document(
+    quantity: str = "1",
+    stop_date: str = "2026-11-20 at 23:00:00",
+    *,
+    start_date: str = "",
+    title: str = "Resource consumptions",
+    reference: str = "COMP-1",
+) -> str:
+    """A journal of one movement, as a stock node merges it."""
+    return (
+        '<?xml version="1.0"?>\n<journal><transaction type="Sale Packing List">'
+        f"<title>{title}</title><start_date>{start_date}</start_date>"
+        f"<stop_date>{stop_date}</stop_date><reference>{reference}</reference>"
+        "<currency></currency><payment_mode></payment_mode><category></category>"
+        '<arrow type="Administration"><source></source><destination></destination>'
+        "</arrow><movement><resource>service_module/cpu_load</resource>"
+        "<title>CPU Consumption</title><reference>slappart0</reference>"
+        f"<quantity>{quantity}</quantity><price>0.0</price><VAT>None</VAT>"
+        "<category>type/cpu</category></movement></transaction></journal>"
+    )

@@ -20,7 +20,6 @@ from master_cluster.records import (
     InstanceRecord,
     PartitionRecord,
     RefusalRecord,
-    UsageRecord,
 )
 from master_cluster.store.relying import rely_on, rely_on_members
 from master_cluster.store.schema import (
@@ -32,6 +31,7 @@ from master_cluster.store.schema import (
     hashed,
     record_of,
 )
+from master_cluster.store.usage import KeptUsage
 from slap.errors import NotFound
 from slap.model import PartitionKey
 
@@ -149,12 +149,9 @@ class Cloud:
         computer.installations.pop(hashed(record.software_release_url)).is_gone = True
         computer.revision.advance()
 
-    def keep_usage(self, computer_id: str, record: UsageRecord) -> None:
-        """Keep a usage document, unless it is kept already."""
-        usage = self._computer(computer_id).usage
-        key = hashed(record.document)
-        if key not in usage:
-            usage[key] = Stored(record)
+    def usage(self, computer_id: str) -> KeptUsage:
+        """Return what is kept of the usage of a computer."""
+        return KeptUsage(computer_id, self._computer(computer_id).usage)
 
     # Instances
 

@@ -20,7 +20,6 @@ from master_cluster.records import (
     PartitionRecord,
     RefusalRecord,
     ReportedState,
-    UsageRecord,
 )
 from master_cluster.reporting import decide_instance_report, decide_release_report
 from master_cluster.requesting import (
@@ -43,7 +42,9 @@ from master_cluster.store.views import (
     view_request,
 )
 from master_cluster.supplying import decide_supply, refuse_removal
+from master_cluster.usage import record_usage
 from slap.errors import NotFound
+from slap.form import naming
 from slap.model import (
     ComputerDefinition,
     InstanceRequest,
@@ -52,6 +53,7 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.reports import ComputerReport
+from slap.tioxml import decode_journal
 
 
 def request_instance(
@@ -192,7 +194,10 @@ def rename_instance(
 
 def keep_usage(cloud: Cloud, computer_id: str, document: str, now: float) -> None:
     """Keep a usage document, once however often it comes."""
-    cloud.keep_usage(computer_id, UsageRecord(document, now))
+    usage = cloud.usage(computer_id)
+    with naming("the usage document"):
+        journal = decode_journal(document)
+    usage.keep(record_usage(document, journal, now))
 
 
 def supply(cloud: Cloud, wanted: SoftwareInstallation) -> None:

@@ -75,7 +75,10 @@ def report_of_computer(cloud: Cloud, computer_id: str) -> ComputerReport:
         for it in cloud.partitions(computer_id)
     ]
     installations = cloud.installations(computer_id)
-    return report_computer(computer, partitions, installations)
+    usage = cloud.usage(computer_id)
+    return report_computer(
+        computer, partitions, installations, usage.document_count, usage.last()
+    )
 
 
 def report_of_tree(cloud: Cloud, title: str) -> TreeReport:

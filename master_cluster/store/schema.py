@@ -93,8 +93,22 @@ class Revision(Persistent):  # type: ignore[misc] # persistent has no types
         return {**new, "number": saved["number"] + new["number"] - old["number"]}
 
 
+class StoredUsage(Persistent):  # type: ignore[misc] # persistent has no types
+    """Usage documents by id, summaries by arrival, the first id of each likeness.
+
+    The counters are of one computer, which delivers one document after the other.
+    """
+
+    def __init__(self) -> None:
+        self.documents = OOBTree()
+        self.summaries = OOBTree()
+        self.likenesses = OOBTree()
+        self.document_count = 0
+        self.byte_count = 0
+
+
 class StoredComputer(Stored):
-    """A computer: its partitions by name, installations and usage by hash.
+    """A computer: its partitions by name, installations by hash, and its usage.
 
     ``free`` names the partitions that can be allocated, in natural order; ``unoffered``
     those that are busy and no longer defined.
@@ -107,7 +121,7 @@ class StoredComputer(Stored):
         self.free = OOBTree()
         self.unoffered = OOTreeSet()
         self.installations = OOBTree()
-        self.usage = OOBTree()
+        self.usage = StoredUsage()
 
 
 class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types

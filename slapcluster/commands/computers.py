@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from slapcluster.commands.usage import usage
 from slapcluster.documents import document_of
 from slapcluster.parameters import parse_pairs
 from slapcluster.session import Session, pass_session
@@ -18,6 +19,9 @@ from slapcluster.views import (
 @click.group()
 def computer() -> None:
     """Computers: the machines that offer partitions."""
+
+
+computer.add_command(usage)
 
 
 @computer.command(

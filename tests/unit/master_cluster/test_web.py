@@ -41,6 +41,7 @@ from tests.builders import (
     SOFTWARE_RELEASE_URL,
     a_computer_definition,
     a_partition_key,
+    a_usage_document,
     an_installation,
     an_instance_request,
 )
@@ -84,7 +85,7 @@ def test_every_call_of_a_life_is_answered(bench: WebBench) -> None:
     bench.perform(calls.bang_instance(child.key, "promise failed"))
     bench.perform(calls.bang_computer(COMPUTER_ID, "watchdog"))
     bench.perform(calls.rename_instance(child.key, "kid"))
-    bench.perform(calls.send_usage(COMPUTER_ID, "<journal/>"))
+    bench.perform(calls.send_usage(COMPUTER_ID, a_usage_document()))
     certificate = bench.perform(calls.get_certificate(root.key))
     tree = bench.perform(calls.get_tree_report("root"))
     computer = bench.perform(calls.get_computer(COMPUTER_ID))
@@ -177,7 +178,7 @@ UNKNOWN = a_partition_key(99)
         calls.bang_instance(UNKNOWN, "x"),
         calls.bang_computer("COMP-9", "x"),
         calls.rename_instance(UNKNOWN, "x"),
-        calls.send_usage("COMP-9", "<journal/>"),
+        calls.send_usage("COMP-9", a_usage_document()),
         calls.report_requested_titles(UNKNOWN, ()),
         calls.get_computer_report("COMP-9"),
         calls.get_tree_report("nothing"),

@@ -76,6 +76,8 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     ),
     st.builds(calls.get_tree_report, NAME),
     st.builds(calls.explain_allocation, NAME, NAME),
+    st.builds(calls.list_usage, NAME, st.floats(0, 1e11), NAME),
+    st.builds(calls.get_usage_document, NAME, NAME),
 )
 
 

@@ -128,6 +128,8 @@ def test_a_document_has_the_names_of_the_fields() -> None:
                 }
             ],
             "attributes": {},
+            "usage_document_count": 0,
+            "last_usage": None,
         },
         {"interface": "lo", "address": "::1"},
     ]
