@@ -227,6 +227,19 @@ class IStoreThreads(Interface):
         """Finish the calls that were accepted; refuse new ones."""
 
 
+class IKeys(Interface):
+    """What must not be guessed: it comes from nowhere else.
+
+    ``entropy`` is for identifiers and delays, never for these.
+    """
+
+    def new_private_key() -> str:
+        """A new private key on the curve P-256, as PEM (PKCS #8, not encrypted)."""
+
+    def new_token() -> str:
+        """A new secret of 256 bits, in characters of URLs."""
+
+
 @frozen
 class Runtime:
     """A host: everything that production code may ask of the world."""
@@ -237,6 +250,7 @@ class Runtime:
     processes: IProcessRunner
     threads: IStoreThreads
     entropy: random.Random
+    keys: IKeys
     log: Logger
     file_tree: Callable[[str], IFileTree]
     """The tree rooted at an absolute path."""

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from runtime.files import DirectoryTree
+from runtime.keys import Keys
 from runtime.network import SocketNetwork
 from runtime.ports import ICalendar, IFileTree, Runtime
 from runtime.processes import ProcessRunner
@@ -56,6 +57,7 @@ def build_runtime(reactor: PosixReactorBase) -> Runtime:
         processes=ProcessRunner(reactor),
         threads=threads,
         entropy=random.SystemRandom(),
+        keys=Keys(),
         log=Logger(namespace="slapcluster"),
         file_tree=file_tree,
     )

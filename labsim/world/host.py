@@ -22,6 +22,7 @@ from labsim.world.calendar import HostCalendar
 from labsim.world.clock import LifeClock, WorldClock
 from labsim.world.disk import Disk
 from labsim.world.files import DiskTree
+from labsim.world.keys import SeededKeys
 from labsim.world.network import HostNetwork, Network
 from labsim.world.observer import Observer
 from labsim.world.processes import SimulatedRunner
@@ -197,6 +198,7 @@ class Host:
                 lambda text: world.record(name, "store", text),
             ),
             entropy=world.entropy(name, "entropy", count),
+            keys=SeededKeys(world.entropy(name, "keys", count)),
             log=Logger(namespace=name, observer=Observer(write_line)),
             file_tree=file_tree,
         )
