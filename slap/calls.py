@@ -260,6 +260,14 @@ def get_certificate(partition: PartitionKey) -> Call:
     return Call("getComputerPartitionCertificate", {"partition": partition})
 
 
+def issue_computer_certificate(computer_id: str) -> Call:
+    return Call("generateComputerCertificate", {"computer_id": computer_id})
+
+
+def revoke_computer_certificate(computer_id: str) -> Call:
+    return Call("revokeComputerCertificate", {"computer_id": computer_id})
+
+
 def request_instance(wanted: InstanceRequest) -> Call:
     arguments = {"instance_request": wanted}
     return Call("requestComputerPartition", arguments, wanted.requester)

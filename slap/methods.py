@@ -82,6 +82,18 @@ _TABLE = (
         arguments.PARTITION,
     ),
     _post(
+        "generateComputerCertificate",
+        answers.CERTIFICATE,
+        "A new certificate and key of a computer that has none.",
+        arguments.COMPUTER_ID,
+    ),
+    _post(
+        "revokeComputerCertificate",
+        _OK,
+        "Revokes the certificate of a computer.",
+        arguments.COMPUTER_ID,
+    ),
+    _post(
         "requestComputerPartition",
         answers.REQUESTED_INSTANCE,
         "Creates or changes an instance and says where it is and what it publishes.",

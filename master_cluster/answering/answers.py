@@ -6,6 +6,7 @@ method, keeps the master from starting.
 
 from __future__ import annotations
 
+from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.computers import ComputerAnswers
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.answering.instances import InstanceAnswers
@@ -24,6 +25,7 @@ class Answers:
             **ComputerAnswers(desk).table(),
             **InstanceAnswers(desk).table(),
             **ReleaseAnswers(desk).table(),
+            **CertificateAnswers(desk).table(),
             **UsageAnswers(desk).table(),
             **ReportAnswers(desk).table(),
         }

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.store import Store
-from runtime.ports import Runtime
+from runtime.ports import IKeys, Runtime
 
 T = TypeVar("T")
 
@@ -29,6 +29,10 @@ class Desk:
     @property
     def entropy(self) -> Random:
         return self._runtime.entropy
+
+    @property
+    def keys(self) -> IKeys:
+        return self._runtime.keys
 
     def now(self) -> float:
         return self._runtime.calendar.now()

@@ -9,7 +9,7 @@ from master_cluster.records import ReportedState
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
-from slap.model import Certificate, InstanceRequest, PartitionKey, RequestedInstance
+from slap.model import InstanceRequest, PartitionKey, RequestedInstance
 
 GUID_BITS = 96
 """Of chance: no two instances of any master ever meet."""
@@ -33,7 +33,6 @@ class InstanceAnswers:
             "softwareInstanceBang": self._bang_tree,
             "softwareInstanceRename": self._rename_instance,
             "updateComputerPartitionRelatedInstanceList": self._check_partition,
-            "getComputerPartitionCertificate": self._get_certificate,
         }
 
     async def _request_instance(
@@ -127,7 +126,3 @@ class InstanceAnswers:
         titles: tuple[str, ...],  # noqa: ARG002 - the tree is known from the requests
     ) -> None:
         await self._desk.read(Cloud.partition, partition)
-
-    async def _get_certificate(self, partition: PartitionKey) -> Certificate:
-        await self._desk.read(Cloud.partition, partition)
-        return Certificate("", "")

@@ -21,6 +21,7 @@ from master_cluster.records import (
     PartitionRecord,
     RefusalRecord,
 )
+from master_cluster.store.certificates import Certificates
 from master_cluster.store.relying import rely_on, rely_on_members
 from master_cluster.store.schema import (
     Stored,
@@ -44,6 +45,11 @@ class Cloud:
 
     def __init__(self, stored: StoredCloud) -> None:
         self._stored = stored
+
+    @property
+    def certificates(self) -> Certificates:
+        """Who is who."""
+        return Certificates(self._stored.certificates)
 
     # Computers
 
@@ -213,6 +219,10 @@ class Cloud:
         """Let the transaction fail when somebody else changes this one meanwhile."""
         rely_on(self._instance(instance.instance_guid))
 
+    def claim(self, instance_guid: str) -> None:
+        """Write an instance as it is: whoever frees it meanwhile runs again."""
+        self._instance(instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
+
     def apply(self, change: Change) -> None:
         """Write what a decision changes."""
         for record in change.freed:
@@ -330,6 +340,7 @@ class Cloud:
         else:
             self._unlist_runner(record)
             self._vacate(record)
+        self.certificates.revoke_instance(record.instance_guid)
         del self._stored.instances[record.instance_guid]
         stored.is_gone = True
 

@@ -124,6 +124,29 @@ class StoredComputer(Stored):
         self.usage = StoredUsage()
 
 
+class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no types
+    """Who may say who he is, and how he comes in.
+
+    ``instances`` by guid and ``computers`` by name have the present certificates,
+    ``persons`` all of them, by serial number. ``revoked`` has expiry and serial number
+    of certificates that nobody may use any more, in this order: what is expired anyway
+    stands first. ``tokens`` by hash; ``token_ages`` has expiry and hash.
+    ``titles`` of computers by name, ``titled`` the names by hashed title.
+    """
+
+    authority: Stored | None = None
+
+    def __init__(self) -> None:
+        self.instances = OOBTree()
+        self.computers = OOBTree()
+        self.persons = OOBTree()
+        self.revoked = OOTreeSet()
+        self.tokens = OOBTree()
+        self.token_ages = OOTreeSet()
+        self.titles = OOBTree()
+        self.titled = OOBTree()
+
+
 class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     """Everything.
 
@@ -139,3 +162,10 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.offering = OOTreeSet()
         self.hosts = OOBTree()
         self.refusals = OOBTree()
+        self.certificates = StoredCertificates()
+
+    def complete(self) -> None:
+        """Add what a store of an older version lacks."""
+        for name, empty in vars(StoredCloud()).items():
+            if not hasattr(self, name):
+                setattr(self, name, empty)

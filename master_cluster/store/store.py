@@ -55,12 +55,13 @@ class Store:
         self._measures = measures or Measures()
 
     async def prepare(self) -> None:
-        """Make the first objects of an empty database."""
+        """Make the first objects of an empty database, or what an old one lacks."""
 
         def begin() -> Callable[[], None]:
             attempt = _Attempt(self._database)
             if _ROOT_KEY not in attempt.root:
                 attempt.root[_ROOT_KEY] = StoredCloud()
+            attempt.root[_ROOT_KEY].complete()
             return lambda: attempt.commit(None)
 
         await self._repeat(lambda _: begin)

@@ -90,7 +90,8 @@ def test_every_call_of_a_life_is_answered(bench: WebBench) -> None:
     tree = bench.perform(calls.get_tree_report("root"))
     computer = bench.perform(calls.get_computer(COMPUTER_ID))
 
-    assert certificate == Certificate("", "")
+    assert isinstance(certificate, Certificate)
+    assert f"CN={root.instance_guid}/" in certificate.certificate
     assert isinstance(tree, TreeReport)
     assert [(it.title, it.reported_state, it.message) for it in tree.instances] == [
         ("root", "started", ""),
@@ -168,6 +169,9 @@ UNKNOWN = a_partition_key(99)
         calls.get_computer("COMP-9"),
         calls.get_partition(UNKNOWN),
         calls.get_certificate(UNKNOWN),
+        calls.issue_computer_certificate("COMP-9"),
+        calls.revoke_computer_certificate("COMP-9"),
+        calls.revoke_computer_certificate(COMPUTER_ID),
         calls.supply(an_installation(computer_id="COMP-9")),
         calls.report_available(SOFTWARE_RELEASE_URL, COMPUTER_ID),
         calls.report_started(UNKNOWN),

@@ -51,6 +51,8 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_computer, NAME),
     st.builds(calls.get_partition, KEY),
     st.builds(calls.get_certificate, KEY),
+    st.builds(calls.issue_computer_certificate, NAME),
+    st.builds(calls.revoke_computer_certificate, NAME),
     st.builds(calls.request_instance, strategies.an_instance_request()),
     st.builds(calls.publish_connection, KEY, strategies.parameters(), SHARED_REFERENCE),
     st.builds(calls.report_software_error, NAME, NAME, TEXT),

@@ -1,0 +1,73 @@
+"""Core. How a computer or a person comes in: one-time tokens, and names for computers.
+
+A token is a secret that is kept as a hash only. It is good for one certificate, of a
+kind, within some hours; a call that is refused for another reason leaves it good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+from attrs import frozen
+
+from slap.errors import Forbidden
+
+TOKEN_SECONDS = 24 * 3600.0
+"""Long enough to carry a token to a machine by hand, and short enough to forget it."""
+
+TOKEN_COUNT_MAX = 1000
+"""Tokens that wait to be used: the oldest ones go first."""
+
+TOKEN_LENGTH_MAX = 256
+"""Ours have 43 characters."""
+
+PERSON_NAME = "PERS-1"
+"""The one person that a mini-master knows: whoever may reach it."""
+
+_COMPUTER_ID = re.compile(r"COMP-([0-9]{1,15})")
+
+
+class Purpose(StrEnum):
+    """What a token is good for."""
+
+    COMPUTER = "computer"
+    PERSON = "person"
+
+
+@frozen
+class TokenRecord:
+    """A token that was given out; ``expires_at`` in seconds since 1970."""
+
+    purpose: Purpose
+    expires_at: float
+
+
+def new_token_record(purpose: Purpose, now: float) -> TokenRecord:
+    return TokenRecord(purpose, now + TOKEN_SECONDS)
+
+
+def hash_token(token: str) -> str:
+    """Return what is kept of a token; ``Forbidden`` when it cannot be one."""
+    if not 0 < len(token) <= TOKEN_LENGTH_MAX:
+        raise Forbidden("the call needs a token: ask for one")
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def check_token(record: TokenRecord | None, purpose: Purpose, now: float) -> None:
+    """Raise ``Forbidden`` unless a token is good for this, now.
+
+    All refusals are the same: whoever guesses learns nothing.
+    """
+    if record is None or record.purpose is not purpose or now >= record.expires_at:
+        raise Forbidden("the token is not known, used already or too old: ask for one")
+
+
+def next_computer_id(known: Iterable[str]) -> str:
+    """Return a name that no computer has."""
+    numbers = (
+        int(matched[1]) for it in known if (matched := _COMPUTER_ID.fullmatch(it))
+    )
+    return f"COMP-{max(numbers, default=0) + 1}"
