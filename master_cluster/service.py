@@ -25,6 +25,8 @@ from master_cluster.web.operations import (
     ReadyPage,
     watch_process,
 )
+from master_cluster.web.panel.panel import Panel
+from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.site import Gate
 from runtime.ports import Runtime
@@ -70,13 +72,19 @@ class MasterService(Service):
         readiness = Readiness(store, runtime.clock)
         try:
             await store.prepare()
-            answers = Answers(Desk(store, runtime, config.default_computer_id))
+            desk = Desk(store, runtime, config.default_computer_id)
+            answers = Answers(desk)
             gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))
             gate.putChild(b"healthz", HealthPage())
             gate.putChild(b"readyz", ReadyPage(readiness))
             gate.putChild(b"metrics", MetricsPage(measures))
+            if config.is_loopback_only:
+                # It asks nobody who they are.
+                gate.putChild(b"", WayToPanel())
+                panel = Panel(desk, runtime)
+                gate.putChild(b"panel", PanelResource(panel, gate.run))
             access = Access(runtime, measures, config.access_log, gate.children)
             site = LimitedSite(gate, runtime, access, config.connections_max)
             watch_process(measures, runtime.threads, site.connected)

@@ -46,6 +46,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(ZODB, ("master_cluster.store", "master_cluster.store.*")),
         "cattrs": ("master_cluster.store.*",),
         "cryptography": ("master_cluster.certificates",),
+        "jinja2": ("master_cluster.web.panel.templating",),
     },
     "slapgrid": {
         "slap": EVERYTHING,

@@ -22,29 +22,29 @@ class Desk:
     def __init__(
         self, store: Store, runtime: Runtime, default_computer_id: str | None
     ) -> None:
-        self._store = store
-        self._runtime = runtime
+        self.store = store
+        self.runtime = runtime
         self.default_computer_id = default_computer_id
 
     @property
     def entropy(self) -> Random:
-        return self._runtime.entropy
+        return self.runtime.entropy
 
     @property
     def keys(self) -> IKeys:
-        return self._runtime.keys
+        return self.runtime.keys
 
     def now(self) -> float:
-        return self._runtime.calendar.now()
+        return self.runtime.calendar.now()
 
     async def decide(self, decision: Callable[[Cloud, int], T]) -> T:
         """Commit a decision; see ``Store.decide``."""
-        return await self._store.decide(decision)
+        return await self.store.decide(decision)
 
     async def ask(self, question: Callable[[Cloud], T]) -> T:
         """Answer from one snapshot."""
-        return await self._store.ask(question)
+        return await self.store.ask(question)
 
     async def read(self, question: Callable[..., T], *arguments: object) -> T:
         """Answer from one snapshot a question that has arguments."""
-        return await self._store.ask(lambda cloud: question(cloud, *arguments))
+        return await self.store.ask(lambda cloud: question(cloud, *arguments))

@@ -239,6 +239,10 @@ class Cloud:
         fields = self._stored.refusals.get(hashed(root_title, title))
         return None if fields is None else record_of(RefusalRecord, fields)
 
+    def refusals(self) -> tuple[RefusalRecord, ...]:
+        kept = self._stored.refusals.values()
+        return tuple(record_of(RefusalRecord, it) for it in kept)
+
     def keep_refusal(self, record: RefusalRecord) -> None:
         """Keep a refused request, unless it is kept already; drop the oldest one."""
         refusals = self._stored.refusals

@@ -70,7 +70,7 @@ class Access:
         if path.rpartition(b"/")[2] in _METHOD_NAMES:
             return path.rpartition(b"/")[2].decode("ascii")
         page = path.lstrip(b"/").partition(b"/")[0]
-        return page.decode("ascii") if page in self._pages else OTHER
+        return page.decode("ascii") if page and page in self._pages else OTHER
 
     def refuse(self, status: int) -> None:
         """Count what was refused before it was read."""

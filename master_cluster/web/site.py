@@ -41,7 +41,7 @@ class Gate(Resource):
         self._is_loopback_only = is_loopback_only
         self._running: set[Deferred[None]] = set()
         for name in METHODS:
-            answering = _Answering(answers, runtime, self._run)
+            answering = _Answering(answers, runtime, self.run)
             self.putChild(name.encode("ascii"), answering)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
@@ -59,7 +59,8 @@ class Gate(Resource):
         while self._running:
             await _finished(next(iter(self._running)))
 
-    def _run(self, call: Deferred[None]) -> None:
+    def run(self, call: Deferred[None]) -> None:
+        """Count a call among those that ``settle`` awaits."""
         self._running.add(call)
         call.addBoth(lambda _: self._running.discard(call))
 
