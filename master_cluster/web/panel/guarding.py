@@ -41,9 +41,7 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_COOKIE = re.compile(
-    rf"(?:^|;\s*){COOKIE_NAME}=([0-9a-f]{{{COOKIE_BITS // 4}}})(?:;|$)"
-)
+_COOKIE = re.compile(rf"(?:^|;\s*){COOKIE_NAME}=([A-Za-z0-9_-]{{32,64}})(?:;|$)")
 
 
 def find_cookie(header: str) -> str | None:
