@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import configparser
 import ipaddress
+import re
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from master_cluster.errors import Misconfigured
 from runtime.ports import TcpAddress
@@ -61,6 +62,18 @@ class AccessLog(StrEnum):
     ALL = "all"
 
 
+_PREFIX = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+
+
+def _checked_prefix(prefix: str) -> str:
+    prefix = prefix.strip("/")
+    if prefix and _PREFIX.fullmatch(prefix) is None:
+        raise Misconfigured(
+            f"{prefix!r} is not a prefix of paths, such as erp5/portal_slap"
+        )
+    return prefix
+
+
 @frozen
 class Config:
     """How a master starts.
@@ -68,7 +81,8 @@ class Config:
     ``is_loopback_only`` keeps a mini-master, which asks nobody for a certificate, from
     listening where another computer can reach it. ``release_directory`` is what it
     serves as ``/release/``. With more connections than ``connections_max`` the most
-    silent one ends.
+    silent one ends. Below ``path_prefix`` it serves everything once more, as masters do
+    that stand behind a site.
     """
 
     store_uri: str
@@ -78,6 +92,7 @@ class Config:
     is_loopback_only: bool = True
     access_log: AccessLog = AccessLog.CHANGES
     connections_max: int = CONNECTIONS_MAX
+    path_prefix: str = field(default="", converter=_checked_prefix)
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve
 
 from master_cluster.records import Change, InstanceRecord, ReportedState
-from master_cluster.reporting import report_of
+from master_cluster.reporting import BANG, report_of
 from master_cluster.timestamps import next_timestamp
 
 
@@ -41,7 +41,7 @@ def decide_bang(
     """
     own = [it for it in instances if not it.is_shared]
     timestamp = next_timestamp(now, *(it.timestamp for it in own))
-    complaint = report_of(ReportedState.ERROR, f"bang called: {message}", now)
+    complaint = report_of(ReportedState.ERROR, BANG + message, now)
     return Change(
         tuple(
             evolve(it, timestamp=timestamp, report=complaint)

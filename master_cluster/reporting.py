@@ -19,6 +19,9 @@ from master_cluster.timestamps import MICROSECONDS
 MESSAGE_BYTES_MAX = 16 * 1024
 """What is kept of an error log: its end, where the cause stands."""
 
+BANG = "bang called: "
+"""How the message of a report begins that an instance makes by a bang."""
+
 STATUS_LENGTH_MAX = 80
 """What a node is told of its own error; the reference keeps as much."""
 
@@ -63,10 +66,25 @@ def access_status(report: Report) -> str | None:
     match report.reported_state:
         case ReportedState.NOTHING:
             return None
+        case ReportedState.ERROR if report.message.startswith(BANG):
+            return f"#error {report.message[: len(BANG) + STATUS_LENGTH_MAX]}"
         case ReportedState.ERROR:
-            return f"#error {report.message[-STATUS_LENGTH_MAX:]}"
+            return f"#error while instanciating: {report.message[-STATUS_LENGTH_MAX:]}"
         case reported:
             return f"#access Instance correctly {reported.value}"
+
+
+def installation_status(software_release_url: str, report: Report) -> str | None:
+    """Return a report of a release in the words of the reference, ``None`` at first."""
+    match report.reported_state:
+        case ReportedState.NOTHING:
+            return None
+        case ReportedState.ERROR:
+            return f"#error while installing {software_release_url}"
+        case ReportedState.BUILDING:
+            return f"#building software release {software_release_url}"
+        case reported:
+            return f"#access software release {software_release_url} {reported.value}"
 
 
 def _changed_since_report(instance: InstanceRecord) -> bool:

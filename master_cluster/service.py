@@ -7,6 +7,7 @@ from typing import Any
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.web.resource import Resource
 from zope.interface import implementer
 
 from master_cluster.answering.answers import Answers
@@ -75,6 +76,7 @@ class MasterService(Service):
             desk = Desk(store, runtime, config.default_computer_id)
             answers = Answers(desk)
             gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
+            _serve_below(gate, config.path_prefix)
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))
             gate.putChild(b"healthz", HealthPage())
@@ -133,6 +135,19 @@ class _Running:
         await self._gate.settle()
         self._site.disconnect()
         self._store.close()
+
+
+def _serve_below(gate: Gate, path_prefix: str) -> None:
+    """Serve everything below a prefix too, such as ``erp5/portal_slap``."""
+    names = [it.encode("ascii") for it in path_prefix.split("/") if it]
+    if not names:
+        return
+    folder: Resource = gate
+    for name in names[:-1]:
+        inner = Resource()
+        folder.putChild(name, inner)
+        folder = inner
+    folder.putChild(names[-1], gate)
 
 
 async def _maybe(stopping: Deferred[None] | None) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 
 from attrs import field, frozen
 
-from slap import json_codec, reports, usage, xml_codec
+from slap import (
+    json_codec,
+    list_codec,
+    products,
+    reports,
+    statuses,
+    usage,
+    xml_codec,
+)
 from slap.errors import MalformedDocument
 
 XML = "text/xml; charset=utf-8"
@@ -54,6 +62,18 @@ REQUESTED_INSTANCE = Answer(
 CERTIFICATE = Answer(
     "Certificate", XML, xml_codec.encode_certificate, xml_codec.decode_certificate
 )
+ACCESS_STATUS = Answer(
+    "AccessStatus", XML, statuses.encode_status, statuses.decode_status
+)
+ADDRESSES = Answer(
+    "list of NetworkAddress",
+    XML,
+    list_codec.encode_addresses,
+    list_codec.decode_addresses,
+)
+RELEASE_URLS = Answer(
+    "list of str", XML, list_codec.encode_texts, list_codec.decode_texts
+)
 SENTENCE = Answer("str", TEXT, lambda text: text.encode(), _decode_text)
 EMPTY_DOCUMENT = done("<marshal><string></string></marshal>", XML)
 
@@ -73,3 +93,5 @@ TREE_REPORT = _report(reports.TreeReport)
 ALLOCATION_REPORT = _report(reports.AllocationReport)
 USAGE_LIST = _report(usage.UsageList)
 USAGE_REPORT = _report(usage.UsageReport)
+PRODUCT_REPORT = _report(products.ProductReport)
+PRODUCTS_REPORT = _report(products.ProductsReport)

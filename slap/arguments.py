@@ -22,6 +22,7 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.products import ReleaseQuestion
 from slap.wire_fields import decode_texts, text_of
 
 DEFAULT_SOFTWARE_TYPE = "default"
@@ -74,6 +75,7 @@ def _encode_partition_key(key: PartitionKey) -> dict[str, str]:
 
 
 COMPUTER_ID = text("computer_id")
+COMPUTER_TITLE = text("title", "computer_title")
 SOFTWARE_RELEASE_URL = text("software_release_url", "url")
 ERROR_LOG = log("error_log")
 MESSAGE = log("message")
@@ -96,6 +98,31 @@ REGISTERED_PARTITION = Argument(
     lambda form: PartitionKey(
         form.text("computer_reference"), form.text("computer_partition_reference")
     ),
+)
+
+
+def _encode_release_question(question: ReleaseQuestion) -> dict[str, str]:
+    if question.product_title is not None:
+        return {"software_product_reference": question.product_title}
+    assert question.software_release_url is not None
+    return {"software_release_url": question.software_release_url}
+
+
+def _decode_release_question(form: Form) -> ReleaseQuestion:
+    title = form.optional_text("software_product_reference")
+    url = form.optional_text("software_release_url")
+    if (title is None) == (url is None):
+        raise BadRequest(
+            "software_product_reference, software_release_url: give one of them"
+        )
+    return ReleaseQuestion(title, url)
+
+
+RELEASE_QUESTION = Argument(
+    "question",
+    ("software_product_reference", "software_release_url"),
+    _encode_release_question,
+    _decode_release_question,
 )
 
 SHARED_REFERENCE = Argument(

@@ -36,6 +36,7 @@ from slap.model import (
     PartitionKey,
     SoftwareInstallation,
 )
+from slap.products import ReleaseQuestion
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -256,6 +257,36 @@ def get_partition(partition: PartitionKey) -> Call:
     return Call("registerComputerPartition", {"partition": partition})
 
 
+def get_computer_status(computer_id: str) -> Call:
+    return Call("getComputerStatus", {"computer_id": computer_id})
+
+
+def get_instance_status(partition: PartitionKey) -> Call:
+    return Call("getComputerPartitionStatus", {"partition": partition})
+
+
+def get_installation_status(software_release_url: str, computer_id: str) -> Call:
+    return _about_release(
+        "getSoftwareInstallationStatus", software_release_url, computer_id
+    )
+
+
+def get_tree_addresses(partition: PartitionKey) -> Call:
+    return Call("getHostingSubscriptionIpList", {"partition": partition})
+
+
+def get_releases(question: ReleaseQuestion) -> Call:
+    return Call("getSoftwareReleaseListFromSoftwareProduct", {"question": question})
+
+
+def get_run_id() -> Call:
+    return Call("getRunId")
+
+
+def request_computer(title: str) -> Call:
+    return Call("requestComputer", {"title": title})
+
+
 def get_certificate(partition: PartitionKey) -> Call:
     return Call("getComputerPartitionCertificate", {"partition": partition})
 
@@ -383,6 +414,21 @@ def report_requested_titles(partition: PartitionKey, titles: tuple[str, ...]) ->
     return _about_partition(
         "updateComputerPartitionRelatedInstanceList", partition, titles=titles
     )
+
+
+def get_products() -> Call:
+    return Call(EXTENSION + "products")
+
+
+def add_product_release(title: str, software_release_url: str) -> Call:
+    arguments = {"title": title, "software_release_url": software_release_url}
+    return Call(EXTENSION + "product_add", arguments)
+
+
+def remove_product_release(title: str, software_release_url: str = "") -> Call:
+    """Take a release from a product; without one, all of them."""
+    arguments = {"title": title, "software_release_url": software_release_url}
+    return Call(EXTENSION + "product_remove", arguments)
 
 
 def get_cloud_report() -> Call:

@@ -81,6 +81,47 @@ _TABLE = (
         "The certificate and key of the instance in a partition.",
         arguments.PARTITION,
     ),
+    _get(
+        "getComputerStatus",
+        answers.ACCESS_STATUS,
+        "What was last heard of a computer.",
+        arguments.COMPUTER_ID,
+    ),
+    _get(
+        "getComputerPartitionStatus",
+        answers.ACCESS_STATUS,
+        "What was last heard of the instance in a partition.",
+        arguments.PARTITION,
+    ),
+    _get(
+        "getSoftwareInstallationStatus",
+        answers.ACCESS_STATUS,
+        "What was last heard of a release on a computer.",
+        *_SOFTWARE,
+    ),
+    _get(
+        "getHostingSubscriptionIpList",
+        answers.ADDRESSES,
+        "The addresses of all instances of the tree of a partition.",
+        arguments.PARTITION,
+    ),
+    _get(
+        "getSoftwareReleaseListFromSoftwareProduct",
+        answers.RELEASE_URLS,
+        "The releases of a product, the best one first.",
+        arguments.RELEASE_QUESTION,
+    ),
+    _get(
+        "getRunId",
+        answers.SENTENCE,
+        "A text that is the same as long as the process of the master lives.",
+    ),
+    _post(
+        "requestComputer",
+        answers.COMPUTER,
+        "Registers a computer that has no partitions yet, once for each title.",
+        arguments.COMPUTER_TITLE,
+    ),
     _post(
         "generateComputerCertificate",
         answers.CERTIFICATE,
@@ -109,7 +150,7 @@ _TABLE = (
     ),
     _post(
         "supplySupply",
-        answers.done("Supplied"),
+        answers.SENTENCE,
         "Asks that a release be available on a computer, or removed from it.",
         arguments.INSTALLATION,
     ),
@@ -203,6 +244,23 @@ _TABLE = (
         "Reports which titles an instance requested in its last processing.",
         arguments.PARTITION,
         arguments.TITLES,
+    ),
+    _extension(
+        "products", answers.PRODUCTS_REPORT, "Every software product and its releases."
+    ),
+    _extension(
+        "product_add",
+        answers.PRODUCT_REPORT,
+        "Makes a release the best one of a product.",
+        arguments.text("title"),
+        arguments.text("software_release_url"),
+    ),
+    _extension(
+        "product_remove",
+        answers.PRODUCT_REPORT,
+        "Takes a release from a product, or all of them.",
+        arguments.text("title"),
+        arguments.text_or_empty("software_release_url"),
     ),
     _extension("status", answers.CLOUD_REPORT, "Every computer and instance tree."),
     _extension(

@@ -9,6 +9,7 @@ from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
+from slapcluster.commands.products import product
 from slapcluster.commands.proxies import proxy
 from slapcluster.commands.requesting import request
 from slapcluster.commands.services import service
@@ -67,6 +68,7 @@ for _command in (
     remove,
     service,
     computer,
+    product,
     status,
     why,
     play,

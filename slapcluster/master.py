@@ -9,7 +9,13 @@ from attrs import frozen
 
 from slap import calls
 from slap.calls import Call
-from slap.model import InstanceRequest, RequestedInstance, SoftwareInstallation
+from slap.model import (
+    Computer,
+    InstanceRequest,
+    RequestedInstance,
+    SoftwareInstallation,
+)
+from slap.products import ProductReport, ProductsReport
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
 from slap.usage import UsageList, UsageReport
 
@@ -64,6 +70,26 @@ class Master:
 
     async def bang_computer(self, computer_id: str, message: str) -> None:
         await self.perform(calls.bang_computer(computer_id, message))
+
+    async def register_computer(self, title: str) -> Computer:
+        return await self._ask(Computer, calls.request_computer(title))
+
+    async def products(self) -> ProductsReport:
+        return await self._ask(ProductsReport, calls.get_products())
+
+    async def add_product_release(
+        self, title: str, software_release_url: str
+    ) -> ProductReport:
+        return await self._ask(
+            ProductReport, calls.add_product_release(title, software_release_url)
+        )
+
+    async def remove_product_release(
+        self, title: str, software_release_url: str
+    ) -> ProductReport:
+        return await self._ask(
+            ProductReport, calls.remove_product_release(title, software_release_url)
+        )
 
     async def _ask(self, kind: type[T], call: Call) -> T:
         answer = await self.perform(call)

@@ -24,6 +24,7 @@ def run_master(
     release_directory: str | None,
     access_log: str = AccessLog.CHANGES.value,
     is_log_json: bool = False,
+    path_prefix: str = "",
     is_debug: bool = False,
 ) -> None:
     """Run a mini-master until it is told to stop; what is given wins over the file."""
@@ -43,6 +44,7 @@ def run_master(
             release_directory=release_directory,
             access_log=AccessLog(access_log),
             connections_max=raise_connections_max(base.connections_max),
+            path_prefix=path_prefix,
         )
         serve(
             lambda runtime: build_service(config, runtime),

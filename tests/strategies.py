@@ -33,6 +33,8 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.products import ProductReport, ProductsReport, ReleaseQuestion
+from slap.statuses import AccessStatus, Subject
 from slap.xml_codec import RESERVED_PARAMETERS, SHARED_KEYS
 
 
@@ -89,6 +91,51 @@ def a_partition_key() -> SearchStrategy[PartitionKey]:
 def some_addresses() -> SearchStrategy[tuple[NetworkAddress, ...]]:
     address = st.builds(NetworkAddress, texts(), texts())
     return st.lists(address, max_size=3).map(tuple)
+
+
+def some_texts() -> SearchStrategy[tuple[str, ...]]:
+    return st.lists(texts(), max_size=3).map(tuple)
+
+
+def a_release_question() -> SearchStrategy[ReleaseQuestion]:
+    given = texts().filter(lambda it: it.lower() not in ("", "none"))
+    return st.one_of(
+        st.builds(ReleaseQuestion, given),
+        st.builds(ReleaseQuestion, st.none(), given),
+    )
+
+
+def a_product_report() -> SearchStrategy[ProductsReport]:
+    product = st.builds(ProductReport, texts(), some_texts())
+    return st.builds(ProductsReport, st.lists(product, max_size=3).map(tuple))
+
+
+def an_access_status() -> SearchStrategy[AccessStatus]:
+    instants = st.integers(0, 2**32)
+    known = st.builds(
+        AccessStatus,
+        subject=st.sampled_from(Subject),
+        reference=texts(),
+        reporter=texts(),
+        text=texts(),
+        reported_state=texts(),
+        heard_at=instants,
+        since=instants,
+        is_silent_5_minutes=st.booleans(),
+        is_silent_15_minutes=st.booleans(),
+    )
+    unknown = st.builds(
+        AccessStatus,
+        subject=st.sampled_from(Subject),
+        reference=texts(),
+        reporter=texts(),
+        text=texts(),
+        reported_state=texts(),
+        heard_at=instants,
+        since=instants,
+        is_known=st.just(value=False),
+    )
+    return known | unknown
 
 
 def an_installation() -> SearchStrategy[SoftwareInstallation]:

@@ -10,23 +10,31 @@ from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.computers import ComputerAnswers
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.answering.instances import InstanceAnswers
+from master_cluster.answering.products import ProductAnswers
+from master_cluster.answering.registrations import RegistrationAnswers
 from master_cluster.answering.releases import ReleaseAnswers
 from master_cluster.answering.reports import ReportAnswers
+from master_cluster.answering.statuses import StatusAnswers
 from master_cluster.answering.usage import UsageAnswers
 from slap.calls import Call
 from slap.methods import METHODS
+from slap.model import ComputerDefinition
 
 
 class Answers:
     """The methods of SLAP, at a desk."""
 
     def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._table: AnswerTable = {
             **ComputerAnswers(desk).table(),
             **InstanceAnswers(desk).table(),
             **ReleaseAnswers(desk).table(),
             **CertificateAnswers(desk).table(),
             **UsageAnswers(desk).table(),
+            **RegistrationAnswers(desk).table(),
+            **StatusAnswers(desk).table(),
+            **ProductAnswers(desk).table(),
             **ReportAnswers(desk).table(),
         }
         odd = sorted(set(self._table) ^ set(METHODS))
@@ -34,4 +42,38 @@ class Answers:
 
     async def answer(self, call: Call) -> object:
         """Return the answer to a call; raises the errors of ``slap``."""
-        return await self._table[call.method](**call.arguments)
+        answer = await self._table[call.method](**call.arguments)
+        computer_id = speaker(call)
+        if computer_id is not None:
+            self._desk.contacts.hear(computer_id, self._desk.now())
+        return answer
+
+
+SPOKEN_BY_COMPUTERS = frozenset(
+    {
+        "getFullComputerInformation",
+        "getComputerInformation",
+        "loadComputerConfigurationFromXML",
+        "computerBang",
+        "useComputer",
+        "buildingSoftwareRelease",
+        "availableSoftwareRelease",
+        "destroyedSoftwareRelease",
+        "softwareReleaseError",
+    }
+)
+"""Methods that a computer calls in its own name."""
+
+
+def speaker(call: Call) -> str | None:
+    """Return the computer that makes a call, ``None`` when a person does."""
+    if call.requester is not None:
+        return call.requester.computer_id
+    if call.method not in SPOKEN_BY_COMPUTERS:
+        return None
+    match call.arguments:
+        case {"computer_id": str(computer_id)}:
+            return computer_id
+        case {"definition": ComputerDefinition(computer_id=computer_id)}:
+            return computer_id
+    return None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import TypeAlias, TypeVar
 
+from master_cluster.contacts import Contacts
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.store import Store
 from runtime.ports import IKeys, Runtime
+
+RUN_ID_LENGTH = 32
+RUN_ID_LETTERS = string.ascii_letters + string.digits
 
 T = TypeVar("T")
 
@@ -17,7 +22,10 @@ AnswerTable: TypeAlias = Mapping[str, Callable[..., Awaitable[object]]]
 
 
 class Desk:
-    """Shared by the answers of one master."""
+    """Shared by the answers of one master, as long as its process lives.
+
+    ``run_id`` names that process; ``contacts`` are those that it had.
+    """
 
     def __init__(
         self, store: Store, runtime: Runtime, default_computer_id: str | None
@@ -25,6 +33,9 @@ class Desk:
         self.store = store
         self.runtime = runtime
         self.default_computer_id = default_computer_id
+        self.contacts = Contacts(runtime.calendar.now())
+        letters = runtime.entropy.choices(RUN_ID_LETTERS, k=RUN_ID_LENGTH)
+        self.run_id = "".join(letters)
 
     @property
     def entropy(self) -> Random:

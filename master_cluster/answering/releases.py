@@ -25,8 +25,10 @@ class ReleaseAnswers:
             "destroyedSoftwareRelease": self._report_release_removed,
         }
 
-    async def _supply(self, installation: SoftwareInstallation) -> None:
+    async def _supply(self, installation: SoftwareInstallation) -> str:
         await self._desk.decide(lambda cloud, _: decisions.supply(cloud, installation))
+        url, wanted = installation.software_release_url, installation.requested_state
+        return f"Supplied {url!r} to be {wanted.value}"
 
     def _release_reporter(
         self, reported_state: ReportedState

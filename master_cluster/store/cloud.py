@@ -22,6 +22,7 @@ from master_cluster.records import (
     RefusalRecord,
 )
 from master_cluster.store.certificates import Certificates
+from master_cluster.store.products import Products
 from master_cluster.store.relying import rely_on, rely_on_members
 from master_cluster.store.schema import (
     Stored,
@@ -45,6 +46,11 @@ class Cloud:
 
     def __init__(self, stored: StoredCloud) -> None:
         self._stored = stored
+
+    @property
+    def products(self) -> Products:
+        """Names for lists of releases."""
+        return Products(self._stored.products)
 
     @property
     def certificates(self) -> Certificates:

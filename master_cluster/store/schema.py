@@ -152,7 +152,8 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
 
     ``roots`` by hashed title. ``offering`` names the computers with a free partition.
     ``hosts`` has the guids of the instances of a release, by hashed URL. ``refusals``
-    has what was refused a place, by hashed root title and title.
+    has what was refused a place, by hashed root title and title. ``products`` by hashed
+    title.
     """
 
     def __init__(self) -> None:
@@ -163,6 +164,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.hosts = OOBTree()
         self.refusals = OOBTree()
         self.certificates = StoredCertificates()
+        self.products = OOBTree()
 
     def complete(self) -> None:
         """Add what a store of an older version lacks."""

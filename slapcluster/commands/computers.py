@@ -8,6 +8,7 @@ from slapcluster.commands.usage import usage
 from slapcluster.documents import document_of
 from slapcluster.parameters import parse_pairs
 from slapcluster.session import Session, pass_session
+from slapcluster.tables import Table, line
 from slapcluster.views import (
     attributes_table,
     computers_table,
@@ -82,6 +83,21 @@ def set_attributes(
         lambda master: master.set_computer_attributes(computer_id, said)
     )
     session.answer(document_of(report), attributes_table(report))
+
+
+@computer.command("request", epilog="JSON: {computer_id, title}.")
+@click.argument("title")
+@pass_session
+def request_computer(session: Session, title: str) -> None:
+    """Register a computer: the answer is the id that its agent is to use.
+
+    The same title again is the same computer.
+    """
+    registered = session.ask(lambda master: master.register_computer(title))
+    session.answer(
+        {"computer_id": registered.computer_id, "title": title},
+        Table(("computer", "title"), (line(registered.computer_id, title),)),
+    )
 
 
 @computer.command(epilog="JSON: {computer_id, message}.")

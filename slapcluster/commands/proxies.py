@@ -49,6 +49,13 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help="Which calls get a line in the log; `changes` leaves out what only reads.",
 )
 @click.option(
+    "--prefix",
+    "path_prefix",
+    metavar="PATH",
+    default="",
+    help="Serve everything below this path too, such as erp5/portal_slap.",
+)
+@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -64,6 +71,7 @@ def proxy(
     release_directory: str | None,
     log_format: str,
     access_log: str,
+    path_prefix: str,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -77,6 +85,7 @@ def proxy(
         release_directory=release_directory,
         access_log=access_log,
         is_log_json=log_format == "json",
+        path_prefix=path_prefix,
         is_debug=session.is_debug,
     )
 

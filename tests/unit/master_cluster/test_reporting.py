@@ -63,7 +63,11 @@ def test_the_error_of_a_release_is_kept() -> None:
         (Report(), None),
         (Report(STARTED), "#access Instance correctly started"),
         (Report(STOPPED), "#access Instance correctly stopped"),
-        (Report(ERROR, "a" * 100 + "end"), "#error " + "a" * 77 + "end"),
+        (
+            Report(ERROR, "a" * 100 + "end"),
+            "#error while instanciating: " + "a" * 77 + "end",
+        ),
+        (Report(ERROR, "bang called: late"), "#error bang called: late"),
     ],
 )
 def test_a_node_reads_its_own_report(report: Report, status: str | None) -> None:

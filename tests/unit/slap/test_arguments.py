@@ -240,7 +240,7 @@ def test_the_method_is_the_last_part_of_the_path() -> None:
     assert call == Call("getComputerInformation", {"computer_id": "a"})
 
 
-@pytest.mark.parametrize("path", ["/", "", "/getRunId", "/supplySupply/"])
+@pytest.mark.parametrize("path", ["/", "", "/getNothing", "/supplySupply/"])
 def test_an_unknown_method_is_not_found(path: str) -> None:
     with pytest.raises(NotFound, match="no method"):
         decode_call("GET", path, "", {}, b"")

@@ -21,11 +21,13 @@ from slap.calls import (
 from slap.errors import SlapError
 from slap.form import BODY_BYTES_MAX
 from slap.methods import EXTENSION, METHODS, render_reference
+from slap.products import ReleaseQuestion
 from tests import strategies
 from tests.builders import (
     a_computer,
     a_computer_definition,
     a_partition_key,
+    an_installation,
     an_instance_request,
 )
 
@@ -53,6 +55,13 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_certificate, KEY),
     st.builds(calls.issue_computer_certificate, NAME),
     st.builds(calls.revoke_computer_certificate, NAME),
+    st.builds(calls.get_computer_status, NAME),
+    st.builds(calls.get_instance_status, KEY),
+    st.builds(calls.get_installation_status, NAME, NAME),
+    st.builds(calls.get_tree_addresses, KEY),
+    st.builds(calls.get_releases, strategies.a_release_question()),
+    st.just(calls.get_run_id()),
+    st.builds(calls.request_computer, TEXT),
     st.builds(calls.request_instance, strategies.an_instance_request()),
     st.builds(calls.publish_connection, KEY, strategies.parameters(), SHARED_REFERENCE),
     st.builds(calls.report_software_error, NAME, NAME, TEXT),
@@ -71,6 +80,9 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.bang_computer, NAME, TEXT),
     st.builds(calls.define_computer, strategies.a_computer_definition()),
     st.builds(calls.report_requested_titles, KEY, st.lists(TEXT).map(tuple)),
+    st.just(calls.get_products()),
+    st.builds(calls.add_product_release, TEXT, TEXT),
+    st.builds(calls.remove_product_release, TEXT, TEXT),
     st.just(calls.get_cloud_report()),
     st.builds(calls.get_computer_report, NAME),
     st.builds(
@@ -114,6 +126,11 @@ def test_a_master_understands_what_a_caller_means(call: Call) -> None:
         ),
         (calls.get_certificate(a_partition_key()), strategies.a_certificate()),
         (calls.report_destroyed(a_partition_key()), strategies.texts()),
+        (calls.supply(an_installation()), strategies.texts()),
+        (calls.get_computer_status("COMP-1"), strategies.an_access_status()),
+        (calls.get_tree_addresses(a_partition_key()), strategies.some_addresses()),
+        (calls.get_releases(ReleaseQuestion("erp5")), strategies.some_texts()),
+        (calls.get_products(), strategies.a_product_report()),
         (calls.report_started(a_partition_key()), st.none()),
         (calls.bang_computer("COMP-1", "late"), st.none()),
     ],

@@ -67,6 +67,8 @@ SAME_BYTES = (
     "13-requestComputerPartition-child-with-connection",
     "20-getComputerPartitionCertificate",
     "21-computerBang",
+    "28-getSoftwareReleaseListFromSoftwareProduct",
+    "29-getSoftwareReleaseListFromSoftwareProduct-unknown",
     "30-requestComputerPartition-root-stopped",
     "31-requestComputerPartition-child-while-root-stopped",
     "32-requestComputerPartition-root-destroyed",
@@ -75,13 +77,17 @@ SAME_BYTES = (
 
 SAME_WORDS = (
     "02-loadComputerConfigurationFromXML",
+    "03-supplySupply-available",
     "09-setComputerPartitionConnectionXml",
     "10-setComputerPartitionConnectionXml-slave",
     "18-softwareInstanceBang",
     "19-softwareInstanceRename",
+    "25-supplySupply-destroyed",
     "26-destroyedSoftwareRelease",
     "33-destroyedComputerPartition-with-children",
     "34-destroyedComputerPartition-child",
+    "35-destroyedComputerPartition-root",
+    "58-getRunId",
 )
 """Answers that are a few words; of the others, the reference says that it ignores."""
 

@@ -345,3 +345,27 @@ def test_request_waits_until_a_change_is_obeyed() -> None:
         desk.read(*GREETER, "--parameters", "greeting=Bonjour", "--wait")
 
         assert desk.seconds() - began > 499
+
+
+def test_products_are_curated() -> None:
+    """``product add`` makes a release the best one, ``remove`` takes it away."""
+    with a_desk() as desk:
+        desk.read("product", "add", "hello", "http://x/1")
+        added = desk.read("product", "add", "hello", "http://x/2")
+        listed = desk.read("product", "list")
+        removed = desk.read("product", "remove", "hello")
+
+        assert added == {
+            "title": "hello",
+            "software_release_urls": ["http://x/2", "http://x/1"],
+        }
+        assert (listed, removed["software_release_urls"]) == ([added], [])
+
+
+def test_a_computer_is_registered() -> None:
+    """``computer request`` gives the id for its agent, the same at the next time."""
+    with a_desk() as desk:
+        first = desk.read("computer", "request", "laptop")
+
+        assert first["computer_id"].startswith("COMP-")
+        assert desk.read("computer", "request", "laptop") == first
