@@ -14,7 +14,7 @@ from master_cluster.records import (
     Report,
     ReportedState,
 )
-from master_cluster.timestamps import MICROSECONDS
+from master_cluster.timestamps import MICROSECONDS, microseconds_of
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """What is kept of an error log: its end, where the cause stands."""
@@ -89,7 +89,7 @@ def installation_status(software_release_url: str, report: Report) -> str | None
 
 def _changed_since_report(instance: InstanceRecord) -> bool:
     reported_at = instance.report.reported_at
-    changed_at = int(instance.timestamp) / MICROSECONDS
+    changed_at = microseconds_of(instance.timestamp) / MICROSECONDS
     return reported_at is not None and reported_at < changed_at
 
 

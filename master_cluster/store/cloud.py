@@ -262,6 +262,12 @@ class Cloud:
     def forget_refusal(self, title: str, root_title: str) -> None:
         self._stored.refusals.pop(hashed(root_title, title), None)
 
+    def is_taken_over(self, digest: str) -> bool:
+        return digest in self._stored.takeovers
+
+    def keep_takeover(self, digest: str, now: float) -> None:
+        self._stored.takeovers[digest] = now
+
     # How it is kept
 
     def _computer(self, computer_id: str) -> StoredComputer:

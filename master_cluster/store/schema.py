@@ -153,7 +153,8 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     ``roots`` by hashed title. ``offering`` names the computers with a free partition.
     ``hosts`` has the guids of the instances of a release, by hashed URL. ``refusals``
     has what was refused a place, by hashed root title and title. ``products`` by hashed
-    title.
+    title. ``takeovers`` has the digests of what was taken over from reference proxies,
+    with the instants.
     """
 
     def __init__(self) -> None:
@@ -165,6 +166,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.refusals = OOBTree()
         self.certificates = StoredCertificates()
         self.products = OOBTree()
+        self.takeovers = OOBTree()
 
     def complete(self) -> None:
         """Add what a store of an older version lacks."""

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from slapcluster.commands.takeovers import import_
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session, pass_session
 
 DEFAULT_LISTEN = "127.0.0.1:5000"
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -62,7 +63,9 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help="A slapos.cfg with [slapproxy]; the options above win over it.",
 )
 @pass_session
+@click.pass_context
 def proxy(
+    ctx: click.Context,
     session: Session,
     *,
     listen: str | None,
@@ -75,6 +78,8 @@ def proxy(
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
+    if ctx.invoked_subcommand is not None:
+        return
     from slapcluster.masters import run_master  # noqa: PLC0415 - loads ZODB, Twisted
 
     run_master(
@@ -88,6 +93,9 @@ def proxy(
         path_prefix=path_prefix,
         is_debug=session.is_debug,
     )
+
+
+proxy.add_command(import_)
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -1,0 +1,61 @@
+CREATE TABLE computer17 (reference VARCHAR(255), address VARCHAR(255), netmask VARCHAR(255));
+INSERT INTO computer17 VALUES ('local', '10.0.0.1', '255.0.0.0');
+INSERT INTO computer17 VALUES ('other', '10.0.0.1', '255.0.0.0');
+CREATE TABLE config17 (name TEXT, value TEXT);
+CREATE TABLE forwarded_partition_request17 (partition_reference VARCHAR(255), master_url VARCHAR(255));
+CREATE TABLE partition17 (reference VARCHAR(255), computer_reference VARCHAR(255), slap_state VARCHAR(255), software_release VARCHAR(255), xml TEXT, connection_xml TEXT, slave_instance_list TEXT, software_type VARCHAR(255), partition_reference VARCHAR(255), requested_by VARCHAR(255), requested_state VARCHAR(255), timestamp REAL);
+INSERT INTO partition17 VALUES ('slappart0', 'local', 'busy', 'http://release.invalid/software.cfg', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance>
+  <parameter id="b">2</parameter>
+  <parameter id="greeting">hé &amp; &lt;b&gt; "x"</parameter>
+</instance>
+', NULL, '<marshal><list id="i2"><dictionary id="i3"><string>domain</string><string>front_end.invalid</string><string>slap_software_type</string><string>default</string><string>slave_reference</string><string>first_front_end</string><string>slave_title</string><string>first_front_end</string></dictionary><dictionary id="i4"><string>domain</string><string>alone.invalid</string><string>slap_software_type</string><string>default</string><string>slave_reference</string><string>_alone</string><string>slave_title</string><string>_alone</string></dictionary></list></marshal>', 'default', 'first', '', 'started', 1795268538.3384838);
+INSERT INTO partition17 VALUES ('slappart1', 'local', 'busy', 'http://release.invalid/other.cfg', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance/>
+', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance>
+  <parameter id="url">http://[::1]:8080/?a=1&amp;b=2</parameter>
+</instance>
+', NULL, 'small', 'kid', 'first', 'stopped', 1795268537.8596435);
+INSERT INTO partition17 VALUES ('slappart2', 'local', 'busy', 'http://release.invalid/other.cfg', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance/>
+', NULL, NULL, 'default', 'grandkid', 'first', 'started', 1795268537.7751184);
+INSERT INTO partition17 VALUES ('slappart3', 'local', 'busy', 'http://release.invalid/software.cfg', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance/>
+', NULL, NULL, 'default', 'dying', '', 'destroyed', 1795268537.9850175);
+INSERT INTO partition17 VALUES ('slappart4', 'local', 'free', NULL, NULL, NULL, NULL, NULL, NULL, '', 'started', NULL);
+INSERT INTO partition17 VALUES ('slappart0', 'other', 'busy', 'http://release.invalid/software.cfg', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance/>
+', NULL, NULL, 'default', 'second', '', 'started', 1795268537.928351);
+INSERT INTO partition17 VALUES ('slappart1', 'other', 'free', NULL, NULL, NULL, NULL, NULL, NULL, '', 'started', NULL);
+CREATE TABLE partition_network17 (partition_reference VARCHAR(255), computer_reference VARCHAR(255), reference VARCHAR(255), address VARCHAR(255), netmask VARCHAR(255));
+INSERT INTO partition_network17 VALUES ('slappart0', 'local', 'tap0', '10.0.0.0', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart0', 'local', 'tap0', 'fd00::0', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart1', 'local', 'tap1', '10.0.0.1', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart1', 'local', 'tap1', 'fd00::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart2', 'local', 'tap2', '10.0.0.2', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart2', 'local', 'tap2', 'fd00::2', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart3', 'local', 'tap3', '10.0.0.3', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart3', 'local', 'tap3', 'fd00::3', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart4', 'local', 'tap4', '10.0.0.4', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart4', 'local', 'tap4', 'fd00::4', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart0', 'other', 'tap0', '10.0.0.0', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart0', 'other', 'tap0', 'fd00::0', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+INSERT INTO partition_network17 VALUES ('slappart1', 'other', 'tap1', '10.0.0.1', '255.255.255.255');
+INSERT INTO partition_network17 VALUES ('slappart1', 'other', 'tap1', 'fd00::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+CREATE TABLE slave17 (reference VARCHAR(255), computer_reference VARCHAR(255), connection_xml TEXT, hosted_by VARCHAR(255), asked_by VARCHAR(255));
+INSERT INTO slave17 VALUES ('first_front_end', 'local', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance>
+  <parameter id="site">https://front_end.invalid/</parameter>
+</instance>
+', 'slappart0', 'first');
+INSERT INTO slave17 VALUES ('_alone', 'local', '<?xml version=''1.0'' encoding=''utf-8''?>
+<instance>
+  <parameter id="site">https://alone.invalid/</parameter>
+</instance>
+', 'slappart0', '');
+INSERT INTO slave17 VALUES ('_gone', 'local', NULL, 'slappart0', '');
+CREATE TABLE software17 (url VARCHAR(255), computer_reference VARCHAR(255), requested_state VARCHAR(255));
+INSERT INTO software17 VALUES ('http://release.invalid/software.cfg', 'local', 'available');
+INSERT INTO software17 VALUES ('http://release.invalid/other.cfg', 'local', 'destroyed');
+INSERT INTO software17 VALUES ('http://release.invalid/software.cfg', 'other', 'available');
