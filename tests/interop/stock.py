@@ -1,4 +1,8 @@
-"""The stock SlapOS programs, in an environment of their own below the checkout."""
+"""Programs of others that tests run, in environments of their own below the checkout.
+
+The stock SlapOS programs, and the one that fuzzes our OpenAPI surface: what they pull
+in is no business of ours.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from tests import programs
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("stock-requirements.txt")
 RECIPE_REQUIREMENTS = Path(__file__).with_name("recipe-requirements.txt")
+FUZZ_REQUIREMENTS = Path(__file__).parent.parent / "hostile" / "fuzz-requirements.txt"
 INSTALL_SECONDS_MAX = 600
 
 
@@ -22,6 +27,11 @@ def stock_environment() -> Path:
     One of its dependencies is compiled: it wants a C compiler and Python's headers.
     """
     return _made("env", REQUIREMENTS, _install) / "bin"
+
+
+def fuzz_environment() -> Path:
+    """The ``bin`` of an environment with schemathesis; made when it is missing."""
+    return _made("fuzz", FUZZ_REQUIREMENTS, _install) / "bin"
 
 
 def recipe_wheels() -> Path:
