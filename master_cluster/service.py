@@ -15,6 +15,7 @@ from master_cluster.answering.desk import Desk
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
+from master_cluster.remembering import AnswerMemory
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from master_cluster.web.access import Access
@@ -31,6 +32,7 @@ from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.site import Gate
 from runtime.ports import Runtime
+from slap.calls import HttpAnswer
 
 
 def build_service(config: Config, runtime: Runtime) -> MasterService:
@@ -75,7 +77,11 @@ class MasterService(Service):
             await store.prepare()
             desk = Desk(store, runtime, config.default_computer_id)
             answers = Answers(desk)
-            gate = Gate(answers, runtime, is_loopback_only=config.is_loopback_only)
+            memory: AnswerMemory[HttpAnswer] = AnswerMemory()
+            store.listen(memory.forget)
+            gate = Gate(
+                answers, runtime, memory, is_loopback_only=config.is_loopback_only
+            )
             _serve_below(gate, config.path_prefix)
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))

@@ -16,6 +16,7 @@ from master_cluster.answering.releases import ReleaseAnswers
 from master_cluster.answering.reports import ReportAnswers
 from master_cluster.answering.statuses import StatusAnswers
 from master_cluster.answering.usage import UsageAnswers
+from master_cluster.remembering import Lasting
 from slap.calls import Call
 from slap.methods import METHODS
 from slap.model import ComputerDefinition
@@ -42,6 +43,11 @@ class Answers:
 
     async def answer(self, call: Call) -> object:
         """Return the answer to a call; raises the errors of ``slap``."""
+        answer = await self.answer_lasting(call)
+        return answer.answer if isinstance(answer, Lasting) else answer
+
+    async def answer_lasting(self, call: Call) -> object:
+        """Return the same, as ``Lasting`` when it is known what could change it."""
         answer = await self._table[call.method](**call.arguments)
         computer_id = speaker(call)
         if computer_id is not None:

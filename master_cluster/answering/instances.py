@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.records import ReportedState
+from master_cluster.remembering import Lasting
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
@@ -37,7 +38,7 @@ class InstanceAnswers:
 
     async def _request_instance(
         self, instance_request: InstanceRequest
-    ) -> RequestedInstance:
+    ) -> RequestedInstance | Lasting[RequestedInstance]:
         bits = self._desk.entropy.getrandbits(GUID_BITS)
         instance_guid = f"SOFTINST-{bits:0{GUID_BITS // 4}x}"
         now = self._desk.now()
@@ -46,21 +47,24 @@ class InstanceAnswers:
         crowd = self._requests_running
         self._requests_running += 1
         try:
-            outcome = await self._desk.decide(
-                lambda cloud, attempt: decisions.request_instance(
-                    cloud,
-                    instance_request,
-                    instance_guid=instance_guid,
-                    default_computer_id=self._desk.default_computer_id,
-                    now=now,
-                    attempt=crowd + attempt,
+            outcome, stands_on = await self._desk.decide(
+                lambda cloud, attempt: (
+                    decisions.request_instance(
+                        cloud,
+                        instance_request,
+                        instance_guid=instance_guid,
+                        default_computer_id=self._desk.default_computer_id,
+                        now=now,
+                        attempt=crowd + attempt,
+                    ),
+                    cloud.stands_on(),
                 )
             )
         finally:
             self._requests_running -= 1
         if isinstance(outcome, Refused):
             raise outcome.error
-        return outcome
+        return outcome if stands_on is None else Lasting(outcome, stands_on)
 
     async def _publish_connection(
         self,

@@ -46,6 +46,16 @@ class Cloud:
 
     def __init__(self, stored: StoredCloud) -> None:
         self._stored = stored
+        self._read_oids: set[bytes] = set()
+        self._has_written = False
+
+    def stands_on(self) -> frozenset[bytes] | None:
+        """Return the ids of the partitions and instances that were read.
+
+        ``None`` when an instance or a refusal was written: the same again is another
+        question then.
+        """
+        return None if self._has_written else frozenset(self._read_oids)
 
     @property
     def products(self) -> Products:
@@ -231,6 +241,7 @@ class Cloud:
 
     def apply(self, change: Change) -> None:
         """Write what a decision changes."""
+        self._has_written |= bool(change.freed or change.written)
         for record in change.freed:
             self._free(record)
         for record in change.written:
@@ -255,12 +266,14 @@ class Cloud:
         known = self.refusal(record.title, record.root_title)
         if known is not None and evolve(known, refused_at=record.refused_at) == record:
             return
+        self._has_written = True
         refusals[hashed(record.root_title, record.title)] = dict(fields_of(record))
         if len(refusals) > REFUSAL_COUNT_MAX:
             del refusals[min(refusals, key=lambda it: refusals[it]["refused_at"])]
 
     def forget_refusal(self, title: str, root_title: str) -> None:
-        self._stored.refusals.pop(hashed(root_title, title), None)
+        forgotten = self._stored.refusals.pop(hashed(root_title, title), None)
+        self._has_written |= forgotten is not None
 
     def is_taken_over(self, digest: str) -> bool:
         return digest in self._stored.takeovers
@@ -282,10 +295,12 @@ class Cloud:
         )
         if found is None:
             raise NotFound(f"no partition {key.partition_id!r} of {key.computer_id}")
+        self._read_oids.add(found._p_oid)  # noqa: SLF001 - ZODB's name
         return found
 
     def _instance(self, instance_guid: str) -> StoredInstance:
         found: StoredInstance = self._stored.instances[instance_guid]
+        self._read_oids.add(found._p_oid)  # noqa: SLF001 - ZODB's name
         return found
 
     def _create(self, record: InstanceRecord) -> None:

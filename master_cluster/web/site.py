@@ -1,8 +1,4 @@
-"""Shell. The resources of the master: one for each method of SLAP, and the files.
-
-Nothing of an unexpected error leaves the process: the caller gets a number, and the log
-has the number with the error.
-"""
+"""Shell. The resources of the master: one for each method of SLAP, and the files."""
 
 # mypy: allow-untyped-calls
 # Much of twisted.web is not annotated, and super() leads there.
@@ -10,21 +6,20 @@ has the number with the error.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
+from master_cluster.remembering import AnswerMemory
+from master_cluster.web.repeating import Repeating
+from master_cluster.web.replying import Answering, set_head
 from runtime.ports import Runtime
-from slap.calls import HttpAnswer, decode_call, encode_answer, encode_error
-from slap.errors import BadRequest, Forbidden, NotFound, ServerError, SlapError
+from slap.calls import HttpAnswer, encode_error
+from slap.errors import Forbidden, NotFound, SlapError
 from slap.methods import METHODS
-
-INCIDENT_BITS = 40
-"""Short enough to read aloud, long enough to find one line in a log."""
 
 
 class Gate(Resource):
@@ -35,14 +30,21 @@ class Gate(Resource):
     """
 
     def __init__(
-        self, answers: Answers, runtime: Runtime, *, is_loopback_only: bool
+        self,
+        answers: Answers,
+        runtime: Runtime,
+        memory: AnswerMemory[HttpAnswer],
+        *,
+        is_loopback_only: bool,
     ) -> None:
         super().__init__()
         self._is_loopback_only = is_loopback_only
         self._running: set[Deferred[None]] = set()
         for name in METHODS:
-            answering = _Answering(answers, runtime, self.run)
+            answering = Answering(answers, runtime, self.run)
             self.putChild(name.encode("ascii"), answering)
+        repeating = Repeating(answers, runtime, self.run, memory)
+        self.putChild(b"requestComputerPartition", repeating)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         host = request.getHeader("host") or ""
@@ -97,77 +99,7 @@ class _Refusal(Resource):
         self._error = error
 
     def render(self, request: Request) -> bytes:
-        return _set_head(request, encode_error(self._error))
-
-
-class _Answering(Resource):
-    """One method."""
-
-    isLeaf = True
-
-    def __init__(
-        self,
-        answers: Answers,
-        runtime: Runtime,
-        run: Callable[[Deferred[None]], None],
-    ) -> None:
-        super().__init__()
-        self._answers = answers
-        self._runtime = runtime
-        self._run = run
-
-    def render(self, request: Request) -> int:
-        self._run(Deferred.fromCoroutine(self._serve(request)))
-        return NOT_DONE_YET
-
-    async def _serve(self, request: Request) -> None:
-        gone = request.notifyFinish()
-        gone.addErrback(lambda _: None)
-        try:
-            answer = await self._answer(request)
-        except SlapError as error:
-            answer = encode_error(error)
-        except Exception:  # noqa: BLE001 - the boundary: nothing may leave
-            answer = encode_error(self._incident())
-        if not gone.called:
-            request.write(_set_head(request, answer))
-            request.finish()
-
-    async def _answer(self, request: Request) -> HttpAnswer:
-        path, _, query = _text(request.uri).partition("?")
-        headers = {
-            name.decode("latin-1"): b", ".join(values).decode("latin-1")
-            for name, values in request.requestHeaders.getAllRawHeaders()
-        }
-        verb = _text(request.method)
-        call = decode_call(verb, path, query, headers, _body(request))
-        return encode_answer(call.method, await self._answers.answer(call))
-
-    def _incident(self) -> ServerError:
-        number = f"{self._runtime.entropy.getrandbits(INCIDENT_BITS):010x}"
-        self._runtime.log.failure("incident {number}", number=number)
-        return ServerError(f"the master failed; incident {number} in its log")
-
-
-def _set_head(request: Request, answer: HttpAnswer) -> bytes:
-    request.setResponseCode(answer.status)
-    for name, value in answer.headers.items():
-        request.setHeader(name.encode("ascii"), value.encode("latin-1", "replace"))
-    request.setHeader(b"Content-Length", b"%d" % len(answer.body))
-    return answer.body
-
-
-def _body(request: Request) -> bytes:
-    assert request.content is not None
-    body: bytes = request.content.read()
-    return body
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest("the address is not UTF-8") from error
+        return set_head(request, encode_error(self._error))
 
 
 def _finished(call: Deferred[Any]) -> Deferred[None]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from labsim.world.world import World
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
+from master_cluster.remembering import AnswerMemory
 from master_cluster.service import build_service
 from master_cluster.web.channel import (
     HEADER_BYTES_MAX,
@@ -480,7 +481,7 @@ class Failing:
 def test_a_bug_answers_an_incident_number_and_nothing_else() -> None:
     world = World(0)
     runtime = world.host("master").runtime
-    gate = Gate(Failing(), runtime, is_loopback_only=True)
+    gate = Gate(Failing(), runtime, AnswerMemory(), is_loopback_only=True)
     site = LimitedSite(gate, runtime)
     endpoint = runtime.network.server_endpoint(TcpAddress("127.0.0.1", 5000))
     port = world.result(endpoint.listen(site))

@@ -1,0 +1,63 @@
+"""Shell. Instance requests, which are repeated at every processing of their requester.
+
+A request whose bytes were answered before, and changed nothing, is answered from memory
+until something that its answer stands on changes: it touches no store.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated, and super() leads there.
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from master_cluster.answering.answers import Answers
+from master_cluster.remembering import AnswerMemory, Lasting
+from master_cluster.web.replying import Answering, body_of, call_of, set_head
+from runtime.ports import Runtime
+from slap.calls import HttpAnswer, encode_answer
+
+
+class Repeating(Answering):
+    """A method that is asked the same again and again."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        runtime: Runtime,
+        run: Callable[[Deferred[None]], None],
+        memory: AnswerMemory[HttpAnswer],
+    ) -> None:
+        super().__init__(answers, runtime, run)
+        self._memory = memory
+
+    def render(self, request: Request) -> bytes | int:
+        known = self._memory.recall(_question(request))
+        if known is not None:
+            return set_head(request, known)
+        return super().render(request)
+
+    async def _answer(self, request: Request) -> HttpAnswer:
+        since = self._memory.instant
+        call = call_of(request)
+        answer = await self._answers.answer_lasting(call)
+        if not isinstance(answer, Lasting):
+            return encode_answer(call.method, answer)
+        encoded = encode_answer(call.method, answer.answer)
+        lasting = Lasting(encoded, answer.stands_on)
+        self._memory.keep(_question(request), lasting, since)
+        return encoded
+
+
+def _question(request: Request) -> bytes:
+    """Return a digest of all that an answer depends on, besides the store."""
+    digest = hashlib.blake2b(digest_size=16)
+    authorization = request.getHeader(b"authorization") or b""
+    for part in (request.method, request.uri, authorization, body_of(request)):
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.digest()

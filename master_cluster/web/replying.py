@@ -1,0 +1,101 @@
+"""Shell. How a method is called by HTTP: the request read, the answer written.
+
+Nothing of an unexpected error leaves the process: the caller gets a number, and the log
+has the number with the error.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated, and super() leads there.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from master_cluster.answering.answers import Answers
+from runtime.ports import Runtime
+from slap.calls import Call, HttpAnswer, decode_call, encode_answer, encode_error
+from slap.errors import BadRequest, ServerError, SlapError
+
+INCIDENT_BITS = 40
+"""Short enough to read aloud, long enough to find one line in a log."""
+
+
+class Answering(Resource):
+    """One method."""
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        answers: Answers,
+        runtime: Runtime,
+        run: Callable[[Deferred[None]], None],
+    ) -> None:
+        super().__init__()
+        self._answers = answers
+        self._runtime = runtime
+        self._run = run
+
+    def render(self, request: Request) -> bytes | int:
+        self._run(Deferred.fromCoroutine(self._serve(request)))
+        return NOT_DONE_YET
+
+    async def _serve(self, request: Request) -> None:
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: None)
+        try:
+            answer = await self._answer(request)
+        except SlapError as error:
+            answer = encode_error(error)
+        except Exception:  # noqa: BLE001 - the boundary: nothing may leave
+            answer = encode_error(self._incident())
+        if not gone.called:
+            request.write(set_head(request, answer))
+            request.finish()
+
+    async def _answer(self, request: Request) -> HttpAnswer:
+        call = call_of(request)
+        return encode_answer(call.method, await self._answers.answer(call))
+
+    def _incident(self) -> ServerError:
+        number = f"{self._runtime.entropy.getrandbits(INCIDENT_BITS):010x}"
+        self._runtime.log.failure("incident {number}", number=number)
+        return ServerError(f"the master failed; incident {number} in its log")
+
+
+def call_of(request: Request) -> Call:
+    """Return what an HTTP request asks; raises the errors of ``slap``."""
+    path, _, query = _text(request.uri).partition("?")
+    headers = {
+        name.decode("latin-1"): b", ".join(values).decode("latin-1")
+        for name, values in request.requestHeaders.getAllRawHeaders()
+    }
+    return decode_call(_text(request.method), path, query, headers, body_of(request))
+
+
+def set_head(request: Request, answer: HttpAnswer) -> bytes:
+    """Set status and headers of an answer; returns its body."""
+    request.setResponseCode(answer.status)
+    for name, value in answer.headers.items():
+        request.setHeader(name.encode("ascii"), value.encode("latin-1", "replace"))
+    request.setHeader(b"Content-Length", b"%d" % len(answer.body))
+    return answer.body
+
+
+def body_of(request: Request) -> bytes:
+    """Return the whole body, however often it is asked for."""
+    assert request.content is not None
+    request.content.seek(0)
+    body: bytes = request.content.read()
+    return body
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("the address is not UTF-8") from error
