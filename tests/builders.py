@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from master_cluster.allocation import Host, Inventory, Offer
+from master_cluster.inventory import Host, Offer, Stock
 from master_cluster.records import InstanceRecord
 from slap.model import (
     Certificate,
@@ -190,8 +190,8 @@ def a_host(number: int = 0, **overrides: Any) -> Host:
     return Host(**{**fields, **overrides})
 
 
-def an_inventory(*offers: Offer, **overrides: Any) -> Inventory:
-    return Inventory(**{"offers": offers or (an_offer(),), **overrides})
+def an_inventory(*offers: Offer, **overrides: Any) -> Stock:
+    return Stock(**{"all_offers": offers or (an_offer(),), **overrides})
 
 
 def a_usage_document(

@@ -14,7 +14,7 @@ from attrs import has
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from master_cluster.allocation import Host, Inventory, Offer
+from master_cluster.inventory import Host, Offer, Stock
 from slap import reports
 from slap.marshalling import NUMBER_LENGTH_MAX, OBJECT_CLASSES, Value, WireObject
 from slap.model import (
@@ -293,10 +293,47 @@ def some_names() -> SearchStrategy[tuple[str, ...]]:
     return numbers.map(lambda it: tuple(f"slappart{number}" for number in sorted(it)))
 
 
+COMPUTER_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "COMP-1": {"region": "eu", "network_guid": "net-1"},
+    "COMP-2": {"region": "us", "network_guid": "net-1"},
+    "COMP-10": {"region": "eu", "network_guid": "net-2", "cpu_core": "8"},
+    "COMP-11": {"region": "eu", "network_guid": "net-2", "cpu_core": "8"},
+    "COMP-12": {},
+}
+"""Two of these computers cannot be told apart by conditions."""
+
+
+def some_capabilities() -> SearchStrategy[tuple[str, ...]]:
+    return st.sampled_from([(), (), ("gpu",), ("arm", "gpu")])
+
+
 def an_offer() -> SearchStrategy[Offer]:
-    computer_ids = st.sampled_from(["COMP-1", "COMP-2", "COMP-10"])
     counts = st.integers(0, 3)
-    return st.builds(Offer, computer_ids, some_names(), counts, counts)
+
+    def build(
+        computer_id: str,
+        names: tuple[str, ...],
+        busy_count: int,
+        unoffered_count: int,
+        capabilities: tuple[str, ...],
+    ) -> Offer:
+        return Offer(
+            computer_id,
+            tuple("".join((*capabilities, it)) for it in names),
+            busy_count,
+            unoffered_count,
+            COMPUTER_ATTRIBUTES[computer_id],
+            capabilities,
+        )
+
+    return st.builds(
+        build,
+        st.sampled_from(sorted(COMPUTER_ATTRIBUTES)),
+        some_names(),
+        counts,
+        counts,
+        some_capabilities(),
+    )
 
 
 def a_host() -> SearchStrategy[Host]:
@@ -308,32 +345,51 @@ def a_host() -> SearchStrategy[Host]:
         st.sampled_from(["slappart0", "slappart1"]),
     )
     guids = st.integers(0, 9).map(lambda number: f"SOFTINST-{number}")
-    return st.builds(Host, guids, keys, urls, kinds, st.sampled_from(RequestedState))
+
+    def build(guid: str, key: PartitionKey, *arguments: Any) -> Host:
+        return Host(guid, key, *arguments[:3], COMPUTER_ATTRIBUTES[key.computer_id])
+
+    return st.builds(build, guids, keys, urls, kinds, st.sampled_from(RequestedState))
 
 
-def an_inventory() -> SearchStrategy[Inventory]:
-    """Draw what there is to choose from; each computer and host once."""
+def an_inventory() -> SearchStrategy[Stock]:
+    """Draw what there is to choose from; each offer, place and host once."""
+    offers = st.lists(
+        an_offer(), max_size=6, unique_by=lambda it: (it.computer_id, it.capabilities)
+    )
+    hosts = st.lists(
+        a_host(), max_size=4, unique_by=(lambda it: it.instance_guid, lambda it: it.key)
+    )
     return st.builds(
-        Inventory,
-        st.lists(an_offer(), max_size=3, unique_by=lambda it: it.computer_id).map(
-            tuple
-        ),
-        st.lists(a_host(), max_size=4, unique_by=lambda it: it.instance_guid).map(
-            tuple
-        ),
+        Stock,
+        offers.map(tuple),
+        hosts.map(tuple),
         st.sampled_from([None, "COMP-1", "COMP-3"]),
+        st.frozensets(st.sampled_from(["net-1", "net-2"])),
+    )
+
+
+def a_filter() -> SearchStrategy[dict[str, str]]:
+    """Draw an allocation filter that may fit an inventory of ours."""
+    optional = {
+        "computer_guid": st.sampled_from(["COMP-1", "COMP-2", "COMP-3", "COMP-10"]),
+        "instance_guid": st.sampled_from(["SOFTINST-1", "COMP-1-slappart0"]),
+        "region": st.sampled_from(["eu", "us"]),
+        "network_guid": st.sampled_from(["net-1", "net-2"]),
+        "cpu_core": st.just("8"),
+        "capability": st.sampled_from(["arm", "gpu", ""]),
+        "mode": st.sampled_from(["unique_by_network", "odd"]),
+        "retention_delay": st.just("7"),
+        "odd": st.just("x"),
+    }
+    keys = st.lists(st.sampled_from(sorted(optional)), max_size=2, unique=True)
+    return keys.flatmap(
+        lambda it: st.fixed_dictionaries({key: optional[key] for key in it})
     )
 
 
 def a_placement_request() -> SearchStrategy[InstanceRequest]:
     """Draw a request whose filter may fit an inventory of ours."""
-    filters = st.dictionaries(
-        st.sampled_from(["computer_guid", "instance_guid", "retention_delay", "odd"]),
-        st.sampled_from(
-            ["COMP-1", "COMP-2", "COMP-3", "SOFTINST-1", "COMP-1-slappart0"]
-        ),
-        max_size=2,
-    )
     return st.builds(
         InstanceRequest,
         title=st.just("title"),
@@ -341,6 +397,6 @@ def a_placement_request() -> SearchStrategy[InstanceRequest]:
             ["https://a.example/", "https://b.example/"]
         ),
         software_type=st.sampled_from(["default", "other"]),
-        allocation_filter=filters,
+        allocation_filter=a_filter(),
         is_shared=st.booleans(),
     )

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 
 from attrs import evolve
-from BTrees.OOBTree import OOTreeSet  # type: ignore[import-untyped]
 
-from master_cluster.allocation import natural_order
 from master_cluster.formatting import Formatted
+from master_cluster.inventory import natural_order
 from master_cluster.records import (
     Change,
     ComputerRecord,
@@ -33,6 +32,7 @@ from master_cluster.store.schema import (
     hashed,
     record_of,
 )
+from master_cluster.store.shelving import Shelving
 from master_cluster.store.usage import KeptUsage
 from slap.errors import NotFound
 from slap.model import PartitionKey
@@ -46,6 +46,7 @@ class Cloud:
 
     def __init__(self, stored: StoredCloud) -> None:
         self._stored = stored
+        self.shelving = Shelving(stored)
         self._read_oids: set[bytes] = set()
         self._has_written = False
 
@@ -72,10 +73,6 @@ class Cloud:
     def computer_ids(self) -> tuple[str, ...]:
         return tuple(sorted(self._stored.computers, key=natural_order))
 
-    def offering_ids(self) -> tuple[str, ...]:
-        """The computers that have a free partition."""
-        return tuple(self._stored.offering)
-
     def has_computer(self, computer_id: str) -> bool:
         return computer_id in self._stored.computers
 
@@ -87,9 +84,6 @@ class Cloud:
         names = self._computer(computer_id).partitions
         return tuple(sorted(names, key=natural_order))
 
-    def partition_count(self, computer_id: str) -> int:
-        return len(self._computer(computer_id).partitions)
-
     def partition(self, key: PartitionKey) -> PartitionRecord:
         """Return a partition; ``NotFound`` when it is not defined."""
         return self._partition(key).read(PartitionRecord)
@@ -99,17 +93,11 @@ class Cloud:
         for partition_id in self.partition_ids(computer_id):
             yield self.partition(PartitionKey(computer_id, partition_id))
 
-    def free_ids(self, computer_id: str) -> tuple[str, ...]:
-        """Return the names of what can be allocated, in natural order."""
-        return tuple(self._computer(computer_id).free.values())
-
-    def unoffered_ids(self, computer_id: str) -> tuple[str, ...]:
-        return tuple(self._computer(computer_id).unoffered)
-
     def write_computer(self, record: ComputerRecord) -> None:
         stored = self._computer(record.computer_id)
         if stored.read(ComputerRecord) != record:
             stored.write(record)
+            self.shelving.move(record.computer_id, stored)
             stored.revision.advance()
 
     def revision_oid(self, computer_id: str) -> bytes:
@@ -133,12 +121,8 @@ class Cloud:
         for partition in formatted.removed:
             self._remove_partition(stored, partition)
         for partition in formatted.written:
-            if partition.partition_id in stored.partitions:
-                stored.partitions[partition.partition_id].write(partition)
-            else:
-                stored.partitions[partition.partition_id] = Stored(partition)
-            self._list_partition(stored, partition)
-        self._list_offer(record.computer_id, stored)
+            self._put_partition(stored, partition)
+        self.shelving.settle(record.computer_id, stored)
         for instance in formatted.touched:
             self._write(instance)
 
@@ -226,10 +210,16 @@ class Cloud:
             raise NotFound(f"{host.title!r} hosts no shared instance {reference!r}")
         return self.instance(reference)
 
-    def runners(self, software_release_url: str) -> tuple[InstanceRecord, ...]:
-        """Return the instances of a release that may host shared ones."""
-        guids = self._stored.hosts.get(hashed(software_release_url), ())
-        return tuple(map(self.instance, guids))
+    def runners(
+        self, software_release_url: str, software_type: str
+    ) -> Iterator[InstanceRecord]:
+        """Yield the instances that may host shared ones, in the order of places."""
+        guids = self.shelving.runners(software_release_url, software_type)
+        return map(self.instance, guids)
+
+    def claim_tree(self, root: InstanceRecord) -> None:
+        """Let any two transactions that claim the same tree conflict."""
+        self._instance(root.instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
 
     def rely_on(self, instance: InstanceRecord) -> None:
         """Let the transaction fail when somebody else changes this one meanwhile."""
@@ -314,7 +304,7 @@ class Cloud:
         if record.host_guid is not None:
             self._instance(record.host_guid).guests.insert(guid)
             return
-        self._list_runner(record)
+        self.shelving.list_runner(record)
         self._occupy(record)
 
     def _occupy(self, record: InstanceRecord) -> None:
@@ -322,10 +312,11 @@ class Cloud:
         partition = stored.read(PartitionRecord)
         assert partition.occupant_guid is None, "a partition is never given twice"
         assert partition.is_offered
-        stored.write(evolve(partition, occupant_guid=record.instance_guid))
+        occupied = evolve(partition, occupant_guid=record.instance_guid)
+        stored.write(occupied)
         computer = self._computer(record.partition.computer_id)
-        del computer.free[natural_order(partition.partition_id)]
-        self._list_offer(record.partition.computer_id, computer)
+        self.shelving.list_partition(computer, partition, occupied)
+        self.shelving.settle(record.partition.computer_id, computer)
 
     def _write(self, record: InstanceRecord) -> None:
         stored = self._instance(record.instance_guid)
@@ -338,9 +329,9 @@ class Cloud:
             titles[hashed(record.title)] = record.instance_guid
             if record.is_root:
                 self._advance_tree(stored)
-        if old.software_release_url != record.software_release_url:
-            self._unlist_runner(old)
-            self._list_runner(record)
+        if not record.is_shared and _runs(old) != _runs(record):
+            self.shelving.unlist_runner(old)
+            self.shelving.list_runner(record)
         stored.write(record)
         self._advance(record)
 
@@ -369,7 +360,7 @@ class Cloud:
         if record.host_guid is not None:
             self._instance(record.host_guid).guests.remove(record.instance_guid)
         else:
-            self._unlist_runner(record)
+            self.shelving.unlist_runner(record)
             self._vacate(record)
         self.certificates.revoke_instance(record.instance_guid)
         del self._stored.instances[record.instance_guid]
@@ -383,10 +374,10 @@ class Cloud:
         stored.write(vacated)
         computer = self._computer(record.partition.computer_id)
         if vacated.is_offered:
-            self._list_partition(computer, vacated)
+            self.shelving.list_partition(computer, partition, vacated)
         else:
             self._remove_partition(computer, vacated)
-        self._list_offer(record.partition.computer_id, computer)
+        self.shelving.settle(record.partition.computer_id, computer)
 
     def _titles(self, record: InstanceRecord) -> MutableMapping[str, str]:
         """The index that knows an instance by its title: roots, or its tree."""
@@ -396,54 +387,23 @@ class Cloud:
             found = self._instance(record.root_guid).children
         return found
 
-    def _list_runner(self, record: InstanceRecord) -> None:
-        if record.is_shared:
-            return
-        hosts = self._stored.hosts
-        key = hashed(record.software_release_url)
-        if key not in hosts:
-            hosts[key] = OOTreeSet()
-        hosts[key].insert(record.instance_guid)
-
-    def _unlist_runner(self, record: InstanceRecord) -> None:
-        if record.is_shared:
-            return
-        hosts = self._stored.hosts
-        key = hashed(record.software_release_url)
-        hosts[key].remove(record.instance_guid)
-        if not hosts[key]:
-            del hosts[key]
-
-    def _list_partition(
+    def _put_partition(
         self, computer: StoredComputer, partition: PartitionRecord
     ) -> None:
-        """Put a partition where allocation finds it, or does not."""
-        is_free = partition.occupant_guid is None and partition.is_offered
-        key = natural_order(partition.partition_id)
-        if is_free and key not in computer.free:
-            computer.free[key] = partition.partition_id
-        elif not is_free:
-            computer.free.pop(key, None)
-        _put(
-            computer.unoffered,
-            partition.partition_id,
-            is_in=not partition.is_offered,
-        )
-
-    def _list_offer(self, computer_id: str, computer: StoredComputer) -> None:
-        _put(self._stored.offering, computer_id, is_in=bool(computer.free))
+        stored = computer.partitions.get(partition.partition_id)
+        old = None if stored is None else stored.read(PartitionRecord)
+        if stored is None:
+            computer.partitions[partition.partition_id] = Stored(partition)
+        else:
+            stored.write(partition)
+        self.shelving.list_partition(computer, old, partition)
 
     def _remove_partition(
         self, computer: StoredComputer, partition: PartitionRecord
     ) -> None:
-        computer.free.pop(natural_order(partition.partition_id), None)
-        _put(computer.unoffered, partition.partition_id, is_in=False)
+        self.shelving.list_partition(computer, partition, None)
         computer.partitions.pop(partition.partition_id).is_gone = True
 
 
-def _put(names: OOTreeSet, name: str, *, is_in: bool) -> None:
-    """Make ``name`` be in a set or not, without writing what is so already."""
-    if is_in and name not in names:
-        names.insert(name)
-    elif not is_in and name in names:
-        names.remove(name)
+def _runs(record: InstanceRecord) -> tuple[str, str]:
+    return record.software_release_url, record.software_type

@@ -34,10 +34,10 @@ from master_cluster.requesting import (
 )
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.documents import document_of_requested, report_of_computer
+from master_cluster.store.stock import view_inventory
 from master_cluster.store.views import (
     requester_of,
     view_destruction,
-    view_inventory,
     view_place,
     view_request,
 )
@@ -103,7 +103,10 @@ def _place(
     now: float,
     salt: str,
 ) -> Decided | Refused:
-    inventory = view_inventory(cloud, wanted, default_computer_id)
+    inventory = view_inventory(cloud, wanted, view.root, default_computer_id)
+    if inventory.tree_networks and view.root is not None:
+        # Two of a tree that look for networks of their own must not find the same one.
+        cloud.claim_tree(view.root)
     allocation = choose_partition(wanted, inventory, salt)
     if isinstance(allocation, Unallocated):
         return refuse_unallocated(wanted, allocation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from master_cluster.allocation import explain
+from master_cluster.conditions import explain
 from master_cluster.describing import (
     Occupant,
     describe_computer,
@@ -16,7 +16,8 @@ from master_cluster.describing import (
 )
 from master_cluster.records import InstanceRecord, PartitionRecord
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.views import requester_of, view_whole_inventory
+from master_cluster.store.stock import view_inventory
+from master_cluster.store.views import requester_of
 from slap.errors import NotFound
 from slap.model import (
     Computer,
@@ -117,9 +118,10 @@ def report_of_allocation(
         allocation_filter=refused.allocation_filter,
         is_shared=refused.is_shared,
     )
-    inventory = view_whole_inventory(cloud, wanted, default_computer_id)
+    root = cloud.root(root_title) if root_title else None
+    inventory = view_inventory(cloud, wanted, root, default_computer_id)
     conditions = explain(wanted, inventory)
-    total = sum(it.partition_count for it in inventory.offers)
+    total = sum(it.partition_count for it in inventory.offers())
     is_placeable = total > sum(it.excluded_count for it in conditions)
     verdict = (
         "refused before; a partition fits now, the next request gets it"

@@ -107,19 +107,41 @@ class StoredUsage(Persistent):  # type: ignore[misc] # persistent has no types
         self.byte_count = 0
 
 
+class StoredOffer(Persistent):  # type: ignore[misc] # persistent has no types
+    """The partitions of a computer with the same capabilities, as allocation sees them.
+
+    ``free`` names those that can be given, in natural order; ``unoffered`` those that
+    are busy and no longer defined; ``partition_count`` counts all. ``stand`` is the
+    load step and the attributes with which it stands on shelves, ``None`` on none.
+    """
+
+    def __init__(self, capabilities: tuple[str, ...]) -> None:
+        self.capabilities = capabilities
+        self.partition_count = 0
+        self.stand: tuple[int, Mapping[str, str]] | None = None
+        self.free = OOBTree()
+        self.unoffered = OOTreeSet()
+
+
+class StoredShelf(Persistent):  # type: ignore[misc] # persistent has no types
+    """The offers of computers with the same ``attributes``, in their order."""
+
+    def __init__(self, attributes: Mapping[str, str]) -> None:
+        self.attributes = dict(attributes)
+        self.heads = OOTreeSet()
+
+
 class StoredComputer(Stored):
     """A computer: its partitions by name, installations by hash, and its usage.
 
-    ``free`` names the partitions that can be allocated, in natural order; ``unoffered``
-    those that are busy and no longer defined.
+    ``offers`` are by their capabilities.
     """
 
     def __init__(self, record: object) -> None:
         super().__init__(record)
         self.revision = Revision()
         self.partitions = OOBTree()
-        self.free = OOBTree()
-        self.unoffered = OOTreeSet()
+        self.offers = OOBTree()
         self.installations = OOBTree()
         self.usage = StoredUsage()
 
@@ -150,18 +172,18 @@ class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no 
 class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     """Everything.
 
-    ``roots`` by hashed title. ``offering`` names the computers with a free partition.
-    ``hosts`` has the guids of the instances of a release, by hashed URL. ``refusals``
-    has what was refused a place, by hashed root title and title. ``products`` by hashed
-    title. ``takeovers`` has the digests of what was taken over from reference proxies,
-    with the instants.
+    ``roots`` by hashed title. ``shelves`` by capability and hashed attributes.
+    ``hosts`` has the instances of a release and a type, by their hash, in the order of
+    their places. ``refusals`` has what was refused a place, by hashed root title and
+    title. ``products`` by hashed title. ``takeovers`` has the digests of what was taken
+    over from reference proxies, with the instants.
     """
 
     def __init__(self) -> None:
         self.computers = OOBTree()
         self.instances = OOBTree()
         self.roots = OOBTree()
-        self.offering = OOTreeSet()
+        self.shelves = OOBTree()
         self.hosts = OOBTree()
         self.refusals = OOBTree()
         self.certificates = StoredCertificates()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from master_cluster.allocation import Allocated, Host, Inventory, Offer
+from master_cluster.allocation import Allocated
 from master_cluster.destroying import DestructionView
 from master_cluster.records import InstanceRecord
 from master_cluster.requesting import Place, RequestView
@@ -34,38 +34,6 @@ def view_request(cloud: Cloud, wanted: InstanceRequest) -> RequestView:
         host=cloud.find_instance(existing.host_guid) if existing else None,
         tree_instance_count=0 if existing else 1 + cloud.child_count(root.root_guid),
     )
-
-
-def view_inventory(
-    cloud: Cloud, wanted: InstanceRequest, default_computer_id: str | None
-) -> Inventory:
-    """Gather the partitions that may fit a request: as few as possible.
-
-    The choice is the same as from ``view_whole_inventory``; the numbers of the reasons
-    cover what was looked at.
-    """
-    if wanted.is_shared:
-        runners = cloud.runners(wanted.software_release_url)
-        hosts = tuple(_host(it) for it in runners)
-        return Inventory((), hosts, default_computer_id)
-    computer_id = wanted.allocation_filter.get("computer_guid", default_computer_id)
-    if computer_id is None:
-        computer_ids = cloud.offering_ids()
-    else:
-        computer_ids = (computer_id,) if cloud.has_computer(computer_id) else ()
-    offers = tuple(_offer(cloud, it) for it in computer_ids)
-    return Inventory(offers, (), default_computer_id)
-
-
-def view_whole_inventory(
-    cloud: Cloud, wanted: InstanceRequest, default_computer_id: str | None
-) -> Inventory:
-    """Gather all partitions, to count what each condition excludes."""
-    offers = tuple(_offer(cloud, it) for it in cloud.computer_ids())
-    hosts: tuple[Host, ...] = ()
-    if wanted.is_shared:
-        hosts = tuple(_host(it) for it in cloud.instances() if not it.is_shared)
-    return Inventory(offers, hosts, default_computer_id)
 
 
 def view_place(cloud: Cloud, allocated: Allocated) -> Place:
@@ -107,20 +75,3 @@ def _ancestor_guids(cloud: Cloud, requester: InstanceRecord) -> frozenset[str]:
         guids.add(ancestor.instance_guid)
         ancestor = cloud.find_instance(ancestor.requester_guid)
     return frozenset(guids)
-
-
-def _offer(cloud: Cloud, computer_id: str) -> Offer:
-    free = cloud.free_ids(computer_id)
-    unoffered_count = len(cloud.unoffered_ids(computer_id))
-    busy_count = cloud.partition_count(computer_id) - len(free) - unoffered_count
-    return Offer(computer_id, free, busy_count, unoffered_count)
-
-
-def _host(instance: InstanceRecord) -> Host:
-    return Host(
-        instance.instance_guid,
-        instance.partition,
-        instance.software_release_url,
-        instance.software_type,
-        instance.requested_state,
-    )

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from attrs import evolve
 from hypothesis import given
 
 from master_cluster.allocation import (
+    EXPLAINED_COUNT_MAX,
     Allocated,
-    Inventory,
-    Offer,
     Unallocated,
     choose_partition,
-    explain,
-    natural_order,
 )
+from master_cluster.conditions import explain
+from master_cluster.inventory import Offer, Stock, natural_order
 from slap.model import InstanceRequest, PartitionKey, RequestedState
 from slap.reports import Condition
 from tests import strategies
@@ -57,17 +58,32 @@ def test_a_request_without_a_computer_stays_on_the_default_one() -> None:
 
     chosen = choose_partition(an_instance_request(), inventory)
 
-    assert chosen == Unallocated(
-        (
-            Condition(
-                "computer_guid",
-                3,
-                "the computer is COMP-1, the default one: 3 partitions are excluded",
-            ),
-            Condition("offered", 0, "the computer still defines the partition"),
-            Condition("free", 3, "the partition is free: 3 partitions are excluded"),
-        )
+    assert isinstance(chosen, Unallocated)
+    assert chosen.sentence == "the partition is free: 3 partitions are excluded"
+    assert explain(an_instance_request(), inventory)[0] == Condition(
+        "computer_guid",
+        3,
+        "the computer is COMP-1, the default one: 3 partitions are excluded",
     )
+
+
+@pytest.mark.parametrize(
+    "asked", [{"region": "eu"}, {"capability": "gpu"}, {"mode": "unique_by_network"}]
+)
+def test_a_request_that_says_where_is_not_for_the_default_computer(
+    asked: dict[str, str],
+) -> None:
+    there = Offer(
+        "COMP-2",
+        ("slappart0",),
+        attributes={"region": "eu", "network_guid": "net"},
+        capabilities=("gpu",) if "capability" in asked else (),
+    )
+    inventory = an_inventory(an_offer("COMP-1"), there, default_computer_id="COMP-1")
+
+    chosen = choose_partition(an_instance_request(allocation_filter=asked), inventory)
+
+    assert chosen == Allocated(PartitionKey("COMP-2", "slappart0"))
 
 
 def test_a_named_computer_wins_over_the_default_one() -> None:
@@ -82,15 +98,43 @@ def test_a_named_computer_wins_over_the_default_one() -> None:
 
 
 def test_an_unknown_key_of_a_filter_excludes_every_partition() -> None:
-    wanted = an_instance_request(allocation_filter={"cpu_core": "64"})
+    wanted = an_instance_request(allocation_filter={"colour": "red"})
 
     chosen = choose_partition(wanted, an_inventory(an_offer(free=2, busy=1)))
 
     assert isinstance(chosen, Unallocated)
-    assert counts(chosen.reasons) == {"cpu_core": 3, "offered": 0, "free": 0}
+    assert counts(chosen.reasons) == {
+        "reserved": 0,
+        "colour": 3,
+        "offered": 0,
+        "free": 0,
+    }
     assert chosen.sentence == (
-        "the filter key 'cpu_core' is not understood: 3 partitions are excluded"
+        "the filter key 'colour' is not understood: 3 partitions are excluded"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"region": ""}, "the filter key 'region' has no value"),
+        ({"capability": ""}, "the filter key 'capability' has no value"),
+        ({"mode": "odd"}, "the mode 'odd' is not understood"),
+        (
+            {"instance_guid": "SOFTINST-1"},
+            "the filter key 'instance_guid' is for shared instances",
+        ),
+    ],
+)
+def test_a_key_without_a_meaning_here_excludes_every_partition(
+    asked: dict[str, str], sentence: str
+) -> None:
+    wanted = an_instance_request(allocation_filter=asked)
+
+    told = explain(wanted, an_inventory(an_offer(free=2, busy=1)))
+
+    assert [it.sentence for it in told if it.name in asked][-1].startswith(sentence)
+    assert isinstance(choose_partition(wanted, an_inventory()), Unallocated)
 
 
 def test_a_key_that_is_for_the_node_excludes_nothing() -> None:
@@ -106,7 +150,7 @@ def test_five_conditions_share_out_the_partitions_that_they_exclude() -> None:
         is_shared=True,
         allocation_filter={"instance_guid": "slappart0"},
     )
-    inventory = Inventory(
+    inventory = Stock(
         (an_offer("COMP-1", free=4, busy=4),),
         (
             a_host(0, software_release_url="https://other.example/"),
@@ -137,7 +181,7 @@ def test_a_host_is_named_by_its_guid_or_its_partition(name: str) -> None:
     wanted = an_instance_request(
         is_shared=True, allocation_filter={"instance_guid": name}
     )
-    inventory = Inventory(hosts=(a_host(3), a_host(7)))
+    inventory = Stock(all_hosts=(a_host(3), a_host(7)))
 
     chosen = choose_partition(wanted, inventory)
 
@@ -150,7 +194,7 @@ def test_a_named_host_is_found_beside_the_default_computer() -> None:
     )
     hosts = (a_host(7, key=a_partition_key(7, "COMP-2")),)
 
-    chosen = choose_partition(wanted, Inventory((), hosts, "COMP-1"))
+    chosen = choose_partition(wanted, Stock((), hosts, "COMP-1"))
 
     assert chosen == Allocated(a_partition_key(7, "COMP-2"), "SOFTINST-7")
 
@@ -166,7 +210,7 @@ def test_an_instance_of_its_own_is_not_placed_by_a_host() -> None:
 def test_nothing_at_all_is_said_in_a_sentence() -> None:
     wanted = an_instance_request(allocation_filter={"computer_guid": "COMP-9"})
 
-    chosen = choose_partition(wanted, Inventory())
+    chosen = choose_partition(wanted, Stock())
 
     assert isinstance(chosen, Unallocated)
     assert chosen.sentence == "nothing is known where the computer is COMP-9"
@@ -188,34 +232,146 @@ def test_a_salt_spreads_and_is_as_fixed_as_none() -> None:
     assert len({it.key for it in first if isinstance(it, Allocated)}) > 10
 
 
+def test_a_partition_with_capabilities_is_for_who_names_one_of_them() -> None:
+    offer = Offer("COMP-1", ("slappart0",), capabilities=("arm", "gpu"))
+    plain = an_instance_request()
+    wanted = an_instance_request(allocation_filter={"capability": "gpu"})
+
+    chosen = [choose_partition(it, an_inventory(offer)) for it in (plain, wanted)]
+
+    assert chosen == [
+        Unallocated(explain(plain, an_inventory(offer))),
+        Allocated(a_partition_key()),
+    ]
+
+
+def test_a_network_of_its_own_is_one_without_others_of_the_tree() -> None:
+    wanted = an_instance_request(allocation_filter={"mode": "unique_by_network"})
+    inventory = an_inventory(
+        Offer("COMP-1", ("slappart0",), attributes={"network_guid": "net-1"}),
+        Offer("COMP-2", ("slappart0",)),
+        Offer("COMP-3", ("slappart0",), attributes={"network_guid": "net-2"}),
+        tree_networks=frozenset({"net-1"}),
+    )
+
+    chosen = choose_partition(wanted, inventory)
+
+    assert chosen == Allocated(a_partition_key(computer_id="COMP-3"))
+
+
+def test_a_refusal_counts_a_bounded_number_of_computers() -> None:
+    offers = [an_offer(f"COMP-{number}", free=1, busy=0) for number in range(200)]
+    wanted = an_instance_request(allocation_filter={"region": "eu"})
+
+    chosen = choose_partition(wanted, an_inventory(*offers))
+
+    assert isinstance(chosen, Unallocated)
+    assert counts(chosen.reasons)["region"] == EXPLAINED_COUNT_MAX
+
+
+def meets(asked: Mapping[str, str], offer: Offer, inventory: Stock) -> bool:
+    """The conditions once more, one by one, without shelves."""
+    network = offer.attributes.get("network_guid")
+    default = inventory.default_computer_id
+    wanted_capability = {asked["capability"]} if asked.get("capability") else set()
+    return all(
+        (
+            not {"instance_guid", "odd"} & set(asked),
+            "" not in asked.values(),
+            asked.get("mode") != "odd",
+            set(asked) - {"retention_delay"} or default in (None, offer.computer_id),
+            asked.get("computer_guid", offer.computer_id) == offer.computer_id,
+            all(
+                offer.attributes.get(key) == asked.get(key, offer.attributes.get(key))
+                for key in ("region", "network_guid", "cpu_core")
+            ),
+            "mode" not in asked or network not in {None, *inventory.tree_networks},
+            wanted_capability <= set(offer.capabilities),
+            wanted_capability or not offer.capabilities,
+        )
+    )
+
+
+@given(
+    strategies.a_placement_request().filter(lambda it: not it.is_shared),
+    strategies.an_inventory(),
+)
+def test_shelves_give_the_same_choice_as_looking_at_everything(
+    wanted: InstanceRequest, inventory: Stock
+) -> None:
+    fitting = [
+        it
+        for it in inventory.all_offers
+        if it.free and meets(wanted.allocation_filter, it, inventory)
+    ]
+
+    chosen = choose_partition(wanted, inventory)
+
+    if not fitting:
+        assert isinstance(chosen, Unallocated)
+        return
+    best = min(fitting, key=lambda it: it.head)
+    assert chosen == Allocated(PartitionKey(best.computer_id, best.free[0]))
+
+
+@given(
+    strategies.a_placement_request(),
+    strategies.an_inventory(),
+    strategies.identifiers(),
+)
+def test_a_salt_never_turns_yes_into_no_or_prefers_the_more_loaded(
+    wanted: InstanceRequest, inventory: Stock, salt: str
+) -> None:
+    plain = choose_partition(wanted, inventory)
+
+    salted = choose_partition(wanted, inventory, salt)
+
+    if isinstance(plain, Unallocated) or wanted.is_shared:
+        assert isinstance(salted, type(plain))
+        return
+    assert isinstance(salted, Allocated)
+    steps = {
+        PartitionKey(offer.computer_id, name): offer.load_step
+        for offer in inventory.all_offers
+        for name in offer.free
+    }
+    assert steps[salted.key] == steps[plain.key]
+
+
 @given(strategies.a_placement_request(), strategies.an_inventory())
 def test_only_a_free_partition_or_a_living_host_is_chosen(
-    wanted: InstanceRequest, inventory: Inventory
+    wanted: InstanceRequest, inventory: Stock
 ) -> None:
     chosen = choose_partition(wanted, inventory)
 
     if isinstance(chosen, Unallocated):
         return
     if wanted.is_shared:
-        (host,) = (it for it in inventory.hosts if it.instance_guid == chosen.host_guid)
+        (host,) = (
+            it for it in inventory.all_hosts if it.instance_guid == chosen.host_guid
+        )
         assert host.key == chosen.key
         assert host.requested_state is not RequestedState.DESTROYED
     else:
-        (offer,) = (
-            it for it in inventory.offers if it.computer_id == chosen.key.computer_id
-        )
-        assert chosen.key.partition_id in offer.free
+        free = {
+            (offer.computer_id, name)
+            for offer in inventory.all_offers
+            for name in offer.free
+        }
+        assert (chosen.key.computer_id, chosen.key.partition_id) in free
 
 
 @given(strategies.a_placement_request(), strategies.an_inventory())
 def test_the_reasons_count_each_partition_once(
-    wanted: InstanceRequest, inventory: Inventory
+    wanted: InstanceRequest, inventory: Stock
 ) -> None:
     chosen = choose_partition(wanted, inventory)
     excluded = sum(it.excluded_count for it in explain(wanted, inventory))
-    total = sum(it.partition_count for it in inventory.offers)
+    total = sum(it.partition_count for it in inventory.all_offers)
     if wanted.is_shared:
-        total = len(inventory.hosts) + sum(len(it.free) for it in inventory.offers)
+        total = len(inventory.all_hosts) + sum(
+            len(it.free) for it in inventory.all_offers
+        )
 
     assert isinstance(chosen, Unallocated) == (excluded == total)
 
@@ -224,16 +380,14 @@ def test_the_reasons_count_each_partition_once(
     strategies.a_placement_request(), strategies.an_inventory(), strategies.an_offer()
 )
 def test_more_free_partitions_never_turn_yes_into_no(
-    wanted: InstanceRequest, inventory: Inventory, more: Offer
+    wanted: InstanceRequest, inventory: Stock, more: Offer
 ) -> None:
     before = choose_partition(wanted, inventory)
-    others = tuple(it for it in inventory.offers if it.computer_id != more.computer_id)
-    same = [it for it in inventory.offers if it.computer_id == more.computer_id]
-    free = {*more.free, *(name for it in same for name in it.free)}
-    grown = evolve(
-        inventory,
-        offers=(*others, evolve(more, free=tuple(sorted(free, key=natural_order)))),
-    )
+    which = more.computer_id, more.capabilities
+    found = {(it.computer_id, it.capabilities): it for it in inventory.all_offers}
+    free = {*more.free, *(found[which].free if which in found else ())}
+    found[which] = evolve(more, free=tuple(sorted(free, key=natural_order)))
+    grown = evolve(inventory, all_offers=tuple(found.values()))
 
     after = choose_partition(wanted, grown)
 
@@ -242,8 +396,8 @@ def test_more_free_partitions_never_turn_yes_into_no(
 
 @given(strategies.a_placement_request(), strategies.an_inventory())
 def test_the_order_of_the_inventory_does_not_matter(
-    wanted: InstanceRequest, inventory: Inventory
+    wanted: InstanceRequest, inventory: Stock
 ) -> None:
-    turned = evolve(inventory, offers=inventory.offers[::-1])
+    turned = evolve(inventory, all_offers=inventory.all_offers[::-1])
 
     assert choose_partition(wanted, turned) == choose_partition(wanted, inventory)

@@ -326,7 +326,7 @@ def test_an_error_of_a_release_is_reported_with_the_end_of_its_log(
 def test_a_refusal_explains_itself_until_it_is_granted(bench: StoreBench) -> None:
     for number in range(4):
         bench.request(f"root {number}")
-    with pytest.raises(NotFound, match="no partition is free"):
+    with pytest.raises(NotFound, match="is free: 4 partitions are excluded"):
         bench.request("late")
 
     refused = bench.ask(lambda it: documents.report_of_allocation(it, "late", "", None))
@@ -339,6 +339,7 @@ def test_a_refusal_explains_itself_until_it_is_granted(bench: StoreBench) -> Non
 
     assert refused.verdict == "refused: none of 4 partitions fits"
     assert {it.name: it.excluded_count for it in refused.conditions} == {
+        "reserved": 0,
         "offered": 0,
         "free": 4,
     }

@@ -260,3 +260,76 @@ def test_one_title_is_not_taken_twice_by_renames(pair: Pair) -> None:
     outcome = pair.run_around(rename(0), rename(1))
 
     assert isinstance(outcome, Refused)
+
+
+def say(computer_id: str, **said: str) -> Decision:
+    return lambda cloud, _: decisions.set_attributes(cloud, computer_id, said)
+
+
+ON_THREE = {"computer_guid": "COMP-3"}
+
+
+@pytest.mark.parametrize("is_freed_late", [False, True])
+def test_a_computer_that_moves_while_its_last_partition_is_freed_is_found_there(
+    pair: Pair, *, is_freed_late: bool
+) -> None:
+    """Its offer is on no shelf yet when it gets another region."""
+    pair.run(define(1, "COMP-3"))
+    pair.run(request("last", "last", allocation_filter=ON_THREE))
+    free = remove_on_three("last")
+    move = say("COMP-3", region="eu")
+
+    pair.run_around(*((free, move) if is_freed_late else (move, free)))
+
+    there = request("next", "next", allocation_filter={"region": "eu"})
+    assert pair.run(there).key == a_partition_key(0, "COMP-3")
+
+
+def remove_on_three(title: str) -> Decision:
+    doom = request(title, "x", requested_state=RequestedState.DESTROYED)
+
+    def decide(cloud: Cloud, attempt: int) -> None:
+        doom(cloud, attempt)
+        key = a_partition_key(0, "COMP-3")
+        assert decisions.report_destroyed(cloud, key, NOW) == "OK"
+
+    return decide
+
+
+def test_a_shelf_that_empties_while_another_computer_comes_to_it_stays(
+    pair: Pair,
+) -> None:
+    pair.run(say("COMP-3", region="eu"))
+
+    pair.run_around(say("COMP-1", region="eu"), say("COMP-3", region="us"))
+
+    there = request("next", "next", allocation_filter={"region": "eu"})
+    assert pair.run(there).key == a_partition_key(1)
+
+
+def test_the_last_two_partitions_given_at_once_leave_the_shelf(pair: Pair) -> None:
+    pair.run(define(2, "COMP-3"))
+    early = request("early", "early", allocation_filter=ON_THREE)
+    late = request("late", "late", allocation_filter=ON_THREE)
+
+    pair.run_around(lambda cloud, _: late(cloud, 1), early)
+
+    refused = pair.run(request("next", "next", allocation_filter=ON_THREE))
+    assert isinstance(refused, Refused)
+
+
+def test_two_of_a_tree_do_not_find_the_same_network(pair: Pair) -> None:
+    """Both see that the network is new, and neither writes what the other does."""
+    for number, name in enumerate(("COMP-1", "COMP-2", "COMP-3")):
+        pair.run(say(name, network_guid=f"net-{number}"))
+    pair.run(define(CROWD + 5, "COMP-2"))
+    own = {"requester": ROOT, "allocation_filter": {"mode": "unique_by_network"}}
+    first = request("first", "first", **own)
+    second = request("second", "second", **own)
+
+    late = pair.run_around(lambda cloud, _: first(cloud, 1), second)
+
+    assert {late.key.computer_id, pair.run(second).key.computer_id} == {
+        "COMP-2",
+        "COMP-3",
+    }
