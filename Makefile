@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release test lint bench docs clean help
+.PHONY: all demo play stop release test test-browser lint bench docs clean help
 
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
@@ -24,6 +24,10 @@ release:  ## fill dist/release/ with what a computer needs to build our software
 test: all ## every check and every test
 	@bin/pytest -n auto --maxprocesses 4
 
+test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
+	@./setup.sh browser
+	@PYTHONPATH=.make/browser bin/pytest tests/browser
+
 lint: all ## style and types alone
 	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py
 
@@ -40,4 +44,4 @@ clean:    ## remove what was generated here
 	@rmdir .slapcluster 2>/dev/null || true
 
 help:     ## this
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile

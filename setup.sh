@@ -3,6 +3,7 @@
 #
 #   ./setup.sh programs   what runs a cloud: bin/slapcluster, bin/slapgrid, bin/python
 #   ./setup.sh all        that, and the tools of development (the default)
+#   ./setup.sh browser    that, the system's Chromium and what drives it in tests
 #
 # The interpreter is the first of these that is 3.11 or later, has venv and, for root,
 # that an ordinary user can run too (instances never run as root):
@@ -195,7 +196,25 @@ set_up() {
   say "$stage ready in $SECONDS s"
 }
 
+# In a folder of its own, which only `make test-browser` puts on Python's path.
+set_up_browser() {
+  local wanted=tests/browser/requirements.txt
+  exec 9>.make/lock
+  flock 9
+  has_command chromium || install_packages chromium
+  ! cmp -s "$wanted" .make/browser/requirements.txt || return 0
+  say "fetching what drives the browser"
+  rm -rf .make/browser
+  logged .venv/bin/pip install --no-deps --find-links "$cache/dist" \
+    --target .make/browser --requirement "$wanted"
+  cp "$wanted" .make/browser/
+}
+
 case "${1:-all}" in
 programs | all) set_up "${1:-all}" ;;
-*) fail "there is no '$1'; say programs or all" ;;
+browser)
+  (set_up all) # whose building allows no network
+  set_up_browser
+  ;;
+*) fail "there is no '$1'; say programs, all or browser" ;;
 esac
