@@ -20,7 +20,7 @@ import rich
 from attrs import asdict
 from rich.table import Table
 
-from benchmarks import large_store, placing, polls
+from benchmarks import allocation, large_store, placing, polls
 from benchmarks.result import Result
 from benchmarks.spread import Spread
 
@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "polls": polls.run,
     "identical_requests": placing.run_identical,
     "concurrent_allocations": placing.run_concurrent,
+    "allocation": allocation.run,
     "large_store": large_store.run,
 }
 
