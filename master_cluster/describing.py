@@ -11,6 +11,7 @@ from master_cluster.records import (
     InstallationRecord,
     InstanceRecord,
     PartitionRecord,
+    Report,
     ReportedState,
 )
 from master_cluster.reporting import access_status
@@ -28,6 +29,7 @@ from slap.model import (
 from slap.reports import (
     ComputerReport,
     ComputerSummary,
+    EarlierReport,
     InstallationReport,
     InstanceReport,
     PartitionReport,
@@ -113,7 +115,9 @@ def describe_requested(
 
 
 def report_partition(
-    partition: PartitionRecord, occupant: Occupant | None
+    partition: PartitionRecord,
+    occupant: Occupant | None,
+    earlier: Sequence[Report] = (),
 ) -> PartitionReport:
     """Report a partition to a person."""
     if occupant is None:
@@ -132,13 +136,36 @@ def report_partition(
         instance.report.reported_state.value,
         instance.report.message,
         partition.capabilities,
+        instance.report.reported_at,
+        report_earlier(earlier),
+    )
+
+
+def report_installation(
+    installation: InstallationRecord, earlier: Sequence[Report] = ()
+) -> InstallationReport:
+    """Report a release on a computer to a person."""
+    return InstallationReport(
+        installation.software_release_url,
+        installation.requested_state.value,
+        installation.report.reported_state.value,
+        installation.report.message,
+        installation.report.reported_at,
+        report_earlier(earlier),
+    )
+
+
+def report_earlier(earlier: Sequence[Report]) -> tuple[EarlierReport, ...]:
+    return tuple(
+        EarlierReport(it.reported_state.value, it.message, it.reported_at)
+        for it in earlier
     )
 
 
 def report_computer(
     computer: ComputerRecord,
     partitions: Sequence[PartitionReport],
-    installations: Sequence[InstallationRecord],
+    installations: Sequence[InstallationReport],
     usage_document_count: int = 0,
     last_usage: UsageSummary | None = None,
 ) -> ComputerReport:
@@ -147,16 +174,7 @@ def report_computer(
         computer.computer_id,
         computer.address,
         tuple(partitions),
-        tuple(
-            InstallationReport(
-                it.software_release_url,
-                it.requested_state.value,
-                it.report.reported_state.value,
-                it.report.message,
-                it.report.reported_at,
-            )
-            for it in sorted(installations, key=lambda it: it.ordinal)
-        ),
+        tuple(installations),
         computer.attributes,
         usage_document_count,
         last_usage,
@@ -183,6 +201,7 @@ def report_instance(
     root_title: str,
     requester_title: str | None,
     addresses: tuple[NetworkAddress, ...],
+    earlier: Sequence[Report] = (),
 ) -> InstanceReport:
     """Report an instance to a person."""
     return InstanceReport(
@@ -201,6 +220,7 @@ def report_instance(
         parameters=instance.parameters,
         connection_parameters=instance.connection_parameters,
         addresses=addresses,
+        earlier=report_earlier(earlier),
     )
 
 

@@ -6,6 +6,8 @@ a poll must not cost a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import evolve
 
 from master_cluster.records import (
@@ -22,14 +24,27 @@ MESSAGE_BYTES_MAX = 16 * 1024
 BANG = "bang called: "
 """How the message of a report begins that an instance makes by a bang."""
 
+EARLIER_COUNT_MAX = 9
+"""With the last one ten reports: enough to see that something comes and goes."""
+
+EARLIER_MESSAGE_BYTES_MAX = 2 * 1024
+"""Of each report from before the last one: the line of the cause."""
+
 STATUS_LENGTH_MAX = 80
 """What a node is told of its own error; the reference keeps as much."""
 
 
 def report_of(reported_state: ReportedState, message: str, now: float) -> Report:
     """Return a report, with the end of its message."""
-    tail = message.encode(errors="replace")[-MESSAGE_BYTES_MAX:]
-    return Report(reported_state, tail.decode(errors="ignore"), now)
+    return Report(reported_state, _end(message, MESSAGE_BYTES_MAX), now)
+
+
+def remembered(reports: Sequence[Report]) -> tuple[Report, ...]:
+    """Return what is kept of earlier reports, the latest first."""
+    return tuple(
+        evolve(it, message=_end(it.message, EARLIER_MESSAGE_BYTES_MAX))
+        for it in reports[:EARLIER_COUNT_MAX]
+    )
 
 
 def decide_instance_report(
@@ -91,6 +106,10 @@ def _changed_since_report(instance: InstanceRecord) -> bool:
     reported_at = instance.report.reported_at
     changed_at = microseconds_of(instance.timestamp) / MICROSECONDS
     return reported_at is not None and reported_at < changed_at
+
+
+def _end(message: str, bytes_max: int) -> str:
+    return message.encode(errors="replace")[-bytes_max:].decode(errors="ignore")
 
 
 def _is_news(known: Report, report: Report) -> bool:

@@ -46,8 +46,20 @@ class CloudReport:
 
 
 @frozen
+class EarlierReport:
+    """A report from before the last one, with the end of its message."""
+
+    reported_state: str
+    message: str = ""
+    reported_at: float | None = None
+
+
+@frozen
 class PartitionReport:
-    """A partition of a computer; the titles are ``None`` when it is free."""
+    """A partition of a computer; the titles are ``None`` when it is free.
+
+    ``earlier`` here and below: what was reported before, the latest first.
+    """
 
     partition_id: str
     addresses: tuple[NetworkAddress, ...] = ()
@@ -57,6 +69,8 @@ class PartitionReport:
     reported_state: str = ""
     message: str = ""
     capabilities: tuple[str, ...] = ()
+    reported_at: float | None = None
+    earlier: tuple[EarlierReport, ...] = ()
 
 
 @frozen
@@ -68,6 +82,7 @@ class InstallationReport:
     reported_state: str = ""
     message: str = ""
     reported_at: float | None = None
+    earlier: tuple[EarlierReport, ...] = ()
 
 
 @frozen
@@ -105,6 +120,7 @@ class InstanceReport:
     parameters: Mapping[str, str] = texts()
     connection_parameters: Mapping[str, str] = texts()
     addresses: tuple[NetworkAddress, ...] = ()
+    earlier: tuple[EarlierReport, ...] = ()
 
 
 @frozen

@@ -57,6 +57,11 @@ class Session:
         else:
             print_tables(*tables)
 
+    def add_text(self, text: str) -> None:
+        """Write a text after the tables, for people alone."""
+        if text and not self.is_json:
+            click.echo(f"\n{text}")
+
     def progress(self, subject: str) -> Progress:
         return Progress(subject, is_silent=self.is_json)
 

@@ -12,10 +12,7 @@ from slap.reports import (
     TreeReport,
     TreeSummary,
 )
-from slapcluster.tables import Table, fold, line
-
-MESSAGE_WIDTH_MAX = 70
-"""What of a message fits in a line with the other columns."""
+from slapcluster.tables import Table, line
 
 
 def computers_table(computers: Iterable[ComputerSummary]) -> Table:
@@ -54,13 +51,12 @@ def services_table(trees: Iterable[TreeSummary]) -> Table:
 
 def installations_table(report: ComputerReport) -> Table:
     return Table(
-        ("release", "wanted", "reported", "message"),
+        ("release", "wanted", "reported"),
         tuple(
             line(
                 it.software_release_url,
                 it.requested_state,
                 it.reported_state,
-                fold(it.message, MESSAGE_WIDTH_MAX),
             )
             for it in report.installations
         ),
@@ -101,7 +97,7 @@ def partitions_table(report: ComputerReport) -> Table:
 
 def instances_table(tree: TreeReport) -> Table:
     return Table(
-        ("instance", "shared", "partition", "wanted", "reported", "message"),
+        ("instance", "shared", "partition", "wanted", "reported"),
         tuple(
             line(
                 it.title,
@@ -109,7 +105,6 @@ def instances_table(tree: TreeReport) -> Table:
                 _partition(it.partition),
                 it.requested_state,
                 it.reported_state,
-                fold(it.message, MESSAGE_WIDTH_MAX),
             )
             for it in tree.instances
         ),

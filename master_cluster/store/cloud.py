@@ -19,8 +19,10 @@ from master_cluster.records import (
     InstanceRecord,
     PartitionRecord,
     RefusalRecord,
+    Report,
 )
 from master_cluster.store.certificates import Certificates
+from master_cluster.store.history import earlier_reports, remember_report
 from master_cluster.store.products import Products
 from master_cluster.store.relying import rely_on, rely_on_members
 from master_cluster.store.schema import (
@@ -144,7 +146,8 @@ class Cloud:
         key = hashed(record.software_release_url)
         if key not in computer.installations:
             computer.installations[key] = Stored(record)
-        elif computer.installations[key].read(InstallationRecord) != record:
+        elif (old := computer.installations[key].read(InstallationRecord)) != record:
+            remember_report(computer.installations[key], old.report, record.report)
             computer.installations[key].write(record)
         else:
             return
@@ -220,6 +223,15 @@ class Cloud:
     def claim_tree(self, root: InstanceRecord) -> None:
         """Let any two transactions that claim the same tree conflict."""
         self._instance(root.instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
+
+    def earlier_reports(
+        self, record: InstanceRecord | InstallationRecord
+    ) -> tuple[Report, ...]:
+        """Return what was reported before the last report, the latest first."""
+        if isinstance(record, InstanceRecord):
+            return earlier_reports(self._instance(record.instance_guid))
+        key = hashed(record.software_release_url)
+        return earlier_reports(self._computer(record.computer_id).installations[key])
 
     def rely_on(self, instance: InstanceRecord) -> None:
         """Let the transaction fail when somebody else changes this one meanwhile."""
@@ -332,6 +344,7 @@ class Cloud:
         if not record.is_shared and _runs(old) != _runs(record):
             self.shelving.unlist_runner(old)
             self.shelving.list_runner(record)
+        remember_report(stored, old.report, record.report)
         stored.write(record)
         self._advance(record)
 

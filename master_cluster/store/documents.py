@@ -9,12 +9,18 @@ from master_cluster.describing import (
     describe_partition,
     describe_requested,
     report_computer,
+    report_installation,
     report_instance,
     report_partition,
     summarise_computer,
     summarise_tree,
 )
-from master_cluster.records import InstanceRecord, PartitionRecord
+from master_cluster.records import (
+    InstallationRecord,
+    InstanceRecord,
+    PartitionRecord,
+    Report,
+)
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.stock import view_inventory
 from master_cluster.store.views import requester_of
@@ -59,7 +65,7 @@ def report_of_cloud(cloud: Cloud) -> CloudReport:
     """Report every computer and tree, in one line each."""
     return CloudReport(
         tuple(
-            summarise_computer(report_of_computer(cloud, it))
+            summarise_computer(report_of_computer(cloud, it, is_whole=False))
             for it in cloud.computer_ids()
         ),
         tuple(
@@ -68,14 +74,32 @@ def report_of_cloud(cloud: Cloud) -> CloudReport:
     )
 
 
-def report_of_computer(cloud: Cloud, computer_id: str) -> ComputerReport:
-    """Report a computer, its partitions and its releases."""
+def report_of_computer(
+    cloud: Cloud, computer_id: str, *, is_whole: bool = True
+) -> ComputerReport:
+    """Report a computer, its partitions and its releases.
+
+    A summary reads as many objects as there are anyway: it leaves out what was
+    reported before the last time (``is_whole``).
+    """
+
+    def earlier(
+        record: InstanceRecord | InstallationRecord | None,
+    ) -> tuple[Report, ...]:
+        return cloud.earlier_reports(record) if record and is_whole else ()
+
     computer = cloud.computer(computer_id)
+    occupied = [(it, _occupant(cloud, it)) for it in cloud.partitions(computer_id)]
     partitions = [
-        report_partition(it, _occupant(cloud, it))
-        for it in cloud.partitions(computer_id)
+        report_partition(it, occupant, earlier(occupant.instance if occupant else None))
+        for it, occupant in occupied
     ]
-    installations = cloud.installations(computer_id)
+    installations = [
+        report_installation(it, earlier(it))
+        for it in sorted(
+            cloud.installations(computer_id), key=lambda record: record.ordinal
+        )
+    ]
     usage = cloud.usage(computer_id)
     return report_computer(
         computer, partitions, installations, usage.document_count, usage.last()
@@ -154,4 +178,5 @@ def _report(cloud: Cloud, root_title: str, instance: InstanceRecord) -> Instance
         root_title,
         requester.title if requester else None,
         cloud.partition(instance.partition).addresses,
+        cloud.earlier_reports(instance),
     )

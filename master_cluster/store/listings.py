@@ -18,7 +18,7 @@ def page_of_computers(cloud: Cloud, sought: str, number: int) -> Page[ComputerSu
     """Sum up the computers of a page of those whose name is sought."""
     names = [it for it in cloud.computer_ids() if is_sought(sought, (it,))]
     return paginate(names, number).transform(
-        lambda it: summarise_computer(report_of_computer(cloud, it))
+        lambda it: summarise_computer(report_of_computer(cloud, it, is_whole=False))
     )
 
 

@@ -48,10 +48,21 @@ def hashed(*names: str) -> str:
     return digest.hexdigest()[:32]
 
 
+class StoredReports(Persistent):  # type: ignore[misc] # persistent has no types
+    """Reports from before the last one: an object of its own, read by people alone."""
+
+    def __init__(self) -> None:
+        self.earlier: tuple[Mapping[str, Any], ...] = ()
+
+
 class Stored(Persistent):  # type: ignore[misc] # persistent has no types
-    """A record; ``is_gone`` when nothing leads to it any more."""
+    """A record; ``is_gone`` when nothing leads to it any more.
+
+    ``reports`` is there when something was reported twice.
+    """
 
     is_gone = False
+    reports: StoredReports | None = None
 
     def __init__(self, record: object) -> None:
         self.fields = fields_of(record)

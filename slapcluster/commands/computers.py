@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from slapcluster.commands.options import EARLIER
 from slapcluster.commands.usage import usage
 from slapcluster.documents import document_of
 from slapcluster.parameters import parse_pairs
+from slapcluster.report_views import log_ends, reports_table, subjects_of_computer
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
+from slapcluster.usage_views import usage_table
 from slapcluster.views import (
     attributes_table,
     computers_table,
@@ -39,21 +42,30 @@ def list_computers(session: Session) -> None:
 
 @computer.command(
     epilog="JSON: {computer_id, address, partitions: [{partition_id, addresses, "
-    "requested_state, title, root_title, reported_state, message, capabilities}], "
-    "installations: [{software_release_url, requested_state, reported_state, message, "
-    "reported_at}], attributes}; the titles of a free partition are null."
+    "requested_state, title, root_title, reported_state, message, capabilities, "
+    "reported_at, earlier}], installations: [{software_release_url, requested_state, "
+    "reported_state, message, reported_at, earlier}], attributes, "
+    "usage_document_count, last_usage: as computer usage, or null}; the titles of a "
+    f"free partition are null. {EARLIER}"
 )
 @click.argument("computer_id")
 @pass_session
 def info(session: Session, computer_id: str) -> None:
-    """Show the releases, the partitions and the attributes of a computer."""
+    """Show a computer: releases, partitions, what it reported last, attributes.
+
+    Of what fails now, the end of the log; of its usage, the last document.
+    """
     report = session.ask(lambda master: master.computer(computer_id))
+    subjects = subjects_of_computer(report)
     session.answer(
         document_of(report),
         installations_table(report),
         partitions_table(report),
+        reports_table(subjects),
         attributes_table(report),
+        usage_table((report.last_usage,) if report.last_usage else ()),
     )
+    session.add_text(log_ends(subjects))
 
 
 @computer.command("set", epilog="JSON: as computer info.")

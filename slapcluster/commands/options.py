@@ -9,6 +9,12 @@ import click
 
 from slapcluster.waiting import WAIT_SECONDS_MAX
 
+EARLIER = (
+    "earlier: what was reported before, the latest first: [{reported_state, message, "
+    "reported_at}]; times are seconds since 1970."
+)
+"""What the documentation of JSON says of it, wherever it stands."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -8,9 +8,10 @@ import click
 
 from slap.model import RequestedState
 from slap.reports import TreeReport
-from slapcluster.commands.options import timeout_option, wait_option
+from slapcluster.commands.options import EARLIER, timeout_option, wait_option
 from slapcluster.documents import document_of
 from slapcluster.master import Master
+from slapcluster.report_views import log_ends, reports_table, subjects_of_tree
 from slapcluster.session import Session, pass_session
 from slapcluster.trees import request_and_wait, request_of, root_of
 from slapcluster.views import connection_table, instances_table, services_table
@@ -37,18 +38,25 @@ def list_services(session: Session) -> None:
     epilog="JSON: {title, instances: [{title, root_title, instance_guid, "
     "requester_title, software_release_url, software_type, is_shared, requested_state, "
     "reported_state, message, reported_at, partition: {computer_id, partition_id}, "
-    "parameters, connection_parameters, addresses}]}, the root first."
+    "parameters, connection_parameters, addresses, earlier}]}, the root first. "
+    f"{EARLIER}"
 )
 @click.argument("title")
 @pass_session
 def info(session: Session, title: str) -> None:
-    """Show the instances of a service and what its root publishes."""
+    """Show the instances of a service, their reports, and what its root publishes.
+
+    Of what fails now, the end of the log.
+    """
     tree = session.ask(lambda master: _tree(master, title))
+    subjects = subjects_of_tree(tree)
     session.answer(
         document_of(tree),
         instances_table(tree),
+        reports_table(subjects),
         connection_table(tree.instances[0].connection_parameters),
     )
+    session.add_text(log_ends(subjects))
 
 
 async def _tree(master: Master, title: str) -> TreeReport:

@@ -125,6 +125,7 @@ def test_a_document_has_the_names_of_the_fields() -> None:
                     "reported_state": "",
                     "message": "",
                     "reported_at": None,
+                    "earlier": [],
                 }
             ],
             "attributes": {},
