@@ -15,8 +15,10 @@ from master_cluster.records import (
     ReportedState,
 )
 from master_cluster.reporting import access_status
+from master_cluster.timestamps import MICROSECONDS
 from slap.model import (
     Computer,
+    InstanceRequest,
     NetworkAddress,
     Partition,
     PartitionInstance,
@@ -35,6 +37,7 @@ from slap.reports import (
     PartitionReport,
     TreeSummary,
 )
+from slap.rpc_model import InstanceDescription
 from slap.usage import UsageSummary
 
 
@@ -221,6 +224,48 @@ def report_instance(
         connection_parameters=instance.connection_parameters,
         addresses=addresses,
         earlier=report_earlier(earlier),
+    )
+
+
+def describe_instance(
+    instance: InstanceRecord, root_title: str, addresses: tuple[NetworkAddress, ...]
+) -> InstanceDescription:
+    """Describe an instance to a person."""
+    return InstanceDescription(
+        title=instance.title,
+        instance_guid=instance.instance_guid,
+        root_title=root_title,
+        requested_state=instance.requested_state,
+        partition=instance.partition,
+        software_release_url=instance.software_release_url,
+        software_type=instance.software_type,
+        is_shared=instance.is_shared,
+        changed_at=int(instance.timestamp) // MICROSECONDS,
+        access_status=access_status(instance.report) or "",
+        parameters=instance.parameters,
+        allocation_filter=instance.allocation_filter,
+        connection_parameters=instance.connection_parameters,
+        addresses=addresses,
+    )
+
+
+def describe_answer(
+    wanted: InstanceRequest, answer: RequestedInstance
+) -> InstanceDescription:
+    """Describe what was requested and is known elsewhere only, or gone already."""
+    return InstanceDescription(
+        title=wanted.title,
+        instance_guid=answer.instance_guid or "",
+        root_title=wanted.title if wanted.requester is None else "",
+        requested_state=answer.requested_state or RequestedState.STARTED,
+        partition=answer.key,
+        software_release_url=answer.software_release_url,
+        software_type=answer.software_type,
+        is_shared=wanted.is_shared,
+        parameters=answer.parameters,
+        allocation_filter=wanted.allocation_filter,
+        connection_parameters=answer.connection_parameters,
+        addresses=answer.addresses,
     )
 
 

@@ -21,6 +21,7 @@ from slap import (
     xml_codec,
 )
 from slap.errors import MalformedDocument
+from slap.schemas import Schema
 
 XML = "text/xml; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
@@ -29,12 +30,16 @@ JSON = "application/json"
 
 @frozen
 class Answer:
-    """What a method answers: its type in our words and the type of its body."""
+    """What a method answers: its type in our words and the type of its body.
+
+    ``schema`` describes a body of JSON-RPC.
+    """
 
     name: str
     content_type: str
     encode: Callable[[Any], bytes] = field(repr=False)
     decode: Callable[[bytes], object] = field(repr=False)
+    schema: Schema | None = field(default=None, repr=False)
 
 
 def _decode_text(body: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from slap import json_codec, xml_codec
 from slap.errors import BadRequest
@@ -23,6 +23,8 @@ from slap.model import (
     SupplyState,
 )
 from slap.products import ReleaseQuestion
+from slap.reserved import check_parameters
+from slap.schemas import Schema
 from slap.wire_fields import decode_texts, text_of
 
 DEFAULT_SOFTWARE_TYPE = "default"
@@ -30,12 +32,18 @@ DEFAULT_SOFTWARE_TYPE = "default"
 
 @frozen
 class Argument:
-    """One argument of a method: its name in our words and its wire fields."""
+    """One argument of a method: its name in our words and its wire fields.
+
+    Of forms, fields are texts and ``decode`` reads a ``Form``. Of JSON-RPC they are the
+    JSON values that ``schemas`` describe, and ``decode`` reads an object that fits.
+    """
 
     name: str
     fields: tuple[str, ...]
-    encode: Callable[[Any], Mapping[str, str]]
-    decode: Callable[[Form], object]
+    encode: Callable[[Any], Mapping[str, Any]]
+    decode: Callable[[Any], object]
+    schemas: Mapping[str, Schema] = field(factory=dict)
+    optional: frozenset[str] = frozenset()
 
 
 def text(name: str, wire_name: str | None = None) -> Argument:
@@ -258,11 +266,13 @@ def _decode_instance_request(form: Form) -> InstanceRequest:
     is_shared = form.optional_value("shared_xml")
     if not isinstance(is_shared, (bool, int, type(None))):
         raise BadRequest("shared_xml: not a boolean")
+    parameters = _texts(form, "partition_parameter_xml")
+    check_parameters("partition_parameter_xml", parameters, is_shared=bool(is_shared))
     return InstanceRequest(
         title=form.text("partition_reference"),
         software_release_url=form.text("software_release"),
         software_type=form.optional_text("software_type") or DEFAULT_SOFTWARE_TYPE,
-        parameters=_texts(form, "partition_parameter_xml"),
+        parameters=parameters,
         allocation_filter=_texts(form, "filter_xml"),
         requested_state=_decode_requested_state(form),
         is_shared=bool(is_shared),

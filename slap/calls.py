@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from slap import answers, json_codec
+from slap import answers, json_codec, rpc
 from slap.errors import (
     RETRY_AFTER_SECONDS_MAX,
     BadRequest,
@@ -29,6 +29,7 @@ from slap.errors import (
     error_class,
 )
 from slap.form import BODY_BYTES_MAX, Form, naming, parse_form, render_form
+from slap.method import RPC
 from slap.methods import EXTENSION, METHODS, Dialect, Method
 from slap.model import (
     ComputerDefinition,
@@ -86,6 +87,9 @@ class HttpAnswer:
 def encode_call(call: Call) -> HttpCall:
     """Return how to send a call; ``BadRequest`` when HTTP cannot carry it."""
     method = METHODS[call.method]
+    if method.dialect is Dialect.RPC:
+        body = rpc.encode_arguments(method, call.arguments)
+        return HttpCall("POST", method.name, _post_headers(call, answers.JSON), body)
     fields = {
         wire_name: text
         for argument in method.arguments
@@ -97,10 +101,7 @@ def encode_call(call: Call) -> HttpCall:
         content_type, body = answers.JSON, json_codec.encode(fields)
     else:
         content_type, body = FORM_TYPE, render_form(fields).encode("ascii")
-    headers = {"Content-Type": content_type}
-    if call.requester is not None:
-        headers["Authorization"] = _render_requester(call.requester)
-    return HttpCall("POST", method.name, headers, body)
+    return HttpCall("POST", method.name, _post_headers(call, content_type), body)
 
 
 def decode_call(
@@ -125,6 +126,9 @@ def decode_call(
         )
     lowered = {key.lower(): value for key, value in headers.items()}
     requester = _parse_requester(lowered.get("authorization", ""))
+    if method.dialect is Dialect.RPC:
+        decoded = rpc.decode_arguments(method, body)
+        return Call(name, _with_requester(decoded, requester), requester)
     if method.dialect is Dialect.JSON:
         with naming("the arguments are not understood"):
             form = Form(json_codec.decode_texts(body))
@@ -142,14 +146,18 @@ def encode_answer(method: str, value: object) -> HttpAnswer:
     return HttpAnswer(HTTPStatus.OK.value, headers, answer.encode(value))
 
 
-def encode_error(error: SlapError) -> HttpAnswer:
-    """Return how to send an error."""
+def encode_error(error: SlapError, path: str = "") -> HttpAnswer:
+    """Return how to send an error, in the dialect of the method of a path."""
+    status, body = error.status, error.sentence.encode(errors="replace")
     headers = {"Content-Type": answers.TEXT}
+    if path.rpartition("/")[2].startswith(RPC):
+        status, body = rpc.encode_error(error)
+        headers = {"Content-Type": answers.JSON}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
-    return HttpAnswer(error.status, headers, error.sentence.encode(errors="replace"))
+    return HttpAnswer(status, headers, body)
 
 
 def decode_answer(call: Call, answer: HttpAnswer) -> object:
@@ -171,6 +179,13 @@ _REQUESTER = re.compile(
     r"x-slappartition +computer_id=([ -+\--~]+), *computer_partition_id=([ -+\--~]+)",
     re.IGNORECASE,
 )
+
+
+def _post_headers(call: Call, content_type: str) -> dict[str, str]:
+    headers = {"Content-Type": content_type}
+    if call.requester is not None:
+        headers["Authorization"] = _render_requester(call.requester)
+    return headers
 
 
 def _render_requester(requester: PartitionKey) -> str:
@@ -230,8 +245,10 @@ _TAG = re.compile(r"<(?:title>[^<]*|[^>]*>)")
 
 def _decode_error(answer: HttpAnswer) -> SlapError:
     lowered = {key.lower(): value for key, value in answer.headers.items()}
-    text = answer.body[: 4 * SENTENCE_LENGTH_MAX].decode(errors="replace")
-    if "html" in lowered.get("content-type", ""):
+    content_type = lowered.get("content-type", "")
+    said = rpc.decode_sentence(content_type, answer.body)
+    text = said or answer.body[: 4 * SENTENCE_LENGTH_MAX].decode(errors="replace")
+    if "html" in content_type:
         text = " ".join(html.unescape(_TAG.sub(" ", text)).split())
     sentence = text[:SENTENCE_LENGTH_MAX] or f"HTTP status {answer.status}"
     kind = error_class(answer.status)

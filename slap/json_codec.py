@@ -15,6 +15,7 @@ from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn
 
 from slap.errors import MalformedDocument
+from slap.marshalling import NUMBER_LENGTH_MAX
 
 T = TypeVar("T")
 
@@ -22,24 +23,45 @@ DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
 """A report on a computer of 1,000 partitions has some 300 kB."""
 
 
-def encode(value: object) -> bytes:
-    """Write a report, or a dictionary of texts."""
-    return json.dumps(_CONVERTER.unstructure(value), allow_nan=False).encode("ascii")
+def write(document: object) -> bytes:
+    """Write what JSON can hold."""
+    return json.dumps(document, allow_nan=False).encode("ascii")
 
 
-def decode(document: bytes, kind: type[T]) -> T:
-    """Read a report of a kind; ``MalformedDocument`` is the only error."""
+def read(document: bytes) -> object:
+    """Read what JSON can hold; ``MalformedDocument`` is the only error."""
     if len(document) > DOCUMENT_BYTES_MAX:
         raise MalformedDocument(f"longer than {DOCUMENT_BYTES_MAX} bytes")
     try:
-        parsed = json.loads(document.decode(), object_pairs_hook=_without_repetition)
-        return _CONVERTER.structure(parsed, kind)
-    except BaseValidationError as error:
-        raise MalformedDocument("; ".join(transform_error(error)[:3])) from error
+        return json.loads(
+            document.decode(),
+            object_pairs_hook=_without_repetition,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except UnicodeDecodeError as error:
         raise MalformedDocument("not UTF-8", error.start) from error
     except json.JSONDecodeError as error:
         raise MalformedDocument(error.msg, error.pos) from error
+    except ValueError as error:
+        raise MalformedDocument(str(error)) from error
+    except RecursionError as error:
+        raise MalformedDocument("deeper than any value needs") from error
+
+
+def encode(value: object) -> bytes:
+    """Write a report, or a dictionary of texts."""
+    return write(_CONVERTER.unstructure(value))
+
+
+def decode(document: bytes, kind: type[T]) -> T:
+    """Read a report of a kind; ``MalformedDocument`` is the only error."""
+    parsed = read(document)
+    try:
+        return _CONVERTER.structure(parsed, kind)
+    except BaseValidationError as error:
+        raise MalformedDocument("; ".join(transform_error(error)[:3])) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise MalformedDocument(f"not a {kind.__name__}: {error}") from error
 
@@ -55,6 +77,19 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         raise ValueError("an object gives a key twice")
     return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > NUMBER_LENGTH_MAX:
+        raise ValueError(f"a number of more than {NUMBER_LENGTH_MAX} characters")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits) if len(digits) <= NUMBER_LENGTH_MAX else math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"a number that is not finite, or too long: {digits[:20]}")
+    return number
 
 
 def _exact(value: object, kind: type[T]) -> T:

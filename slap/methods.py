@@ -7,36 +7,18 @@ the master, the codec of calls, the reference. So no method exists on one side o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
-
-from attrs import frozen
 
 from slap import answers, arguments, usage
 from slap.answers import Answer
 from slap.arguments import Argument
+from slap.method import Dialect, Method
+from slap.rpc_methods import RPC_TABLE
+
+__all__ = ["EXTENSION", "METHODS", "Dialect", "Method", "render_reference"]
 
 EXTENSION = "slapcluster.v0."
 """Prefix of the methods that no other master has."""
-
-
-class Dialect(StrEnum):
-    """How the arguments of a call travel."""
-
-    FORM = "form"
-    JSON = "json"
-
-
-@frozen
-class Method:
-    """One method; ``summary`` is a sentence about what the master does."""
-
-    name: str
-    verb: str
-    dialect: Dialect
-    arguments: tuple[Argument, ...]
-    answer: Answer
-    summary: str
 
 
 def _get(name: str, answer: Answer, summary: str, *wanted: Argument) -> Method:
@@ -307,7 +289,9 @@ _TABLE = (
     ),
 )
 
-METHODS: Mapping[str, Method] = MappingProxyType({it.name: it for it in _TABLE})
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {it.name: it for it in (*_TABLE, *RPC_TABLE)}
+)
 
 
 def render_reference() -> str:

@@ -5,7 +5,8 @@ same. What is read may come from the reference master or from an ERP5: attribute
 we have no use for are ignored, and those that only one of them has may be absent.
 
 A free partition travels without addresses, and always as wanted destroyed. A user
-parameter that has the name of a reserved key is not seen by the instance.
+parameter that has the name of a reserved key is not seen by the instance, so requests
+that have one are refused (``reserved``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slap.reserved import RESERVED_PARAMETERS, SHARED_KEYS
 from slap.wire_fields import (
     as_dictionary,
     attributes_of,
@@ -41,27 +43,6 @@ from slap.wire_fields import (
     text_of,
     texts_except,
 )
-
-RESERVED_PARAMETERS = frozenset(
-    {
-        "full_address_list",
-        "full_ip_list",
-        "instance_title",
-        "ip_list",
-        "root_instance_short_title",
-        "root_instance_title",
-        "slap_computer_id",
-        "slap_computer_partition_id",
-        "slap_software_release_url",
-        "slap_software_type",
-        "slave_instance_list",
-        "timestamp",
-    }
-)
-"""What a partition finds among its parameters besides those of its user."""
-
-SHARED_KEYS = frozenset({"slave_reference", "slave_title", "slap_software_type"})
-"""The same, for a shared instance."""
 
 
 def encode_computer(computer: Computer) -> bytes:

@@ -16,7 +16,9 @@ from hypothesis.strategies import SearchStrategy
 
 from master_cluster.inventory import Host, Offer, Stock
 from slap import reports
+from slap.calls import Call
 from slap.marshalling import NUMBER_LENGTH_MAX, OBJECT_CLASSES, Value, WireObject
+from slap.method import RPC
 from slap.model import (
     Certificate,
     Computer,
@@ -34,8 +36,9 @@ from slap.model import (
     SupplyState,
 )
 from slap.products import ProductReport, ProductsReport, ReleaseQuestion
+from slap.reserved import RESERVED_PARAMETERS, SHARED_KEYS
+from slap.rpc_methods import RPC_TABLE
 from slap.statuses import AccessStatus, Subject
-from slap.xml_codec import RESERVED_PARAMETERS, SHARED_KEYS
 
 
 def texts(min_size: int = 0, max_size: int = 20) -> SearchStrategy[str]:
@@ -136,6 +139,79 @@ def an_access_status() -> SearchStrategy[AccessStatus]:
         is_known=st.just(value=False),
     )
     return known | unknown
+
+
+def some_addresses_of_json() -> SearchStrategy[ComputerDefinition]:
+    partition = st.builds(PartitionDefinition, texts(), some_addresses())
+    return st.builds(
+        ComputerDefinition,
+        texts(),
+        partitions=st.lists(partition, max_size=3).map(tuple),
+    )
+
+
+NAMED: Mapping[str, SearchStrategy[Any]] = {
+    "computer_id": texts(),
+    "instance_guid": texts(),
+    "software_release_url": texts(),
+    "title": texts(),
+    "message": texts(),
+    "usage_document": texts(),
+    "partition": st.builds(PartitionKey, texts(), texts()),
+    "connection_parameters": st.dictionaries(texts(), texts(), max_size=4),
+    "definition": some_addresses_of_json(),
+}
+"""What each argument of a JSON-RPC method may be, by its name."""
+
+RPC_ARGUMENTS: Mapping[str, Mapping[str, SearchStrategy[Any]]] = {
+    it.name.removeprefix(RPC): {
+        each.name: NAMED.get(each.name, st.nothing()) for each in it.arguments
+    }
+    for it in RPC_TABLE
+}
+
+
+def an_rpc_call() -> SearchStrategy[Call]:
+    """Draw a call of JSON-RPC, of any method."""
+    return st.one_of(*(an_rpc_call_of(name) for name in RPC_ARGUMENTS))
+
+
+def an_rpc_call_of(name: str) -> SearchStrategy[Call]:
+    arguments = {**RPC_ARGUMENTS[name], **_special(name)}
+    return st.builds(Call, st.just(RPC + name), st.fixed_dictionaries(arguments))
+
+
+def _special(name: str) -> dict[str, SearchStrategy[Any]]:
+    """Draw the arguments that one method alone has."""
+    match name:
+        case "post.v0.software_installation":
+            return {
+                "installation": st.builds(
+                    SoftwareInstallation, texts(), texts(), st.sampled_from(SupplyState)
+                )
+            }
+        case "post.v0.software_instance":
+            return {"instance_request": an_rpc_instance_request()}
+        case "put.v0.software_installation_reported_state":
+            states = ("available", "building", "destroyed")
+            return {"reported_state": st.sampled_from(states)}
+        case "put.v0.software_instance_reported_state":
+            return {"reported_state": st.sampled_from(RequestedState)}
+    return {}
+
+
+def an_rpc_instance_request() -> SearchStrategy[InstanceRequest]:
+    reserved = RESERVED_PARAMETERS | SHARED_KEYS
+    return st.builds(
+        InstanceRequest,
+        title=texts(),
+        software_release_url=texts(),
+        software_type=texts(min_size=1),
+        parameters=parameters(reserved),
+        allocation_filter=parameters(),
+        requested_state=st.none() | st.sampled_from(RequestedState),
+        is_shared=st.booleans(),
+    )
 
 
 def an_installation() -> SearchStrategy[SoftwareInstallation]:

@@ -14,6 +14,8 @@ from master_cluster.answering.products import ProductAnswers
 from master_cluster.answering.registrations import RegistrationAnswers
 from master_cluster.answering.releases import ReleaseAnswers
 from master_cluster.answering.reports import ReportAnswers
+from master_cluster.answering.rpc_computers import RpcComputerAnswers
+from master_cluster.answering.rpc_instances import RpcInstanceAnswers
 from master_cluster.answering.statuses import StatusAnswers
 from master_cluster.answering.usage import UsageAnswers
 from master_cluster.remembering import Lasting
@@ -27,7 +29,7 @@ class Answers:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._table: AnswerTable = {
+        legacy: AnswerTable = {
             **ComputerAnswers(desk).table(),
             **InstanceAnswers(desk).table(),
             **ReleaseAnswers(desk).table(),
@@ -37,6 +39,11 @@ class Answers:
             **StatusAnswers(desk).table(),
             **ProductAnswers(desk).table(),
             **ReportAnswers(desk).table(),
+        }
+        self._table: AnswerTable = {
+            **legacy,
+            **RpcComputerAnswers(desk, legacy).table(),
+            **RpcInstanceAnswers(desk, legacy).table(),
         }
         odd = sorted(set(self._table) ^ set(METHODS))
         assert not odd, f"methods on one side only: {', '.join(odd)}"

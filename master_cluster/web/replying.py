@@ -50,9 +50,9 @@ class Answering(Resource):
         try:
             answer = await self._answer(request)
         except SlapError as error:
-            answer = encode_error(error)
+            answer = encode_error(error, path_of(request))
         except Exception:  # noqa: BLE001 - the boundary: nothing may leave
-            answer = encode_error(self._incident())
+            answer = encode_error(self._incident(), path_of(request))
         if not gone.called:
             request.write(set_head(request, answer))
             request.finish()
@@ -75,6 +75,12 @@ def call_of(request: Request) -> Call:
         for name, values in request.requestHeaders.getAllRawHeaders()
     }
     return decode_call(_text(request.method), path, query, headers, body_of(request))
+
+
+def path_of(request: Request) -> str:
+    """Return the path, for the dialect of an error."""
+    path: str = request.path.decode("ascii", "replace")
+    return path
 
 
 def set_head(request: Request, answer: HttpAnswer) -> bytes:

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory
 from master_cluster.web.repeating import Repeating
-from master_cluster.web.replying import Answering, set_head
+from master_cluster.web.replying import Answering, path_of, set_head
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer, encode_error
 from slap.errors import Forbidden, NotFound, SlapError
@@ -99,7 +99,7 @@ class _Refusal(Resource):
         self._error = error
 
     def render(self, request: Request) -> bytes:
-        return set_head(request, encode_error(self._error))
+        return set_head(request, encode_error(self._error, path_of(request)))
 
 
 def _finished(call: Deferred[Any]) -> Deferred[None]:

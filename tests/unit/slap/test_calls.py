@@ -20,6 +20,7 @@ from slap.calls import (
 )
 from slap.errors import SlapError
 from slap.form import BODY_BYTES_MAX
+from slap.method import RPC
 from slap.methods import EXTENSION, METHODS, render_reference
 from slap.products import ReleaseQuestion
 from tests import strategies
@@ -95,6 +96,9 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
 )
 
 
+SOME_RPC_CALL = strategies.an_rpc_call()
+
+
 def test_some_call_is_drawn_of_every_method() -> None:
     """The property below speaks of all methods, also of those that will be added."""
     drawn: set[str] = set()
@@ -105,11 +109,16 @@ def test_some_call_is_drawn_of_every_method() -> None:
         drawn.add(call.method)
 
     draw()
+    drawn |= {
+        RPC + name
+        for name in strategies.RPC_ARGUMENTS
+        if not strategies.an_rpc_call_of(name).is_empty
+    }
 
     assert drawn == set(METHODS)
 
 
-@given(SOME_CALL)
+@given(SOME_CALL | SOME_RPC_CALL)
 def test_a_master_understands_what_a_caller_means(call: Call) -> None:
     assert as_seen_by_a_master(call) == call
 

@@ -108,7 +108,12 @@ def addresses_of(number: int) -> tuple[NetworkAddress, ...]:
 
 
 def names() -> list[str]:
-    return sorted(it.name.removesuffix(SUFFIX) for it in RECORDED.glob(f"*{SUFFIX}"))
+    """Recorded exchanges of the legacy dialect; test_golden_rpc has the others."""
+    return sorted(
+        it.name.removesuffix(SUFFIX)
+        for it in RECORDED.glob(f"*{SUFFIX}")
+        if not it.name.startswith(("7", "8", "9"))
+    )
 
 
 def recorded(name: str) -> tuple[str, dict[str, str], bytes]:
