@@ -18,7 +18,8 @@ class CheckedDesk(Desk):
     """
 
     def __init__(self, desk: Desk, check: Callable[[Cloud], None]) -> None:
-        super().__init__(desk.store, desk.runtime, desk.default_computer_id)
+        # The same desk in all else: what belongs to the process is shared, not made.
+        vars(self).update(vars(desk))
         self._check = check
 
     async def decide(self, decision: Callable[[Cloud, int], T]) -> T:

@@ -81,6 +81,9 @@ class LookingPages:
             sought,
             visit.token,
             done=visit.query.text("done", ""),
+            heard_at=self._desk.contacts.contact(
+                computer_id, self._desk.now()
+            ).heard_at,
             typed_url=typed_url,
             error=error,
         )

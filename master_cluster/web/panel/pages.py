@@ -48,6 +48,7 @@ class Pages:
         token: str,
         *,
         done: str = "",
+        heard_at: float | None = None,
         typed_url: str = "",
         error: str = "",
     ) -> str:
@@ -58,6 +59,7 @@ class Pages:
             sought=sought,
             token=token,
             done=DONE_SENTENCES.get(done, ""),
+            heard_at=heard_at,
             typed_url=typed_url,
             error=error,
         )

@@ -25,6 +25,7 @@ from slap.reports import (
     PartitionReport,
     TreeSummary,
 )
+from slap.usage import UsageSummary
 from tests.builders import a_partition_key
 from tests.unit.panel.markup import Tag, flaws, read_page
 
@@ -60,13 +61,16 @@ def a_computer_report(text: str) -> ComputerReport:
         text,
         (
             PartitionReport(text, (address,), "started", text, text, "error", text),
-            PartitionReport("slappart1", (address, address)),
+            PartitionReport("slappart1", (address, address), capabilities=(text,)),
         ),
         (
             InstallationReport(text, "available", "error", text, NOW - 7200),
             InstallationReport("https://a.example/", "destroyed"),
             InstallationReport("https://b.example/", "available", "building"),
         ),
+        {"region": text, text: "eu"},
+        usage_document_count=2,
+        last_usage=UsageSummary(text, NOW - 5, text, text, (text,), 1, 10),
     )
 
 
