@@ -53,8 +53,8 @@ def why(title: str, root_title: str = "") -> str:
     return _address("why", title=title, tree=root_title)
 
 
-def request(title: str = "") -> str:
-    return _address("request", title=title)
+def request(title: str = "", shape: str = "") -> str:
+    return _address("request", title=title, shape=shape)
 
 
 def change(title: str = "", shape: str = "") -> str:

@@ -79,6 +79,7 @@ class Panel:
         self._guard = Guard(runtime.keys.new_token())
         self._pages = Pages(Templates(runtime.calendar.now))
         looking = LookingPages(desk, self._pages)
+        self._read_only = frozenset(looking.table())
         self._table: PageTable = {
             **looking.table(),
             **RequestingPages(desk, self._pages).table(),
@@ -107,6 +108,8 @@ class Panel:
         if page is None:
             raise NotFound("there is no page here")
         query, form = read_forms(call)
+        if form is not None and call.page in self._read_only:
+            raise MethodNotAllowed("this page is read with GET", "GET, HEAD")
         known = find_cookie(call.headers.get("cookie", ""))
         cookie = known or self._runtime.keys.new_token()
         visit = Visit(call.page, query, form, self._guard.token(cookie))

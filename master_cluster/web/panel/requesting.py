@@ -27,6 +27,7 @@ from master_cluster.web.panel.fields import (
 )
 from master_cluster.web.panel.looking import PageTable
 from master_cluster.web.panel.pages import Pages
+from master_cluster.web.panel.parameters import show_parameters
 from master_cluster.web.panel.versions import (
     ABSENT,
     ChangedMeanwhile,
@@ -67,7 +68,10 @@ class RequestingPages:
 
     async def _request(self, visit: Visit) -> HttpAnswer:
         if visit.form is None:
-            form = InstanceForm(title=visit.query.text("title", ""))
+            form = InstanceForm(
+                title=visit.query.text("title", ""),
+                parameters=show_parameters({}, visit.query.text("shape", "")),
+            )
             return page_answer(self._pages.new_instance(form, visit.token))
         typed, wanted = read_new(visit.form)
 

@@ -219,6 +219,18 @@ def test_more_rows_keep_what_is_typed_and_change_nothing(browser: Browser) -> No
     assert (form["name_0"], "name_6" in form) == ("last", True)
 
 
+def test_a_new_instance_takes_its_parameters_as_json(bench, browser) -> None:
+    browser.visit("/panel/request?shape=object")
+    browser.submit(
+        "/panel/request",
+        title="root",
+        software_release_url=SOFTWARE_RELEASE_URL,
+        parameters='{"_": {"a": [1, 2]}, "b": "text"}',
+    )
+
+    assert parameters_of(bench) == {"_": '{"a": [1, 2]}', "b": "text"}
+
+
 def test_nobody_overwrites_another_unknowingly(bench, browser: Browser) -> None:
     request(bench, parameters={"a": "0", "b": "0"})
     browser.visit("/panel/change?title=root")
@@ -426,6 +438,7 @@ def test_long_lists_come_in_pages_and_are_searched(bench, browser) -> None:
         ("PUT", "/panel/request", 405),
         ("DELETE", "/panel/", 405),
         ("POST", "/panel/change", 400),
+        ("POST", "/panel/trees", 405),
     ],
 )
 def test_a_visit_that_is_wrong_gets_a_page_that_says_so(
