@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -151,11 +152,30 @@ def test_a_release_goes_when_its_removal_was_requested(bench: WebBench) -> None:
     assert after.installations == ()
 
 
-def test_an_identical_request_has_the_same_bytes(bench: WebBench) -> None:
-    wanted = calls.encode_call(calls.request_instance(an_instance_request()))
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"requester": a_partition_key()},
+        {"requester": a_partition_key(), "is_shared": True},
+        {"is_shared": True},
+    ],
+)
+def test_an_identical_request_has_the_same_bytes(
+    bench: WebBench, more: dict[str, Any]
+) -> None:
+    """Of a root, a child and shared ones, whatever happens beside it."""
+    root = requested(bench)
+    wanted = calls.encode_call(
+        calls.request_instance(an_instance_request(parameters={"a": "1"}, **more))
+    )
 
     first = bench.send(wanted.verb, wanted.path, wanted.headers, wanted.body)
     bench.world.run_for(100)
+    bench.perform(calls.report_started(root.key))
+    requested(bench, "another")
+    bench.perform(calls.supply(an_installation()))
+    bench.perform(calls.report_building(SOFTWARE_RELEASE_URL, COMPUTER_ID))
     again = bench.send(wanted.verb, wanted.path, wanted.headers, wanted.body)
 
     assert (first.status, first.body) == (200, again.body)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
 from slap import calls
+from slap.errors import NotFound
+from slap.model import ComputerDefinition, InstanceRequest, PartitionDefinition
 from slapcluster.cli import cli, slapgrid
 from slapcluster.outcomes import ExitCode
 from tests.unit.slapcluster.desk import RELEASE_URL, Desk, a_desk, a_key
+
+GOLDEN_WHY = Path(__file__).parents[2] / "golden" / "slapcluster" / "why.txt"
 
 GREETER = ("request", "greeter", RELEASE_URL, "--node", "computer_guid=local")
 
@@ -226,6 +232,48 @@ def test_why_says_which_partition_was_chosen() -> None:
             "computer_id": "local",
             "partition_id": "slappart0",
         }
+
+
+def test_why_counts_what_each_condition_excludes() -> None:
+    """Six conditions at once, as the reader sees them."""
+    with a_desk() as desk:
+        desk.format("COMP-1", 5)
+        desk.format("COMP-2", 4)
+        desk.format("COMP-3", 3)
+        capable = (PartitionDefinition("slappart2", (), ("gpu",)),)
+        plain = tuple(PartitionDefinition(f"slappart{number}") for number in range(2))
+        desk.perform(
+            calls.define_computer(ComputerDefinition("COMP-4", None, None, plain))
+        )
+        here = {"computer_guid": "COMP-4"}
+        for title in ("busy", "left over"):
+            desk.perform(
+                calls.request_instance(
+                    InstanceRequest(title, RELEASE_URL, allocation_filter=here)
+                )
+            )
+        desk.perform(
+            calls.define_computer(
+                ComputerDefinition("COMP-4", None, None, (*plain[:1], *capable))
+            )
+        )
+        desk.read("computer", "set", "COMP-2", "region=eu")
+        desk.read("computer", "set", "COMP-3", "region=eu", "cpu_core=8")
+        desk.read(
+            *("computer", "set", "COMP-4"),
+            *("region=eu", "cpu_core=8", "network_guid=net-1"),
+        )
+        asked = {"region": "eu", "cpu_core": "8", "mode": "unique_by_network"}
+        with pytest.raises(NotFound):
+            desk.perform(
+                calls.request_instance(
+                    InstanceRequest("late", RELEASE_URL, allocation_filter=asked)
+                )
+            )
+
+        result = desk.type("why", "late")
+
+    assert result.stdout == GOLDEN_WHY.read_text()
 
 
 def test_a_computer_gets_and_loses_attributes() -> None:
