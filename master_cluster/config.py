@@ -10,6 +10,7 @@ theirs                             ours
 ``[slapproxy] database_uri``       ``store_uri``: the file beside it, named with
                                    ``.zodb`` added; SQLite is not read
 ``[slapos] computer_id``           ``default_computer_id``
+``[multimaster/URL]``              ``masters``: see ``other_masters``
 ================================== =================================================
 
 Other keys have no meaning here and are ignored.
@@ -26,6 +27,8 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from master_cluster.errors import Misconfigured
+from master_cluster.forwarding import Masters
+from master_cluster.other_masters import read_other_masters
 from runtime.ports import TcpAddress
 
 DEFAULT_HOST = "127.0.0.1"
@@ -91,6 +94,7 @@ class Config:
     release_directory: str | None = None
     is_loopback_only: bool = True
     access_log: AccessLog = AccessLog.CHANGES
+    masters: Masters = field(factory=Masters)
     connections_max: int = CONNECTIONS_MAX
     path_prefix: str = field(default="", converter=_checked_prefix)
 
@@ -119,7 +123,13 @@ def read_reference_config(text: str) -> Config:
         store_uri=f"file:{path}.zodb",
         listen=_read_address(parser),
         default_computer_id=computer_id or None,
+        masters=Masters(read_other_masters(parser), _own_urls(parser)),
     )
+
+
+def _own_urls(parser: configparser.ConfigParser) -> tuple[str, ...]:
+    url = parser.get("slapos", "master_url", fallback="").strip()
+    return (url,) if url else ()
 
 
 def _read_address(parser: configparser.ConfigParser) -> TcpAddress:

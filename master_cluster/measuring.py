@@ -158,6 +158,11 @@ class Measures:
             "slapcluster_store_commits_total",
             "Decisions committed, those that change nothing among them.",
         )
+        self.forwards = counter(
+            "slapcluster_forwards_total",
+            "Requests sent to other masters: answered, not_ready, refused, away.",
+            "outcome",
+        )
         self._gauges: dict[str, Gauge] = {}
 
     def watch(self, name: str, sentence: str, read: Callable[[], float | None]) -> None:

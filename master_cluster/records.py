@@ -71,6 +71,10 @@ class InstanceRecord:
     def is_root(self) -> bool:
         return self.root_guid == self.instance_guid
 
+    @property
+    def is_leaving(self) -> bool:
+        return self.requested_state is RequestedState.DESTROYED
+
     def at(self, timestamp: str) -> InstanceRecord:
         """Return the same instance, to be processed again."""
         return evolve(self, timestamp=timestamp)

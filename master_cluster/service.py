@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -12,6 +13,7 @@ from zope.interface import implementer
 
 from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
+from master_cluster.answering.forwarder import Forwarder
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
@@ -31,6 +33,7 @@ from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.site import Gate
+from runtime.network import url_of
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer
 
@@ -73,10 +76,13 @@ class MasterService(Service):
         database = open_database(config.store_uri, runtime.calendar)
         store = Store(database, runtime, measures)
         readiness = Readiness(store, runtime.clock)
+        desk = Desk(store, runtime, config.default_computer_id)
+        masters = config.masters.answering_at(url_of(config.listen))
+        forwarder = Forwarder(desk, runtime, masters, measures)
         try:
             await store.prepare()
-            desk = Desk(store, runtime, config.default_computer_id)
-            answers = Answers(desk)
+            await forwarder.start()
+            answers = Answers(desk, forwarder)
             memory: AnswerMemory[HttpAnswer] = AnswerMemory()
             store.listen(memory.forget)
             gate = Gate(
@@ -99,10 +105,11 @@ class MasterService(Service):
             endpoint = runtime.network.server_endpoint(config.listen)
             listening = await endpoint.listen(site)
         except Exception as error:
+            await forwarder.stop()
             store.close()
             where = f"{config.listen.host} port {config.listen.port}"
             raise Misconfigured(f"cannot serve on {where}: {error}") from error
-        self._running = _Running(store, gate, site, listening, readiness)
+        self._running = _Running(readiness, listening, site, forwarder, gate, store)
         runtime.log.info("serving on {host}", host=listening.getHost())
 
     async def _stop(self) -> None:
@@ -111,36 +118,31 @@ class MasterService(Service):
             await running.stop()
 
 
+@frozen(eq=False)
 class _Running:
     """What has to be stopped, in this order."""
 
-    def __init__(
-        self,
-        store: Store,
-        gate: Gate,
-        site: LimitedSite,
-        listening: IListeningPort,
-        readiness: Readiness,
-    ) -> None:
-        self._readiness = readiness
-        self._listening = listening
-        self._store = store
-        self._gate = gate
-        self._site = site
+    readiness: Readiness
+    listening: IListeningPort
+    site: LimitedSite
+    forwarder: Forwarder
+    gate: Gate
+    store: Store
 
     @property
     def port(self) -> int:
-        host: Any = self._listening.getHost()  # an IPv4Address or IPv6Address
+        host: Any = self.listening.getHost()  # an IPv4Address or IPv6Address
         port: int = host.port
         return port
 
     async def stop(self) -> None:
-        self._readiness.stop()
-        await _maybe(self._listening.stopListening())
-        self._site.close_idle()
-        await self._gate.settle()
-        self._site.disconnect()
-        self._store.close()
+        self.readiness.stop()
+        await _maybe(self.listening.stopListening())
+        self.site.close_idle()
+        await self.forwarder.stop()
+        await self.gate.settle()
+        self.site.disconnect()
+        self.store.close()
 
 
 def _serve_below(gate: Gate, path_prefix: str) -> None:

@@ -91,6 +91,12 @@ class _SocketServer:
         return listening
 
 
+def url_of(address: TcpAddress) -> str:
+    """Return the address of a server as a URL."""
+    host = f"[{address.host}]" if is_ipv6(address.host) else address.host
+    return f"http://{host}:{address.port}/"
+
+
 def is_ipv6(host: str) -> bool:
     """Whether ``host`` is an IPv6 address; ``ValueError`` when it is a name."""
     if isIPv6Address(host):

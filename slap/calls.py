@@ -41,6 +41,9 @@ from slap.products import ReleaseQuestion
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 
+FORWARDED_HEADER = "X-Slapcluster-Forwarded-By"
+"""Names the masters that forwarded a request, so that a circle of them is noticed."""
+
 SENTENCE_LENGTH_MAX = 2000
 """What a caller keeps of the text of an error: a page of a proxy can be long."""
 
@@ -126,9 +129,10 @@ def decode_call(
         )
     lowered = {key.lower(): value for key, value in headers.items()}
     requester = _parse_requester(lowered.get("authorization", ""))
+    hops = _parse_hops(lowered.get(FORWARDED_HEADER.lower(), ""))
     if method.dialect is Dialect.RPC:
         decoded = rpc.decode_arguments(method, body)
-        return Call(name, _with_requester(decoded, requester), requester)
+        return Call(name, _with_origin(decoded, requester, hops), requester)
     if method.dialect is Dialect.JSON:
         with naming("the arguments are not understood"):
             form = Form(json_codec.decode_texts(body))
@@ -136,7 +140,7 @@ def decode_call(
     else:
         form = parse_form(body)
     arguments = _decode_arguments(method, form)
-    return Call(name, _with_requester(arguments, requester), requester)
+    return Call(name, _with_origin(arguments, requester, hops), requester)
 
 
 def encode_answer(method: str, value: object) -> HttpAnswer:
@@ -185,7 +189,7 @@ def _post_headers(call: Call, content_type: str) -> dict[str, str]:
     headers = {"Content-Type": content_type}
     if call.requester is not None:
         headers["Authorization"] = _render_requester(call.requester)
-    return headers
+    return headers | _render_hops(call.arguments.get("instance_request"))
 
 
 def _render_requester(requester: PartitionKey) -> str:
@@ -222,14 +226,37 @@ def _decode_arguments(method: Method, form: Form) -> dict[str, object]:
     return {it.name: it.decode(form) for it in method.arguments}
 
 
-def _with_requester(
-    arguments: dict[str, object], requester: PartitionKey | None
+_HOPS = re.compile(r"[0-9A-Za-z-]{1,64}(?:, ?[0-9A-Za-z-]{1,64}){0,63}")
+
+
+def _render_hops(wanted: object) -> dict[str, str]:
+    if not isinstance(wanted, InstanceRequest) or not wanted.forwarded_by:
+        return {}
+    return {FORWARDED_HEADER: ", ".join(wanted.forwarded_by)}
+
+
+def _parse_hops(header: str) -> tuple[str, ...]:
+    """Return the masters that a call came through; none when nobody says so."""
+    if not header.strip():
+        return ()
+    if _HOPS.fullmatch(header.strip()) is None:
+        raise BadRequest(f"{FORWARDED_HEADER}: does not name masters")
+    return tuple(it.strip() for it in header.split(","))
+
+
+def _with_origin(
+    arguments: dict[str, object], requester: PartitionKey | None, hops: tuple[str, ...]
 ) -> dict[str, object]:
-    """Return the arguments with the requester of the header, who wins over the form."""
+    """Return the arguments with what headers say of the origin of a request.
+
+    The requester of the header wins over the one of the form.
+    """
     wanted = arguments.get("instance_request")
-    if requester is None or not isinstance(wanted, InstanceRequest):
+    if not isinstance(wanted, InstanceRequest):
         return arguments
-    return {**arguments, "instance_request": evolve(wanted, requester=requester)}
+    if requester is not None:
+        wanted = evolve(wanted, requester=requester)
+    return {**arguments, "instance_request": evolve(wanted, forwarded_by=hops)}
 
 
 def _check_names(method: Method, form: Form) -> None:

@@ -114,6 +114,12 @@ class Unavailable(MasterAway):
         self.retry_after_seconds = retry_after_seconds
 
 
+class OtherMasterAway(MasterAway):
+    """The replica needs the answer of another master, and gets none."""
+
+    status = 523
+
+
 class Unreachable(MasterAway):
     """No connection to the replica; raised by clients, never sent."""
 
@@ -135,6 +141,7 @@ STATUS: Mapping[int, type[SlapError]] = MappingProxyType(
         502: ServerError,
         503: Unavailable,
         504: ServerError,
+        523: OtherMasterAway,
     }
 )
 

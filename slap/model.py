@@ -125,6 +125,7 @@ class InstanceRequest:
 
     ``requester`` is the partition that asks, ``None`` for a person.
     ``requested_state`` ``None`` leaves the state of an existing instance as it is.
+    ``forwarded_by`` are the masters that it came through, the first one first.
     """
 
     title: str
@@ -135,6 +136,7 @@ class InstanceRequest:
     requested_state: RequestedState | None = None
     is_shared: bool = False
     requester: PartitionKey | None = None
+    forwarded_by: tuple[str, ...] = ()
 
 
 @frozen

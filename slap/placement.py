@@ -28,6 +28,7 @@ CARRIED_KEYS = frozenset(
         "fw_rejected_sources",
         "fw_restricted_access",
         "retention_delay",
+        "source_instance_id",
     }
 )
 """Keys that are for the node to read, and exclude no partition."""

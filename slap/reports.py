@@ -103,7 +103,11 @@ class ComputerReport:
 
 @frozen
 class InstanceReport:
-    """An instance; ``partition`` is ``None`` while it is allocated nowhere."""
+    """An instance; ``partition`` is ``None`` while it is allocated nowhere.
+
+    ``master_url`` is the other master that has it, empty when it is ours; then its
+    partition is one of that master.
+    """
 
     title: str
     root_title: str
@@ -121,6 +125,7 @@ class InstanceReport:
     connection_parameters: Mapping[str, str] = texts()
     addresses: tuple[NetworkAddress, ...] = ()
     earlier: tuple[EarlierReport, ...] = ()
+    master_url: str = ""
 
 
 @frozen

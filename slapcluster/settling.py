@@ -78,8 +78,10 @@ def instance_activity(instance: InstanceReport, changed_at: float | None) -> str
     """Tell how far an instance is from its requested state."""
     if instance.partition is None:
         return "waits for a partition"
-    if instance.is_shared:
-        return "" if instance.connection_parameters else "waits for its host"
+    if instance.is_shared or instance.master_url:
+        # What its computer reports is told to the other master, and not to ours.
+        is_there = instance.connection_parameters or instance.master_url
+        return "" if is_there else "waits for its host"
     if instance.reported_state == "error":
         return f"fails: {fold(instance.message, MESSAGE_WIDTH_MAX)}"
     if instance.reported_state != instance.requested_state:

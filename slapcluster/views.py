@@ -9,6 +9,7 @@ from slap.reports import (
     AllocationReport,
     ComputerReport,
     ComputerSummary,
+    InstanceReport,
     TreeReport,
     TreeSummary,
 )
@@ -102,7 +103,7 @@ def instances_table(tree: TreeReport) -> Table:
             line(
                 it.title,
                 it.is_shared,
-                _partition(it.partition),
+                _place(it),
                 it.requested_state,
                 it.reported_state,
             )
@@ -110,6 +111,14 @@ def instances_table(tree: TreeReport) -> Table:
         ),
         title=f"Instances of {tree.title}",
     )
+
+
+def _place(instance: InstanceReport) -> str:
+    """Return where an instance is; a partition of another master is named with it."""
+    partition = _partition(instance.partition)
+    if not instance.master_url:
+        return partition
+    return f"{partition} at {instance.master_url}"
 
 
 def connection_table(parameters: Mapping[str, str]) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.computers import ComputerAnswers
 from master_cluster.answering.desk import AnswerTable, Desk
+from master_cluster.answering.forwarder import Forwarder
 from master_cluster.answering.instances import InstanceAnswers
 from master_cluster.answering.products import ProductAnswers
 from master_cluster.answering.registrations import RegistrationAnswers
@@ -27,11 +28,11 @@ from slap.model import ComputerDefinition
 class Answers:
     """The methods of SLAP, at a desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, forwarder: Forwarder | None = None) -> None:
         self._desk = desk
         legacy: AnswerTable = {
             **ComputerAnswers(desk).table(),
-            **InstanceAnswers(desk).table(),
+            **InstanceAnswers(desk, forwarder).table(),
             **ReleaseAnswers(desk).table(),
             **CertificateAnswers(desk).table(),
             **UsageAnswers(desk).table(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from master_cluster.answering.desk import AnswerTable, Desk
+from master_cluster.answering.forwarder import Forwarder
+from master_cluster.forwarding import without_master
 from master_cluster.records import ReportedState
 from master_cluster.remembering import Lasting
 from master_cluster.requesting import Refused
@@ -19,8 +21,9 @@ GUID_BITS = 96
 class InstanceAnswers:
     """Methods about instances."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, forwarder: Forwarder | None = None) -> None:
         self._desk = desk
+        self._forwarder = forwarder
         self._requests_running = 0
 
     def table(self) -> AnswerTable:
@@ -39,6 +42,11 @@ class InstanceAnswers:
     async def _request_instance(
         self, instance_request: InstanceRequest
     ) -> RequestedInstance | Lasting[RequestedInstance]:
+        if self._forwarder is not None:
+            forwarded = await self._forwarder.answer(instance_request)
+            if forwarded is not None:
+                return forwarded
+            instance_request = without_master(instance_request)
         bits = self._desk.entropy.getrandbits(GUID_BITS)
         instance_guid = f"SOFTINST-{bits:0{GUID_BITS // 4}x}"
         now = self._desk.now()
@@ -103,9 +111,12 @@ class InstanceAnswers:
 
     async def _report_destroyed(self, partition: PartitionKey) -> str:
         now = self._desk.now()
-        return await self._desk.decide(
+        sentence = await self._desk.decide(
             lambda cloud, _: decisions.report_destroyed(cloud, partition, now)
         )
+        if self._forwarder is not None:
+            self._forwarder.wake()
+        return sentence
 
     async def _bang_tree(self, partition: PartitionKey, message: str) -> None:
         now = self._desk.now()

@@ -22,6 +22,7 @@ from master_cluster.records import (
     Report,
 )
 from master_cluster.store.certificates import Certificates
+from master_cluster.store.forwarding import Forwarding
 from master_cluster.store.history import earlier_reports, remember_report
 from master_cluster.store.products import Products
 from master_cluster.store.relying import rely_on, rely_on_members
@@ -69,6 +70,11 @@ class Cloud:
     def certificates(self) -> Certificates:
         """Who is who."""
         return Certificates(self._stored.certificates)
+
+    @property
+    def forwarding(self) -> Forwarding:
+        """What was forwarded to other masters."""
+        return Forwarding(self._stored)
 
     # Computers
 

@@ -160,6 +160,8 @@ def report_destroyed(cloud: Cloud, partition: PartitionKey, now: float) -> str:
     view = view_destruction(cloud, cloud.occupant(partition))
     destruction = decide_destroyed(view, now)
     cloud.apply(destruction.change)
+    if view.instance.is_root and view.instance.is_leaving:
+        cloud.forwarding.let_leave(view.instance.instance_guid)
     return destruction.sentence
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from master_cluster.conditions import explain
 from master_cluster.describing import (
     Occupant,
@@ -22,6 +24,12 @@ from master_cluster.records import (
     Report,
 )
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.forwarded_documents import (
+    find_report_of_person,
+    find_report_of_place,
+    reports_of_forwarded,
+    summaries_of_persons,
+)
 from master_cluster.store.stock import view_inventory
 from master_cluster.store.views import requester_of
 from slap.errors import NotFound
@@ -38,6 +46,7 @@ from slap.reports import (
     ComputerReport,
     InstanceReport,
     TreeReport,
+    TreeSummary,
 )
 
 
@@ -63,14 +72,14 @@ def document_of_requested(cloud: Cloud, instance: InstanceRecord) -> RequestedIn
 
 def report_of_cloud(cloud: Cloud) -> CloudReport:
     """Report every computer and tree, in one line each."""
+    trees = [_summary(cloud, it) for it in cloud.roots()]
+    trees += summaries_of_persons(cloud)
     return CloudReport(
         tuple(
             summarise_computer(report_of_computer(cloud, it, is_whole=False))
             for it in cloud.computer_ids()
         ),
-        tuple(
-            summarise_tree(it, cloud.children(it.instance_guid)) for it in cloud.roots()
-        ),
+        tuple(sorted(trees, key=lambda it: it.title)),
     )
 
 
@@ -110,9 +119,14 @@ def report_of_tree(cloud: Cloud, title: str) -> TreeReport:
     """Report the instances of a tree, its root first; ``NotFound`` without one."""
     root = cloud.root(title)
     if root is None:
-        raise NotFound(f"no instance tree {title!r}")
+        forwarded = find_report_of_person(cloud, title)
+        if forwarded is None:
+            raise NotFound(f"no instance tree {title!r}")
+        return forwarded
     instances = (root, *cloud.children(root.instance_guid))
-    return TreeReport(title, tuple(_report(cloud, root.title, it) for it in instances))
+    reports = tuple(_report(cloud, root.title, it) for it in instances)
+    elsewhere = reports_of_forwarded(cloud, root.instance_guid, root.title)
+    return TreeReport(title, (*reports, *elsewhere))
 
 
 def report_of_allocation(
@@ -131,6 +145,9 @@ def report_of_allocation(
             f" {existing.requested_state.value} is wanted"
         )
         return AllocationReport(title, root_title, verdict, key)
+    forwarded = find_report_of_place(cloud, title, root_title)
+    if forwarded is not None:
+        return forwarded
     refused = cloud.refusal(title, root_title)
     if refused is None:
         where = f" in the tree {root_title!r}" if root_title else ""
@@ -169,6 +186,12 @@ def _occupant(cloud: Cloud, partition: PartitionRecord) -> Occupant | None:
     root = cloud.find_instance(instance.root_guid)
     assert root is not None, "a root outlives its children"
     return Occupant(instance, root.title, cloud.guests(instance.instance_guid))
+
+
+def _summary(cloud: Cloud, root: InstanceRecord) -> TreeSummary:
+    summary = summarise_tree(root, cloud.children(root.instance_guid))
+    elsewhere_count = cloud.forwarding.count(root.instance_guid)
+    return evolve(summary, instance_count=summary.instance_count + elsewhere_count)
 
 
 def _report(cloud: Cloud, root_title: str, instance: InstanceRecord) -> InstanceReport:

@@ -38,7 +38,8 @@ def list_services(session: Session) -> None:
     epilog="JSON: {title, instances: [{title, root_title, instance_guid, "
     "requester_title, software_release_url, software_type, is_shared, requested_state, "
     "reported_state, message, reported_at, partition: {computer_id, partition_id}, "
-    "parameters, connection_parameters, addresses, earlier}]}, the root first. "
+    "parameters, connection_parameters, addresses, earlier, "
+    "master_url}]}, the root first. "
     f"{EARLIER}"
 )
 @click.argument("title")

@@ -4,6 +4,7 @@ import pytest
 
 from master_cluster.config import Config, read_reference_config
 from master_cluster.errors import Misconfigured
+from master_cluster.forwarding import Masters
 from runtime.ports import TcpAddress
 
 REFERENCE = """\
@@ -24,6 +25,7 @@ def test_a_configuration_of_the_reference_is_understood() -> None:
         store_uri="file:/opt/slapgrid/slapproxy.db.zodb",
         listen=TcpAddress("::1", 8124),
         default_computer_id="local_computer",
+        masters=Masters(own_urls=("http://127.0.0.1:8123",)),
     )
 
 

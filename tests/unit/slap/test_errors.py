@@ -17,6 +17,7 @@ from slap.errors import (
     MethodNotAllowed,
     NotFound,
     NotReady,
+    OtherMasterAway,
     Refusal,
     ServerError,
     SlapError,
@@ -48,7 +49,8 @@ def test_what_a_master_sends_is_what_a_caller_gets(kind: type[SlapError]) -> Non
         (418, BadRequest),
         (429, Unavailable),
         (501, ServerError),
-        (523, ServerError),
+        (523, OtherMasterAway),
+        (524, ServerError),
     ],
 )
 def test_statuses_that_we_never_send_have_a_meaning(

@@ -1,0 +1,90 @@
+"""Shell. What forwarding changes: the intention before a call, the outcome after it.
+
+Each function is one decision, within one transaction of the store; nothing of another
+master is waited for in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from attrs import frozen
+
+from master_cluster.forwarding import (
+    ForwardedInstance,
+    ForwardView,
+    Masters,
+    OtherMaster,
+    Settled,
+    choose_master,
+    decide_forward,
+    refuse_loop,
+    settle_answer,
+    settle_error,
+)
+from master_cluster.store.cloud import Cloud
+from master_cluster.store.views import view_request
+from slap.errors import BadRequest, SlapError
+from slap.model import InstanceRequest, RequestedInstance
+
+
+@frozen
+class Sending:
+    """What to ask of whom; ``hops`` are the masters that it came through, and us."""
+
+    record: ForwardedInstance
+    master: OtherMaster
+    hops: tuple[str, ...]
+
+
+def begin_forward(
+    cloud: Cloud,
+    wanted: InstanceRequest,
+    masters: Masters,
+    drawn_id: str,
+    asking: Container[tuple[str, str]] = frozenset(),
+) -> Sending | None:
+    """Write the intention to forward a request; ``None`` when it is answered here.
+
+    ``asking`` are the titles and releases for which other masters are asked just now: a
+    request for one of them has come back through a master that names no hops.
+    """
+    view = view_request(cloud, wanted)
+    if view.existing is not None:
+        return None
+    root_guid = view.root.instance_guid if view.root else ""
+    known = cloud.forwarding.find(root_guid, wanted.title)
+    master = choose_master(wanted, masters, known)
+    if master is None:
+        return None
+    if isinstance(master, SlapError):
+        raise master
+    master_id = cloud.forwarding.name(drawn_id)
+    looping = refuse_loop(wanted, master_id)
+    if looping is not None:
+        raise looping
+    if (wanted.title, wanted.software_release_url) in asking:
+        raise BadRequest(f"{wanted.title!r} is forwarded in a circle of masters")
+    tree_count = cloud.forwarding.count(root_guid) if root_guid else 0
+    forward_view = ForwardView(view.requester, view.root, known, tree_count)
+    record = decide_forward(wanted, forward_view, master)
+    if isinstance(record, SlapError):
+        raise record
+    cloud.forwarding.write(record)
+    return Sending(record, master, (*wanted.forwarded_by, master_id))
+
+
+def finish_forward(
+    cloud: Cloud, sent: ForwardedInstance, outcome: RequestedInstance | SlapError
+) -> Settled:
+    """Write what became of a forwarded request."""
+    present = cloud.forwarding.find(sent.root_guid, sent.title)
+    if isinstance(outcome, SlapError):
+        settled = settle_error(present, sent, outcome)
+    else:
+        settled = settle_answer(present, sent, outcome)
+    if settled.record is not None:
+        cloud.forwarding.write(settled.record)
+    elif present is not None:
+        cloud.forwarding.forget(present)
+    return settled
