@@ -221,9 +221,16 @@ def refuse_loop(wanted: InstanceRequest, master_id: str) -> SlapError | None:
 
 
 def decide_forward(
-    wanted: InstanceRequest, view: ForwardView, master: OtherMaster
+    wanted: InstanceRequest,
+    view: ForwardView,
+    master: OtherMaster,
+    first_revision: int = 1,
 ) -> ForwardedInstance | SlapError:
-    """Return the intention to write; it equals what is known when nothing changes."""
+    """Return the intention to write; it equals what is known when nothing changes.
+
+    ``first_revision`` is drawn, so that a late answer to what was forgotten is not
+    taken for one to what came after it.
+    """
     known, root = view.known, view.root
     root_guid = root.instance_guid if root is not None else ""
     wished = wanted.requested_state or _present_state(known)
@@ -253,6 +260,7 @@ def decide_forward(
             parameters=wanted.parameters,
             allocation_filter=allocation_filter,
             requested_state=requested_state,
+            revision=first_revision,
         )
         if known is not None:
             changed = evolve(
@@ -325,7 +333,7 @@ def settle_answer(
 ) -> Settled:
     """Decide what is remembered of an answer; removal that is accepted is forgotten."""
     if present is None:
-        return Settled(None)
+        return _removed_again(sent)
     if present.revision != sent.revision:
         return Settled(evolve(present, is_new=False), is_overtaken=True)
     if present.is_leaving:
@@ -351,8 +359,10 @@ def settle_error(
     What never was is forgotten with a refusal. A removal is over when the other master
     has no such instance, or has taken note of it (ERP5 says *not ready* to that).
     """
-    if present is None or present.revision != sent.revision:
-        return Settled(present, is_overtaken=present is not None)
+    if present is None:
+        return Settled(None) if isinstance(error, Refusal) else _removed_again(sent)
+    if present.revision != sent.revision:
+        return Settled(present, is_overtaken=True)
     if present.is_leaving and isinstance(error, (NotFound, NotReady)):
         return Settled(None)
     if present.is_new and isinstance(error, Refusal):
@@ -367,6 +377,14 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[
         :DIGEST_LENGTH
     ]
+
+
+def _removed_again(sent: ForwardedInstance) -> Settled:
+    """Let it leave once more: its removal may have overtaken this call on the way."""
+    if sent.is_leaving:
+        return Settled(None)
+    [leaving] = decide_leaving([sent])
+    return Settled(leaving, is_overtaken=True)
 
 
 def _present_state(known: ForwardedInstance | None) -> RequestedState:

@@ -17,7 +17,8 @@ from persistent import Persistent  # type: ignore[import-untyped]
 from master_cluster.forwarding import ForwardedInstance, decide_leaving
 from master_cluster.store.schema import Stored, StoredCloud, hashed
 
-MASTER_ID_BITS = 64
+MASTER_ID_BITS = 62
+"""Of chance; a first revision is drawn from as many, and grows."""
 
 
 class StoredForwarding(Persistent):  # type: ignore[misc] # persistent has no types
@@ -31,7 +32,7 @@ class StoredForwarding(Persistent):  # type: ignore[misc] # persistent has no ty
 
 
 def drawn_master_id(entropy: Random) -> str:
-    return f"{entropy.getrandbits(MASTER_ID_BITS):0{MASTER_ID_BITS // 4}x}"
+    return f"{entropy.getrandbits(MASTER_ID_BITS):016x}"
 
 
 class Forwarding:

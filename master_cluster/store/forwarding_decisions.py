@@ -67,7 +67,8 @@ def begin_forward(
         raise BadRequest(f"{wanted.title!r} is forwarded in a circle of masters")
     tree_count = cloud.forwarding.count(root_guid) if root_guid else 0
     forward_view = ForwardView(view.requester, view.root, known, tree_count)
-    record = decide_forward(wanted, forward_view, master)
+    first_revision = int(drawn_id, 16)
+    record = decide_forward(wanted, forward_view, master, first_revision)
     if isinstance(record, SlapError):
         raise record
     cloud.forwarding.write(record)

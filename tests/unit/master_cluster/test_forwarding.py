@@ -250,6 +250,19 @@ def test_an_answer_does_not_settle_what_was_wanted_meanwhile() -> None:
     assert settle_error(LEAVING, sent, NotFound("none")).is_overtaken
 
 
+@pytest.mark.parametrize("outcome", [an_answer(), OtherMasterAway("away")])
+def test_what_was_forgotten_while_it_was_asked_leaves_once_more(outcome) -> None:
+    sent = a_forwarded()
+    settle = settle_error if isinstance(outcome, SlapError) else settle_answer
+
+    settled = settle(None, sent, outcome)
+
+    assert settled.is_overtaken
+    assert settled.record == LEAVING
+    assert settle(None, LEAVING, outcome).record is None
+    assert settle_error(None, sent, NotFound("none")).record is None
+
+
 def test_a_circle_of_masters_is_refused_and_so_is_a_long_way() -> None:
     wanted = evolve(asking(), forwarded_by=("a", "b"))
     far = evolve(asking(), forwarded_by=tuple("m" * n for n in range(1, HOPS_MAX + 1)))
