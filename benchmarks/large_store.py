@@ -11,6 +11,7 @@ from random import Random
 import click
 import transaction  # type: ignore[import-untyped]
 
+from benchmarks.polls import RELEASE_URL
 from benchmarks.result import Figure, Result
 from benchmarks.rivals import Line, Rival, a_definition, our_master
 from benchmarks.spread import Spread, spread_of
@@ -30,6 +31,7 @@ BUSY_COMPUTERS = 200
 BUSY_PARTITIONS = 10
 RESTART_COUNT = 3
 POLL_COUNT = 1_000
+REQUEST_COUNT = 200
 COMPUTERS_PER_TRANSACTION = 50
 MEBIBYTE = 1024 * 1024
 
@@ -41,14 +43,15 @@ def run() -> Result:
         began = _now()
         register(uri)
         registered_seconds = _now() - began
-        starts, first, again, memory = [], [], [], []
-        for _ in range(RESTART_COUNT):
+        starts, first, again, requests, memory = [], [], [], [], []
+        for restart in range(RESTART_COUNT):
             began = _now()
             with our_master(home, uri) as ours:
                 _poll(ours.line(), "COMP-7")
                 starts.append(_now() - began)
                 first.append(_poll_rate(ours))
                 again.append(_poll_rate(ours))
+                requests.append(_request_rate(ours, restart))
                 memory.append(ours.resident_bytes() / MEBIBYTE)
         store_bytes = (home / "large.zodb").stat().st_size
     return Result(
@@ -57,6 +60,7 @@ def run() -> Result:
             Figure("restart to the first poll answered", "s", spread_of(starts)),
             Figure("polls of computers never polled", "per second", _rate(first)),
             Figure("polls of the same ones again", "per second", _rate(again)),
+            Figure("new instances, anywhere", "per second", _rate(requests)),
             Figure("resident memory after these", "MiB", spread_of(memory)),
         ),
         facts={
@@ -105,7 +109,7 @@ def _occupy(cloud: Cloud, computer_id: str) -> None:
     for number in range(BUSY_PARTITIONS):
         wanted = InstanceRequest(
             f"{computer_id} instance {number}",
-            "http://release.invalid/software.cfg",
+            RELEASE_URL,
             parameters={"greeting": "hello"},
             allocation_filter={"computer_guid": computer_id},
         )
@@ -126,6 +130,17 @@ def _poll_rate(ours: Rival) -> float:
         _poll(line, f"COMP-{number}")
     line.close()
     return POLL_COUNT / (_now() - began)
+
+
+def _request_rate(ours: Rival, restart: int) -> float:
+    line = ours.line()
+    began = _now()
+    for number in range(REQUEST_COUNT):
+        line.perform(
+            calls.request_instance(InstanceRequest(f"{restart} {number}", RELEASE_URL))
+        )
+    line.close()
+    return REQUEST_COUNT / (_now() - began)
 
 
 def _poll(line: Line, computer_id: str) -> None:
