@@ -32,7 +32,6 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "identical_requests": placing.run_identical,
     "concurrent_allocations": placing.run_concurrent,
     "allocation": allocation.run,
-    "allocation": allocation.run,
     "large_store": large_store.run,
 }
 
