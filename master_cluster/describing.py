@@ -15,7 +15,7 @@ from master_cluster.records import (
     ReportedState,
 )
 from master_cluster.reporting import access_status
-from master_cluster.timestamps import MICROSECONDS
+from master_cluster.timestamps import MICROSECONDS, microseconds_of
 from slap.model import (
     Computer,
     InstanceRequest,
@@ -240,7 +240,7 @@ def describe_instance(
         software_release_url=instance.software_release_url,
         software_type=instance.software_type,
         is_shared=instance.is_shared,
-        changed_at=int(instance.timestamp) // MICROSECONDS,
+        changed_at=microseconds_of(instance.timestamp) // MICROSECONDS,
         access_status=access_status(instance.report) or "",
         parameters=instance.parameters,
         allocation_filter=instance.allocation_filter,

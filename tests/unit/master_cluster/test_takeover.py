@@ -6,6 +6,7 @@ The databases of ``reference_databases`` were filled by proxies of slapos.core 1
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from master_cluster.store.takeover import take_over
 from master_cluster.takeover.database import read_database
 from master_cluster.takeover.deciding import Takeover, decide_takeover
 from master_cluster.takeover.tables import TakeoverRefused
+from slap import calls
 from slap.model import (
     Partition,
     PartitionKey,
@@ -25,7 +27,8 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
-from tests.unit.master_cluster.benches import StoreBench
+from slap.reports import TreeReport
+from tests.unit.master_cluster.benches import StoreBench, WebBench
 
 FOLDER = Path(__file__).with_name("reference_databases")
 VERSIONS = (14, 15, 16, 17, 18)
@@ -459,3 +462,43 @@ def test_a_computer_that_was_supplied_to_and_never_formatted_is_kept(
         SoftwareInstallation("http://x/", "far"),
     )
     assert any(it.startswith("far was supplied to") for it in decided(path).notes)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_everything_that_is_asked_of_an_instance_is_answered(
+    fill: Fill, tmp_path: Path, version: int
+) -> None:
+    """Guids and timestamps in the words of the proxy are understood everywhere."""
+    uri = f"file:{tmp_path}/state.zodb"
+    store = StoreBench(uri)
+    taken(store, fill(version))
+    guids = store.ask(lambda cloud: [it.instance_guid for it in cloud.instances()])
+    store.close()
+    web = WebBench(store_uri=uri)
+
+    statuses = {
+        (method, guid): web.send(
+            "POST",
+            f"slapos.{method}",
+            {"Content-Type": "application/json"},
+            json.dumps({"instance_guid": guid, **more}).encode(),
+        ).status
+        for guid in guids
+        for method, more in (
+            ("get.v0.software_instance", {}),
+            ("put.v0.software_instance_error", {"message": "no space left"}),
+            ("put.v0.software_instance_bang", {"message": "again"}),
+            (
+                "put.v0.software_instance_connection_parameter",
+                {"connection_parameter_dict": {"url": "http://[::1]/"}},
+            ),
+        )
+    }
+    web.perform(calls.bang_computer("local", "again"))
+    web.perform(calls.report_started(PartitionKey("local", "slappart0")))
+    trees = [web.perform(calls.get_tree_report(it)) for it in ("first", "alone")]
+
+    assert len(guids) == 7
+    assert max(statuses.values()) < 500, statuses
+    assert all(isinstance(it, TreeReport) for it in trees)
+    web.close()
