@@ -31,7 +31,9 @@ from master_cluster.web.operations import (
 )
 from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.resource import PanelResource, WayToPanel
+from master_cluster.web.polling import POLL_METHODS, PollPage, Polls
 from master_cluster.web.release import ReleaseFiles
+from master_cluster.web.replying import report_incident
 from master_cluster.web.site import Gate
 from runtime.network import url_of
 from runtime.ports import Runtime
@@ -89,6 +91,10 @@ class MasterService(Service):
                 answers, runtime, memory, is_loopback_only=config.is_loopback_only
             )
             _serve_below(gate, config.path_prefix)
+            polls = Polls(desk, runtime, lambda: report_incident(runtime))
+            for name in POLL_METHODS:
+                answering = gate.children[name]
+                gate.putChild(name, PollPage(polls, answering))
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))
             gate.putChild(b"healthz", HealthPage())
@@ -109,7 +115,9 @@ class MasterService(Service):
             store.close()
             where = f"{config.listen.host} port {config.listen.port}"
             raise Misconfigured(f"cannot serve on {where}: {error}") from error
-        self._running = _Running(readiness, listening, site, forwarder, gate, store)
+        self._running = _Running(
+            readiness, listening, site, polls, forwarder, gate, store
+        )
         runtime.log.info("serving on {host}", host=listening.getHost())
 
     async def _stop(self) -> None:
@@ -125,6 +133,7 @@ class _Running:
     readiness: Readiness
     listening: IListeningPort
     site: LimitedSite
+    polls: Polls
     forwarder: Forwarder
     gate: Gate
     store: Store
@@ -139,8 +148,10 @@ class _Running:
         self.readiness.stop()
         await _maybe(self.listening.stopListening())
         self.site.close_idle()
+        self.polls.stop()
         await self.forwarder.stop()
         await self.gate.settle()
+        await self.polls.settle()
         self.site.disconnect()
         self.store.close()
 

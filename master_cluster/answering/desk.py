@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from random import Random
 from typing import TypeAlias, TypeVar
 
@@ -47,6 +47,10 @@ class Desk:
 
     def now(self) -> float:
         return self.runtime.calendar.now()
+
+    def listen(self, listener: Callable[[Collection[bytes] | None], None]) -> None:
+        """Tell ``listener`` what is committed; see ``Store.listen``."""
+        self.store.listen(listener)
 
     async def decide(self, decision: Callable[[Cloud, int], T]) -> T:
         """Commit a decision; see ``Store.decide``."""

@@ -17,6 +17,7 @@ from master_cluster.describing import (
     summarise_computer,
     summarise_tree,
 )
+from master_cluster.polling import Document, build_document
 from master_cluster.records import (
     InstallationRecord,
     InstanceRecord,
@@ -32,6 +33,7 @@ from master_cluster.store.forwarded_documents import (
 )
 from master_cluster.store.stock import view_inventory
 from master_cluster.store.views import requester_of
+from slap.answers import COMPUTER
 from slap.errors import NotFound
 from slap.model import (
     Computer,
@@ -57,6 +59,16 @@ def document_of_computer(cloud: Cloud, computer_id: str) -> Computer:
         for it in cloud.partitions(computer_id)
     ]
     return describe_computer(computer_id, partitions, cloud.installations(computer_id))
+
+
+def revision_of_computer(cloud: Cloud, computer_id: str) -> bytes:
+    """Return the id of what is committed whenever a computer's document changes."""
+    return cloud.revision_oid(computer_id)
+
+
+def polled_document(cloud: Cloud, computer_id: str) -> Document:
+    """Return the document of a computer as it is sent."""
+    return build_document(COMPUTER.encode(document_of_computer(cloud, computer_id)))
 
 
 def document_of_partition(cloud: Cloud, key: PartitionKey) -> Partition:

@@ -52,7 +52,7 @@ class Answering(Resource):
         except SlapError as error:
             answer = encode_error(error, path_of(request))
         except Exception:  # noqa: BLE001 - the boundary: nothing may leave
-            answer = encode_error(self._incident(), path_of(request))
+            answer = encode_error(report_incident(self._runtime), path_of(request))
         if not gone.called:
             request.write(set_head(request, answer))
             request.finish()
@@ -61,10 +61,12 @@ class Answering(Resource):
         call = call_of(request)
         return encode_answer(call.method, await self._answers.answer(call))
 
-    def _incident(self) -> ServerError:
-        number = f"{self._runtime.entropy.getrandbits(INCIDENT_BITS):010x}"
-        self._runtime.log.failure("incident {number}", number=number)
-        return ServerError(f"the master failed; incident {number} in its log")
+
+def report_incident(runtime: Runtime) -> ServerError:
+    """Log the error that is being handled; return what the caller is told of it."""
+    number = f"{runtime.entropy.getrandbits(INCIDENT_BITS):010x}"
+    runtime.log.failure("incident {number}", number=number)
+    return ServerError(f"the master failed; incident {number} in its log")
 
 
 def call_of(request: Request) -> Call:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,9 @@ from runtime.ports import Runtime
 from slap.calls import HttpAnswer, encode_error
 from slap.errors import Forbidden, NotFound, SlapError
 from slap.methods import METHODS
+
+HOST_COUNT_MAX = 1_000
+"""Names by which this master was called that are remembered."""
 
 
 class Gate(Resource):
@@ -67,6 +71,7 @@ class Gate(Resource):
         call.addBoth(lambda _: self._running.discard(call))
 
 
+@lru_cache(HOST_COUNT_MAX)
 def is_loopback(host: str) -> bool:
     """Whether a Host header, with or without a port, names loopback.
 

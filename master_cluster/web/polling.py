@@ -1,0 +1,230 @@
+"""Shell. Polls over HTTP: conditional, compressed, and waiting for a change.
+
+Most polls find that nothing changed; they are answered in the call of the reactor that
+brought them, from memory. What else a poll needs is in ``master_cluster.polling``.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import cast
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from master_cluster.answering.desk import Desk
+from master_cluster.polling import Answer, Document, Due, NotModified, Poll, Polling
+from master_cluster.store import documents
+from master_cluster.web.channel import LimitedRequest
+from runtime.ports import Runtime
+from slap.answers import COMPUTER
+from slap.calls import decode_call, encode_error
+from slap.errors import SlapError
+from slap.polling import (
+    UNCONDITIONAL,
+    WAIT_SECONDS_MAX,
+    accepts_gzip,
+    decode_condition,
+    decode_wait,
+)
+
+POLL_METHODS = (b"getFullComputerInformation", b"getComputerInformation")
+
+ADDRESS_LENGTH_MAX = 200
+ADDRESS_COUNT_MAX = 20_000
+"""Of the addresses whose computer is remembered: twice the computers of a large master,
+some megabytes."""
+
+# Held by no shared cache, for it is one computer's; by its own, never unasked.
+_CACHE_CONTROL = b"private, no-cache"
+
+_CONTENT_TYPE = COMPUTER.content_type.encode("ascii")
+
+
+@define(eq=False)
+class _Exchange:
+    """A poll that is not answered yet."""
+
+    request: Request
+    wait_seconds: int
+    timer: IDelayedCall | None = None
+
+
+class Polls:
+    """Polls of a master, from its start to its stop."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        runtime: Runtime,
+        incident: Callable[[], SlapError],
+        polling: Polling | None = None,
+    ) -> None:
+        self._desk = desk
+        self._clock = runtime.clock
+        self._incident = incident
+        self._exchanges: dict[Poll, _Exchange] = {}
+        self._settled: list[Deferred[None]] = []
+        self.polling = polling or Polling()
+        desk.listen(self._hear)
+
+    def begin(self, poll: Poll, request: Request, wait_seconds: int = 0) -> None:
+        """Answer a poll, now or later."""
+        due = self.polling.begin(poll)
+        if self.polling.knows(poll.computer_id):
+            self._desk.contacts.hear(poll.computer_id, self._desk.now())
+        if due.answers:
+            ((_, answer),) = due.answers
+            respond(request, answer, wait_seconds)
+            return
+        exchange = self._exchanges[poll] = _Exchange(request, wait_seconds)
+        if poll.can_wait:
+            exchange.timer = self._clock.callLater(wait_seconds, self._expire, poll)
+            cast("LimitedRequest", request).has_waited = True
+        request.notifyFinish().addErrback(lambda _: self._leave(poll))
+        self._perform(due)
+
+    def stop(self) -> None:
+        """Answer every poll that waits."""
+        self._perform(self.polling.stop())
+
+    def settle(self) -> Deferred[None]:
+        """Wait until no poll is to be answered."""
+        if not self._exchanges:
+            return succeed(None)
+        settled: Deferred[None] = Deferred()
+        self._settled.append(settled)
+        return settled
+
+    def _hear(self, oids: Collection[bytes] | None) -> None:
+        self._perform(self.polling.hear(oids))
+
+    def _expire(self, poll: Poll) -> None:
+        self._exchanges[poll].timer = None
+        self._perform(self.polling.expire(poll))
+
+    def _leave(self, poll: Poll) -> None:
+        self.polling.leave(poll)
+        self._end(poll)
+        self._notice_end()
+
+    def _perform(self, due: Due) -> None:
+        for computer_id in due.computing:
+            Deferred.fromCoroutine(self._compute(computer_id))
+        for poll, answer in due.answers:
+            exchange = self._end(poll)
+            respond(exchange.request, answer, exchange.wait_seconds)
+        self._notice_end()
+
+    def _end(self, poll: Poll) -> _Exchange:
+        exchange = self._exchanges.pop(poll)
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+        return exchange
+
+    def _notice_end(self) -> None:
+        while self._settled and not self._exchanges:
+            self._settled.pop().callback(None)
+
+    async def _compute(self, computer_id: str) -> None:
+        try:
+            outcome: Document | SlapError = await self._read(computer_id)
+        except SlapError as error:
+            outcome = error
+        except Exception:  # noqa: BLE001 - the boundary: nothing may leave
+            outcome = self._incident()
+        self._perform(self.polling.finish(computer_id, outcome))
+
+    async def _read(self, computer_id: str) -> Document:
+        if not self.polling.knows(computer_id):
+            oid = await self._desk.read(documents.revision_of_computer, computer_id)
+            self.polling.learn(computer_id, oid)
+            self._desk.contacts.hear(computer_id, self._desk.now())
+        return await self._desk.read(documents.polled_document, computer_id)
+
+
+class PollPage(Resource):
+    """The method of polls; what is no poll is left to ``answering`` to refuse."""
+
+    isLeaf = True
+
+    def __init__(self, polls: Polls, answering: IResource) -> None:
+        super().__init__()
+        self._polls = polls
+        self._answering = answering
+
+    def render(self, request: Request) -> int:
+        try:
+            computer_id = polled_computer(request.method, request.uri)
+        except (SlapError, UnicodeDecodeError):
+            rendered: int = self._answering.render(request)
+            return rendered
+        condition, wait_seconds = UNCONDITIONAL, 0
+        if_none_match = request.getHeader("if-none-match")
+        if if_none_match is not None:
+            condition = decode_condition(if_none_match)
+            prefer = request.getHeader("prefer")
+            if prefer is not None:
+                wait_seconds = min(decode_wait(prefer) or 0, WAIT_SECONDS_MAX)
+        poll = Poll(computer_id, condition, can_wait=wait_seconds > 0)
+        self._polls.begin(poll, request, wait_seconds)
+        return NOT_DONE_YET
+
+
+def polled_computer(verb: bytes, address: bytes) -> str:
+    """Return the computer whose document is asked for; raises what a call does."""
+    if verb == b"GET" and len(address) <= ADDRESS_LENGTH_MAX:
+        return _recall_computer(address)
+    return _decode_computer(verb, address)
+
+
+@lru_cache(ADDRESS_COUNT_MAX)
+def _recall_computer(address: bytes) -> str:
+    return _decode_computer(b"GET", address)
+
+
+def _decode_computer(verb: bytes, address: bytes) -> str:
+    path, _, query = address.decode().partition("?")
+    call = decode_call(verb.decode(), path, query, {}, b"")
+    return str(call.arguments["computer_id"])
+
+
+def respond(request: Request, answer: Answer, wait_seconds: int) -> None:
+    """Send an answer; the caller is there still."""
+    headers = request.responseHeaders
+    if isinstance(answer, SlapError):
+        encoded = encode_error(answer)
+        request.setResponseCode(encoded.status)
+        for name, value in encoded.headers.items():
+            headers.setRawHeaders(name, [value])
+        headers.setRawHeaders(b"Content-Length", [b"%d" % len(encoded.body)])
+        request.write(encoded.body)
+        request.finish()
+        return
+    is_packed = accepts_gzip(request.getHeader("accept-encoding") or "")
+    etag = answer.etag.encode("ascii")
+    # Compressors differ from replica to replica: the bytes are not the same, only what
+    # they say.
+    headers.setRawHeaders(b"ETag", [b'W/"%b"' % etag if is_packed else b'"%b"' % etag])
+    headers.setRawHeaders(b"Vary", [b"Accept-Encoding"])
+    headers.setRawHeaders(b"Cache-Control", [_CACHE_CONTROL])
+    if isinstance(answer, NotModified):
+        request.setResponseCode(304)
+        if answer.has_waited:
+            applied = b"wait=%d" % wait_seconds
+            headers.setRawHeaders(b"Preference-Applied", [applied])
+    else:
+        body = answer.packed if is_packed else answer.content
+        if is_packed:
+            headers.setRawHeaders(b"Content-Encoding", [b"gzip"])
+        headers.setRawHeaders(b"Content-Type", [_CONTENT_TYPE])
+        headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        request.write(body)
+    request.finish()
