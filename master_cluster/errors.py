@@ -1,4 +1,4 @@
-"""Core. What keeps a master from starting: whoever configured it must act.
+"""Core. What keeps a master from starting or from being copied: a person must act.
 
 What a running master answers are the errors of ``slap``.
 """
@@ -8,3 +8,10 @@ from __future__ import annotations
 
 class Misconfigured(Exception):
     """The master cannot start; the sentence says what to change."""
+
+
+class Unusable(Exception):
+    """A file of a store, or a copy of one, is not what was asked for.
+
+    The sentence says what is wrong, and what to do where that is not plain.
+    """

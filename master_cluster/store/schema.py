@@ -28,6 +28,9 @@ from persistent import Persistent  # type: ignore[import-untyped]
 
 T = TypeVar("T")
 
+ROOT_KEY = "slapcluster"
+"""Where the root of the database holds the ``StoredCloud``."""
+
 _CONVERTER = cattrs.Converter()
 
 

@@ -65,7 +65,7 @@ def open_file(path: str, calendar: ICalendar) -> DurableStorage:
     directory = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - text
     try:
         storage = DurableStorage(calendar, path)
-        _synchronise(directory)
+        synchronise(directory)
     except LockError as error:
         raise Misconfigured(f"another process uses the store {path}") from error
     except OSError as error:
@@ -73,8 +73,8 @@ def open_file(path: str, calendar: ICalendar) -> DurableStorage:
     return storage
 
 
-def _synchronise(directory: str) -> None:
-    """Make the name of a new file survive a power loss, as its content does."""
+def synchronise(directory: str) -> None:
+    """Make the names in a directory survive a power loss, as the files do."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

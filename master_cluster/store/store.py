@@ -22,7 +22,7 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 
 from master_cluster.measuring import Measures
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.schema import StoredCloud
+from master_cluster.store.schema import ROOT_KEY, StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
 from slap.errors import SlapError, Unavailable
 
@@ -41,8 +41,6 @@ FULL_RETRY_AFTER_SECONDS = 30
 
 T = TypeVar("T")
 
-_ROOT_KEY = "slapcluster"
-
 
 class Store:
     """The state of a master."""
@@ -59,9 +57,9 @@ class Store:
 
         def begin() -> Callable[[], None]:
             attempt = _Attempt(self._database)
-            if _ROOT_KEY not in attempt.root:
-                attempt.root[_ROOT_KEY] = StoredCloud()
-            attempt.root[_ROOT_KEY].complete()
+            if ROOT_KEY not in attempt.root:
+                attempt.root[ROOT_KEY] = StoredCloud()
+            attempt.root[ROOT_KEY].complete()
             return lambda: attempt.commit(None)
 
         await self._repeat(lambda _: begin)
@@ -82,7 +80,7 @@ class Store:
         def begin() -> Callable[[], T]:
             attempt = _Attempt(self._database)
             with attempt.aborted_on_error():
-                answer = question(Cloud(attempt.root[_ROOT_KEY]))
+                answer = question(Cloud(attempt.root[ROOT_KEY]))
             return lambda: attempt.abandon(answer)
 
         return await self._repeat(lambda _: begin)
@@ -101,7 +99,7 @@ class Store:
             def begin() -> Callable[[], T]:
                 attempt = _Attempt(self._database)
                 with attempt.aborted_on_error():
-                    answer = decision(Cloud(attempt.root[_ROOT_KEY]), number)
+                    answer = decision(Cloud(attempt.root[ROOT_KEY]), number)
                 return lambda: attempt.commit(answer)
 
             return begin

@@ -83,9 +83,6 @@ class Programs:
     def close(self) -> None:
         self._stack.close()
 
-    def log(self, number: int) -> str:
-        return self._log(self.ports[number]).read_text()
-
     def _start(self, port: int, *arguments: str) -> None:
         argv = [*PROGRAM, *arguments]
         environment = {"PYTHONPATH": str(TOP)}

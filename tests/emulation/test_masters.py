@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from random import Random
+from subprocess import TimeoutExpired  # noqa: TID251 - tests watch programs
 
 import pytest
 
+from master_cluster.store.backup import restore
 from slap.calls import request_instance
-from tests.emulation.masters import Client, Crowd, check_file, masters, wanted
+from tests.emulation.masters import (
+    PROGRAM,
+    Client,
+    Crowd,
+    check_file,
+    masters,
+    wanted,
+)
+from tests.programs import run, running
+from tests.source_tree import TOP
+from tests.unit.master_cluster.benches import StoreBench
 
 CLIENT_COUNT = 8
 TITLES_EACH = 80
@@ -98,3 +110,60 @@ def test_a_master_that_is_stopped_answers_what_it_accepted(tmp_path: Path) -> No
         for title, answer in crowd.answered.items():
             assert client.ask(request_instance(wanted(title))) == answer
         client.close()
+
+
+def storage(*arguments: object) -> str:
+    """Run ``slapcluster storage`` to its good end, and give its output."""
+    argv = [*PROGRAM, "storage", *map(str, arguments)]
+    done = run(argv, {"PYTHONPATH": str(TOP)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_backup_under_load_has_all_that_was_acknowledged_before(
+    tmp_path: Path,
+) -> None:
+    copies = [tmp_path / f"copy-{number}.fs" for number in range(2)]
+    acknowledged = []
+    with masters(tmp_path, 2, is_served=True) as programs:
+        crowd = Crowd(programs.ports)
+        crowd.format(160)
+        lists = [
+            [f"client {client} title {number}" for number in range(20)]
+            for client in range(CLIENT_COUNT)
+        ]
+        with crowd.requesting(lists):
+            for number, copy in enumerate(copies):
+                crowd.await_answers(20 + 50 * number)
+                acknowledged.append(dict(crowd.answered))
+                storage("backup", f"file:{programs.path}", copy)
+
+    for number, copy in enumerate(copies):
+        restored = tmp_path / f"restored-{number}.fs"
+        restore(copy, restored, lambda *_: None, is_forced=False)
+        check_file(restored, acknowledged[number])
+
+
+def test_a_restore_killed_at_any_instant_leaves_the_old_or_the_new_file(
+    tmp_path: Path,
+) -> None:
+    old, new, path = (tmp_path / f"{name}.fs" for name in ("old", "new", "state"))
+    for copy, count in ((old, 10), (new, 200)):
+        bench = StoreBench(f"file:{copy}")
+        bench.format(200)
+        for number in range(count):
+            bench.request(f"title {number}")
+        bench.close()
+    either = {old.read_bytes(), new.read_bytes()}
+
+    for delay_ms in (300, 600, 800, 1000, 1300):
+        path.write_bytes(old.read_bytes())
+        argv = [*PROGRAM, "storage", "restore", str(new), f"file:{path}", "--force"]
+        log = tmp_path / "restore.log"
+        with running(argv, log, {"PYTHONPATH": str(TOP)}) as program:
+            try:
+                program.wait(delay_ms / 1000)
+            except TimeoutExpired:
+                program.kill()
+                program.wait()
+        assert path.read_bytes() in either
