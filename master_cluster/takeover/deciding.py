@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
+from master_cluster.forwarding import USER_PREFIX
 from master_cluster.records import InstanceRecord
 from master_cluster.takeover.computers import TakenComputer, read_computers
 from master_cluster.takeover.guests import Guests
@@ -68,9 +69,11 @@ def _refused_rows(database: Database) -> list[str]:
     """Name the rows whose meaning has no place here."""
     forwarded = [
         f"{row.place('partition_reference')}: {row.cells['partition_reference']!r} is"
-        f" forwarded to {row.cells['master_url']!r}; requests that were forwarded are"
-        " not taken over: destroy it by the proxy, or remove the row from a copy"
+        f" forwarded to {row.cells['master_url']!r} under the name of a partition,"
+        " which this master would not use: destroy it by the proxy, or remove the row"
+        " from a copy"
         for row in database.of("forwarded_partition_request")
+        if not _is_forwarded_by_person(row)
     ]
     settings = [
         f"{row.place('name')}: the setting {row.cells['name']!r} is unknown"
@@ -78,6 +81,11 @@ def _refused_rows(database: Database) -> list[str]:
         if row.cells["name"] not in KNOWN_SETTINGS
     ]
     return [*forwarded, *settings]
+
+
+def _is_forwarded_by_person(row: Row) -> bool:
+    """Whether this master forwards the same request under the same title."""
+    return str(row.cells["partition_reference"]).startswith(USER_PREFIX)
 
 
 def _find_clashes(instances: Iterable[InstanceRecord]) -> list[str]:
@@ -137,6 +145,12 @@ def _notes(
             f"version {database.version} does not say who requested a child: its root"
             " counts as its requester until it is requested again"
         )
+    notes += [
+        f"{str(row.cells['partition_reference'])!r} stays at {row.cells['master_url']}:"
+        " the proxy kept its name alone; request it here again, and it is met there"
+        for row in database.of("forwarded_partition_request")
+        if _is_forwarded_by_person(row)
+    ]
     unstamped = sum(row.cells["timestamp"] is None for row in _busy(database))
     if unstamped:
         notes.append(f"{unstamped} instances without a timestamp are processed once")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from master_cluster.forwarding import remote_title
 from master_cluster.store.takeover import take_over
 from master_cluster.takeover.database import read_database
 from master_cluster.takeover.deciding import Takeover, decide_takeover
@@ -331,14 +332,14 @@ def test_what_the_store_has_already_is_named(bench: StoreBench, fill: Fill) -> N
             18,
             (
                 "INSERT INTO forwarded_partition_request18"
-                " VALUES ('user_far', 'https://far.invalid/')"
+                " VALUES ('slappart0_far', 'https://far.invalid/')"
             ),
             (
                 "table forwarded_partition_request18, row 1, column"
                 " partition_reference:"
-                " 'user_far' is forwarded to 'https://far.invalid/'; requests that"
-                " were forwarded are not taken over: destroy it by the proxy, or"
-                " remove the row from a copy"
+                " 'slappart0_far' is forwarded to 'https://far.invalid/' under the name"
+                " of a partition, which this master would not use: destroy it by the"
+                " proxy, or remove the row from a copy"
             ),
         ),
         (
@@ -502,3 +503,18 @@ def test_everything_that_is_asked_of_an_instance_is_answered(
     assert max(statuses.values()) < 500, statuses
     assert all(isinstance(it, TreeReport) for it in trees)
     web.close()
+
+
+def test_what_a_person_forwarded_is_noted(fill: Fill) -> None:
+    """The proxy kept a name alone; the other master meets it under the same one."""
+    path = fill(
+        18,
+        "INSERT INTO forwarded_partition_request18"
+        " VALUES ('user_far', 'https://far.invalid/')",
+    )
+
+    assert (
+        "'user_far' stays at https://far.invalid/: the proxy kept its name alone;"
+        " request it here again, and it is met there"
+    ) in decided(path).notes
+    assert remote_title("", "far") == "user_far"
