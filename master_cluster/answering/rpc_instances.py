@@ -12,6 +12,7 @@ from typing import TypeVar
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.describing import describe_answer
 from master_cluster.records import ReportedState
+from master_cluster.remembering import Lasting
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions, descriptions
 from master_cluster.store.cloud import Cloud
@@ -85,6 +86,8 @@ class RpcInstanceAnswers:
         answer = await self._legacy["requestComputerPartition"](
             instance_request=instance_request
         )
+        if isinstance(answer, Lasting):
+            answer = answer.answer
         assert isinstance(answer, RequestedInstance)
         try:
             return await self._get_instance(answer.instance_guid or "")
