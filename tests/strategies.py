@@ -336,6 +336,13 @@ def any_texts() -> SearchStrategy[str]:
     return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
+PLAIN: Mapping[type, SearchStrategy[Any]] = {
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    int: st.integers(-(2**63), 2**63),
+    str: any_texts(),
+}
+
+
 def a_report() -> SearchStrategy[object]:
     """Draw a report of any kind of our extension."""
     kinds = (
@@ -358,9 +365,7 @@ def _of_type(kind: Any) -> SearchStrategy[Any]:
         return st.dictionaries(any_texts(), any_texts(), max_size=3)
     if get_origin(kind) is UnionType:
         return st.one_of(*(_of_type(it) for it in get_args(kind)))
-    if kind is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
-    return any_texts() if kind is str else st.from_type(kind)
+    return PLAIN[kind] if kind in PLAIN else st.from_type(kind)
 
 
 def some_names() -> SearchStrategy[tuple[str, ...]]:
