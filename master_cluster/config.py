@@ -86,6 +86,8 @@ class Config:
     serves as ``/release/``. With more connections than ``connections_max`` the most
     silent one ends. Below ``path_prefix`` it serves everything once more, as masters do
     that stand behind a site.
+    ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
+    a proxy that sets them itself.
     """
 
     store_uri: str
@@ -97,6 +99,7 @@ class Config:
     masters: Masters = field(factory=Masters)
     connections_max: int = CONNECTIONS_MAX
     path_prefix: str = field(default="", converter=_checked_prefix)
+    has_trusted_proxy: bool = False
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)

@@ -22,6 +22,7 @@ from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
+from master_cluster.web.hateoas import publish_hateoas
 from master_cluster.web.operations import (
     HealthPage,
     MetricsPage,
@@ -89,6 +90,13 @@ class MasterService(Service):
             store.listen(memory.forget)
             gate = Gate(
                 answers, runtime, memory, is_loopback_only=config.is_loopback_only
+            )
+            publish_hateoas(
+                gate,
+                desk,
+                runtime,
+                gate.run,
+                has_trusted_proxy=config.has_trusted_proxy,
             )
             _serve_below(gate, config.path_prefix)
             polls = Polls(desk, runtime, lambda: report_incident(runtime))

@@ -23,6 +23,7 @@ def run_master(
     computer_id: str | None,
     release_directory: str | None,
     access_log: str = AccessLog.CHANGES.value,
+    has_trusted_proxy: bool = False,
     is_log_json: bool = False,
     path_prefix: str = "",
     is_debug: bool = False,
@@ -43,6 +44,7 @@ def run_master(
             default_computer_id=computer_id or base.default_computer_id,
             release_directory=release_directory,
             access_log=AccessLog(access_log),
+            has_trusted_proxy=has_trusted_proxy,
             connections_max=raise_connections_max(base.connections_max),
             path_prefix=path_prefix,
         )

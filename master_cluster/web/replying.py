@@ -9,7 +9,8 @@ has the number with the error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
@@ -20,29 +21,32 @@ from runtime.ports import Runtime
 from slap.calls import Call, HttpAnswer, decode_call, encode_answer, encode_error
 from slap.errors import BadRequest, ServerError, SlapError
 
+Run: TypeAlias = Callable[[Deferred[None]], None]
+
 INCIDENT_BITS = 40
 """Short enough to read aloud, long enough to find one line in a log."""
 
 
-class Answering(Resource):
-    """One method."""
+class Serving(Resource):
+    """One address, answered by a coroutine.
+
+    ``run`` is told of each answer that is being made, so that stopping awaits it.
+    """
 
     isLeaf = True
 
-    def __init__(
-        self,
-        answers: Answers,
-        runtime: Runtime,
-        run: Callable[[Deferred[None]], None],
-    ) -> None:
+    def __init__(self, runtime: Runtime, run: Run) -> None:
         super().__init__()
-        self._answers = answers
         self._runtime = runtime
         self._run = run
 
     def render(self, request: Request) -> bytes | int:
         self._run(Deferred.fromCoroutine(self._serve(request)))
         return NOT_DONE_YET
+
+    async def _answer(self, request: Request) -> HttpAnswer:
+        """Return what is answered, or raise an error of ``slap``."""
+        raise NotImplementedError
 
     async def _serve(self, request: Request) -> None:
         gone = request.notifyFinish()
@@ -56,6 +60,14 @@ class Answering(Resource):
         if not gone.called:
             request.write(set_head(request, answer))
             request.finish()
+
+
+class Answering(Serving):
+    """One method."""
+
+    def __init__(self, answers: Answers, runtime: Runtime, run: Run) -> None:
+        super().__init__(runtime, run)
+        self._answers = answers
 
     async def _answer(self, request: Request) -> HttpAnswer:
         call = call_of(request)
@@ -71,12 +83,17 @@ def report_incident(runtime: Runtime) -> ServerError:
 
 def call_of(request: Request) -> Call:
     """Return what an HTTP request asks; raises the errors of ``slap``."""
-    path, _, query = _text(request.uri).partition("?")
-    headers = {
-        name.decode("latin-1"): b", ".join(values).decode("latin-1")
+    path, _, query = text_of(request.uri).partition("?")
+    verb, headers = text_of(request.method), headers_of(request)
+    return decode_call(verb, path, query, headers, body_of(request))
+
+
+def headers_of(request: Request) -> Mapping[str, str]:
+    """Return the headers by lowered name; those sent twice are joined by a comma."""
+    return {
+        name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
         for name, values in request.requestHeaders.getAllRawHeaders()
     }
-    return decode_call(_text(request.method), path, query, headers, body_of(request))
 
 
 def path_of(request: Request) -> str:
@@ -102,7 +119,8 @@ def body_of(request: Request) -> bytes:
     return body
 
 
-def _text(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
+    """Return a part of the first line of a request as text."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -57,6 +57,12 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help="Serve everything below this path too, such as erp5/portal_slap.",
 )
 @click.option(
+    "--trust-forwarded",
+    "has_trusted_proxy",
+    is_flag=True,
+    help="Believe X-Forwarded-Proto and -Prefix: there is a proxy that sets them.",
+)
+@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -75,6 +81,7 @@ def proxy(
     log_format: str,
     access_log: str,
     path_prefix: str,
+    has_trusted_proxy: bool,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -89,6 +96,7 @@ def proxy(
         computer_id=computer_id,
         release_directory=release_directory,
         access_log=access_log,
+        has_trusted_proxy=has_trusted_proxy,
         is_log_json=log_format == "json",
         path_prefix=path_prefix,
         is_debug=session.is_debug,

@@ -416,7 +416,6 @@ def test_a_wrong_call_is_refused_by_its_field(
     [
         ("get.v0.software_instance", {"instance_guid": "nope"}),
         ("get.v0.instance_tree", {"title": "nope"}),
-        ("get.v0.hateoas_url", {}),
         ("get.v0.nothing", {}),
         ("allDocs.v0.compute_node_instance_list", {"computer_guid": "nope"}),
         (

@@ -1,0 +1,43 @@
+"""Core. Under which address a client found this master.
+
+Links lead where the client came from: a master behind another name than its own would
+send clients away. The name is the one of the ``Host`` header. What a proxy in front
+adds (``X-Forwarded-Proto``, ``X-Forwarded-Prefix``) is anybody's to send, so it is
+believed only when the configuration says that there is such a proxy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from slap.errors import BadRequest
+
+HOST_LENGTH_MAX = 300
+"""A name of DNS has at most 253 characters."""
+
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){0,10}/?")
+_PROTOS = ("http", "https")
+
+
+def find_origin(
+    headers: Mapping[str, str], own: str, *, has_trusted_proxy: bool = False
+) -> str:
+    """Return the address of the master without a final slash.
+
+    ``headers`` have lowered names; ``own`` is what to say to who sends no ``Host``.
+    ``BadRequest`` when a header makes no address.
+    """
+    host = headers.get("host") or own
+    if len(host) > HOST_LENGTH_MAX or not _HOST.fullmatch(host):
+        raise BadRequest("Host: not a name with a port")
+    if not has_trusted_proxy:
+        return f"http://{host}"
+    proto = headers.get("x-forwarded-proto") or "http"
+    prefix = headers.get("x-forwarded-prefix", "")
+    if proto not in _PROTOS:
+        raise BadRequest("X-Forwarded-Proto: neither http nor https")
+    if not _PREFIX.fullmatch(prefix):
+        raise BadRequest("X-Forwarded-Prefix: not a path")
+    return f"{proto}://{host}{prefix.rstrip('/')}"
