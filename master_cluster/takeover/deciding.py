@@ -146,7 +146,7 @@ def _notes(
             " counts as its requester until it is requested again"
         )
     notes += [
-        f"{str(row.cells['partition_reference'])!r} stays at {row.cells['master_url']}:"
+        f"{row.cells['partition_reference']!r} stays at {row.cells['master_url']!r}:"
         " the proxy kept its name alone; request it here again, and it is met there"
         for row in database.of("forwarded_partition_request")
         if _is_forwarded_by_person(row)

@@ -514,7 +514,7 @@ def test_what_a_person_forwarded_is_noted(fill: Fill) -> None:
     )
 
     assert (
-        "'user_far' stays at https://far.invalid/: the proxy kept its name alone;"
+        "'user_far' stays at 'https://far.invalid/': the proxy kept its name alone;"
         " request it here again, and it is met there"
     ) in decided(path).notes
     assert remote_title("", "far") == "user_far"
