@@ -24,17 +24,27 @@ from attrs import define, field, frozen
 
 from slap.model import PartitionKey, RequestedState, texts
 
-LOAD_STEP_COUNT = 8
-"""A computer of 100 partitions moves on its shelf at every twelfth instance."""
+LOAD_STEP_COUNT = 4
+"""A computer of 100 partitions moves on its shelf at every 25th instance."""
 
-NaturalOrder: TypeAlias = tuple[tuple[str | int, ...], str]
+NaturalOrder: TypeAlias = str
+
+_NAME_MARK = "\0\0"
 
 
 def natural_order(name: str) -> NaturalOrder:
-    """Return a key that sorts slappart2 before slappart10; no two names share one."""
-    parts = re.split(r"([0-9]+)", name)
-    numbered = tuple(int(it) if odd % 2 else it for odd, it in enumerate(parts))
-    return numbered, name
+    """Return a key that sorts slappart2 before slappart10; no two names share one.
+
+    It is one text, because indices hold many, and each part of a tuple costs them.
+    A number is written after the count of its digits, so that texts compare as numbers.
+    """
+    parts = re.split(r"([0-9]+)", name.replace("\0", "\1"))
+    parts[1::2] = [_number(it.lstrip("0")) for it in parts[1::2]]
+    return "".join((*parts, _NAME_MARK, name))
+
+
+def _number(digits: str) -> str:
+    return f"\0{len(digits):04d}{digits}"
 
 
 def load_step_of(free_count: int, partition_count: int) -> int:
@@ -52,7 +62,7 @@ class Head(NamedTuple):
 
     @property
     def computer_id(self) -> str:
-        return self.computer_order[1]
+        return self.computer_order.partition(_NAME_MARK)[2]
 
 
 @frozen

@@ -37,6 +37,8 @@ from master_cluster.store.schema import (
     hashed,
 )
 
+_GUID_MARK = "\0\0\0"
+
 
 class Shelving:
     """The offers, shelves and hosts of one snapshot."""
@@ -149,8 +151,8 @@ class Shelving:
     def runners(self, software_release_url: str, software_type: str) -> Iterator[str]:
         """Yield the guids of the instances of a release and a type, in their order."""
         key = hashed(software_release_url, software_type)
-        for *_, instance_guid in self._stored.hosts.get(key, ()):
-            yield instance_guid
+        for order in self._stored.hosts.get(key, ()):
+            yield order.rpartition(_GUID_MARK)[2]
 
     def list_runner(self, record: InstanceRecord) -> None:
         hosts = self._stored.hosts
@@ -197,13 +199,10 @@ def _runner_key(record: InstanceRecord) -> str:
     return hashed(record.software_release_url, record.software_type)
 
 
-def _runner_order(record: InstanceRecord) -> tuple[NaturalOrder, NaturalOrder, str]:
+def _runner_order(record: InstanceRecord) -> str:
     key = record.partition
-    return (
-        natural_order(key.computer_id),
-        natural_order(key.partition_id),
-        record.instance_guid,
-    )
+    place = natural_order(key.computer_id), natural_order(key.partition_id)
+    return _GUID_MARK.join((*place, record.instance_guid))
 
 
 def _put(names: OOTreeSet, name: str, *, is_in: bool) -> None:

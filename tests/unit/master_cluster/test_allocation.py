@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
 from attrs import evolve
 from hypothesis import given
+from hypothesis import strategies as st
 
 from master_cluster.allocation import (
     EXPLAINED_COUNT_MAX,
@@ -401,3 +403,15 @@ def test_the_order_of_the_inventory_does_not_matter(
     turned = evolve(inventory, all_offers=inventory.all_offers[::-1])
 
     assert choose_partition(wanted, turned) == choose_partition(wanted, inventory)
+
+
+@given(st.lists(st.text("ab-10" + chr(1), max_size=6), min_size=2, max_size=2))
+def test_names_are_ordered_by_their_numbers(names: list[str]) -> None:
+    def parts(name: str) -> tuple[object, ...]:
+        split = re.split("([0-9]+)", name)
+        return tuple(int(it) if odd % 2 else it for odd, it in enumerate(split))
+
+    def expected(name: str) -> tuple[object, ...]:
+        return parts(name), name
+
+    assert sorted(names, key=natural_order) == sorted(names, key=expected)
