@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
+from master_cluster.answering.desk import Desk
 from master_cluster.paging import PAGE_LENGTH
+from master_cluster.web.panel.panel import Panel
+from master_cluster.web.panel.visits import Call
 from runtime.http_client import HttpReply
 from slap import calls
 from slap.model import RequestedState
@@ -23,7 +28,7 @@ from tests.builders import (
     an_installation,
     an_instance_request,
 )
-from tests.unit.master_cluster.benches import WebBench
+from tests.unit.master_cluster.benches import StoreBench, WebBench
 from tests.unit.panel.markup import Tag, flaws, read_page
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -517,3 +522,23 @@ def test_no_visit_makes_the_master_fail(shared_bench, page, query, form) -> None
 
     assert browser.status < 500
     assert urlsplit(browser.address).path.startswith("/panel/")
+
+
+class BrokenDesk(Desk):
+    """A desk at which every question fails."""
+
+    async def read(self, *_: object) -> NoReturn:
+        raise RuntimeError("a secret")
+
+
+def test_a_failure_leaves_a_number_and_no_more() -> None:
+    bench = StoreBench()
+    panel = Panel(BrokenDesk(bench.store, bench.runtime, None), bench.runtime)
+    answering = Deferred.fromCoroutine(panel.answer(Call("GET", "")))
+    answer = bench.world.result(answering)
+    bench.close()
+
+    page = read_page(answer.body.decode())
+    assert (answer.status, flaws(page)) == (500, [])
+    assert "incident" in page.text()
+    assert "secret" not in page.text()
