@@ -8,6 +8,7 @@ from typing import TypeAlias
 from master_cluster.answering.desk import Desk
 from master_cluster.paging import is_sought, paginate
 from master_cluster.store import documents, listings
+from master_cluster.web.panel.nesting import nest
 from master_cluster.web.panel.pages import Pages
 from master_cluster.web.panel.visits import Visit, page_answer
 from slap.calls import HttpAnswer
@@ -100,8 +101,8 @@ class LookingPages:
         tree = await self.tree(visit.query.text("title"))
         found = [
             it
-            for it in tree.instances
-            if is_sought(sought, (it.title, it.software_release_url, it.reported_state))
+            for it in nest(tree.instances)
+            if is_sought(sought, _words_of(it.instance))
         ]
         text = self._pages.tree(
             tree.instances[0],
@@ -134,6 +135,10 @@ class LookingPages:
 def sought_in(visit: Visit) -> str:
     """Return what a person looks for in a list."""
     return visit.query.text("sought", "").strip()
+
+
+def _words_of(report: InstanceReport) -> tuple[str, ...]:
+    return report.title, report.software_release_url, report.reported_state
 
 
 def _instance_of(tree: TreeReport, guid: str, title: str) -> InstanceReport:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from master_cluster.paging import Page
 from master_cluster.records import RefusalRecord
 from master_cluster.web.panel.fields import InstanceForm
+from master_cluster.web.panel.nesting import Nested
 from master_cluster.web.panel.templating import Templates
 from master_cluster.web.panel.versions import Difference
 from master_cluster.web.panel.words import DONE_SENTENCES
@@ -71,7 +72,7 @@ class Pages:
     def tree(
         self,
         root: InstanceReport,
-        instances: Page[InstanceReport],
+        instances: Page[Nested],
         sought: str,
         token: str,
         done: str = "",

@@ -10,6 +10,7 @@ from master_cluster.paging import PAGE_LENGTH, paginate
 from master_cluster.records import RefusalRecord
 from master_cluster.web.panel import addresses
 from master_cluster.web.panel.fields import InstanceForm
+from master_cluster.web.panel.nesting import nest
 from master_cluster.web.panel.pages import Pages
 from master_cluster.web.panel.parameters import Row, TypedParameters, show_parameters
 from master_cluster.web.panel.templating import Templates
@@ -20,6 +21,7 @@ from slap.reports import (
     ComputerReport,
     ComputerSummary,
     Condition,
+    EarlierReport,
     InstallationReport,
     InstanceReport,
     PartitionReport,
@@ -48,6 +50,7 @@ def an_instance_report(text: str, **overrides) -> InstanceReport:
         "message": text,
         "reported_at": NOW - 90,
         "partition": a_partition_key(),
+        "earlier": (EarlierReport("error", text, NOW - 900),),
         "parameters": {"name": text, text: "value"},
         "connection_parameters": {"url": text, "link": f"https://{text}"},
     }
@@ -107,6 +110,7 @@ def every_page(text: str) -> dict[str, str]:
     many = paginate([TreeSummary(text, 2, 0, "started", "")] * (2 * PAGE_LENGTH), 2)
     root = an_instance_report(text)
     child = an_instance_report(text, instance_guid="SOFTINST-2", requester_title=None)
+    nested = paginate(nest([root, child]), 1)
     difference = (Difference(text, text, None), Difference("b", None, text))
     partitions = paginate(report.partitions, 1)
     why = AllocationReport(text, text, text, None, (Condition(text, 3, text),))
@@ -117,7 +121,7 @@ def every_page(text: str) -> dict[str, str]:
             report, partitions, text, TOKEN, typed_url=text, error=text
         ),
         "trees": PAGES.trees(many, text, "destroyed"),
-        "tree": PAGES.tree(root, paginate([root, child], 1), text, TOKEN, "changed"),
+        "tree": PAGES.tree(root, nested, text, TOKEN, "changed"),
         "instance": PAGES.instance(root),
         "why": PAGES.why(why),
         "request": PAGES.new_instance(a_form(text), TOKEN, text),
@@ -191,7 +195,7 @@ def test_states_have_words_and_signs() -> None:
 
 def test_times_are_in_utc_with_their_age() -> None:
     page = read_page(PAGES.instance(an_instance_report("x")))
-    moment = page.one("span", **{"class": "moment"})
+    moment = page.all("span", **{"class": "moment"})[0]
 
     assert moment.text() == "2026-11-20 23:31:26 UTC (1 min ago)"
 
@@ -227,3 +231,24 @@ def test_an_empty_list_has_one_page() -> None:
     page = paginate([], 1)
 
     assert (page.items, page.number, page.page_count) == ((), 1, 1)
+
+
+def test_instances_stand_below_those_that_requested_them() -> None:
+    def requested(title: str, requester: str | None) -> InstanceReport:
+        return an_instance_report(title, instance_guid=title, requester_title=requester)
+
+    tree = nest(
+        [
+            requested("root", None),
+            requested("a", "c"),
+            requested("b", None),
+            requested("c", "root"),
+            requested("d", "root"),
+            requested("e", "e"),
+        ]
+    )
+
+    assert [(it.instance.title, it.depth) for it in tree] == [
+        *(("root", 0), ("c", 1), ("a", 2), ("d", 1)),
+        *(("b", 1), ("e", 1)),
+    ]
