@@ -25,7 +25,7 @@ from tests.interop.proxy_state import (
     request,
 )
 from tests.interop.stock import stock_environment
-from tests.interop.test_stock_client import OUR_COMMAND, write_stock_configuration
+from tests.interop.stock_cloud import OUR_COMMAND, write_stock_configuration
 
 START_SECONDS_MAX = 20
 
