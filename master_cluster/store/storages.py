@@ -19,7 +19,10 @@ from ZODB.ConflictResolution import (  # type: ignore[import-untyped]
 from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.FileStorage import FileStorage  # type: ignore[import-untyped]
 from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
-from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
+from ZODB.POSException import (  # type: ignore[import-untyped]
+    ConflictError,
+    StorageError,
+)
 
 from master_cluster.errors import Misconfigured
 from master_cluster.store.announcing import AnnouncingStorage
@@ -91,19 +94,64 @@ def later_tid(now: float, last_tid: bytes) -> bytes:
 
 
 class DurableStorage(FileStorage):  # type: ignore[misc] # ZODB has no types
-    """A file; transaction ids follow the calendar."""
+    """A file; transaction ids follow the calendar.
+
+    A commit whose end cannot be synchronised to the disk is taken back: the file is cut
+    where it began, and that is synchronised. FileStorage would stay closed instead. The
+    kernel forgets what it could not write, so nothing of it may be built upon; what is
+    written there next is written whole. When it cannot be taken back either, everything
+    is refused until the process is started again and reads what the disk has.
+    """
+
+    _refusal: str | None = None
+    _is_taken_back = False
 
     def __init__(self, calendar: ICalendar, path: str) -> None:
         self._calendar = calendar
         super().__init__(path)
 
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        self._check_usable()
+        return super().loadBefore(oid, tid)
+
     def tpc_begin(
         self, transaction: object, tid: bytes | None = None, status: str = " "
     ) -> None:
+        self._check_usable()
         super().tpc_begin(transaction, tid, status)
         if tid is None:
             # The commit lock is held from here on: nobody else advances the last id.
             self._tid = later_tid(self._calendar.now(), self.lastTransaction())
+
+    def close(self) -> None:
+        """Close, unless FileStorage does it because of a commit that was taken back."""
+        if not self._is_taken_back:
+            super().close()
+        self._is_taken_back = False
+
+    def _finish_finish(self, tid: bytes) -> None:
+        try:
+            super()._finish_finish(tid)
+        except OSError as error:
+            self._take_back(error)
+            # Everybody was told of this id already: what follows has to be later.
+            self._ltid = tid
+            raise
+
+    def _take_back(self, error: OSError) -> None:
+        self._refusal = (
+            f"a commit failed ({error}) and could not be taken back; start the program"
+            " that has the file again"
+        )
+        self._file.truncate(self._pos)
+        os.fsync(self._file.fileno())
+        self._files.empty()
+        self._refusal = None
+        self._is_taken_back = True
+
+    def _check_usable(self) -> None:
+        if self._refusal is not None:
+            raise StorageError(self._refusal)
 
 
 class MemoryStorage(MappingStorage, ConflictResolvingStorage):  # type: ignore[misc]

@@ -108,8 +108,14 @@ class ZeoStorage(ClientStorage):  # type: ignore[misc] # ZEO has no types
         self._server_addr = self._uri
 
     def notify_disconnected(self) -> None:
+        """Forget everything: the server may come back with an older file.
+
+        A commit that it announced may have failed, or a backup be restored; ZEO would
+        refuse for ever to connect to a server that is behind what was read here.
+        """
         self._server.note_loss()
         super().notify_disconnected()
+        self._cache.clear()
 
     def tpc_finish(
         self, txn: object, f: Callable[[bytes], None] = lambda _: None

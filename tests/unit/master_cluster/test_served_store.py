@@ -9,14 +9,17 @@ from pathlib import Path
 from threading import Event  # noqa: TID251 - holds the thread of the server
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from ZEO.Exceptions import ClientDisconnected
 from ZODB.Connection import TransactionMetaData
 from ZODB.DB import DB
 
 from master_cluster.errors import Misconfigured
 from master_cluster.store import decisions
+from master_cluster.store.backup import back_up, restore
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
@@ -30,6 +33,7 @@ from tests.builders import a_computer_definition, an_instance_request
 from tests.programs import free_port
 from tests.reactor import ReactorBench
 from tests.unit.master_cluster.test_concurrency import Clients, meet, part
+from tests.unit.master_cluster.test_store import FILE_STORAGE, fail_to_synchronise
 
 HASTE = Patience(start_seconds=2, reconnect_seconds=1, silence_seconds=0.5)
 
@@ -39,7 +43,9 @@ class Shared:
 
     def __init__(self, directory: Path, reactor_runtime: Callable[[], Runtime]) -> None:
         self._new_runtime = reactor_runtime
-        self.runtime = reactor_runtime()
+        # What a store says of refused commits is expected here.
+        quiet = Logger(observer=lambda _: None)
+        self.runtime = evolve(reactor_runtime(), log=quiet)
         self.address = TcpAddress("127.0.0.1", free_port())
         self._path = str(directory / "state.fs")
         self._stores: list[Store] = []
@@ -161,6 +167,68 @@ def test_changes_that_do_not_concern_each_other_are_merged_by_the_server(
     run_shared(run)
 
 
+def test_changes_of_one_computer_are_merged_by_the_server_too(run_shared: Run) -> None:
+    """All of them write its revision; the server has to know how these merge."""
+
+    async def run(shared: Shared) -> None:
+        stores = [await shared.store(), await shared.store()]
+        clients = Clients(shared.runtime, 0, *stores)
+        await clients.format(8)
+        places = []
+        for number in range(8):
+            answer = await clients.send(an_instance_request(title=f"root {number}"))
+            assert isinstance(answer, RequestedInstance)
+            places.append(answer.key)
+        for store in stores:
+            await store.ask(Cloud.computer_ids)
+        attempts = []
+
+        def publish(number: int) -> Callable[[Cloud, int], None]:
+            def decide(cloud: Cloud, attempt: int) -> None:
+                attempts.append(attempt)
+                decisions.publish_connection(
+                    cloud, places[number], {"number": str(number)}, None, 2e9
+                )
+
+            return decide
+
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(stores[number % 2].decide(publish(number)))
+                for number in range(8)
+            ]
+        )
+
+        assert attempts == [0] * 8
+
+    run_shared(run)
+
+
+def test_a_commit_that_fails_at_the_server_is_refused_and_the_next_one_is_not(
+    run_shared: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(shared: Shared) -> None:
+        stores = [await shared.store(), await shared.store()]
+        clients = Clients(shared.runtime, 0, *stores)
+        await clients.format()
+        kept = await clients.send(an_instance_request())
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FILE_STORAGE, "fsync", fail_to_synchronise)
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    await clients.send(an_instance_request(title="refused"))
+
+        wanted = an_instance_request(title="later")
+        later = await patiently(shared, lambda: clients.send(wanted))
+        assert isinstance(later, RequestedInstance)
+        assert await patiently(shared, lambda: clients.send(wanted)) == later
+        assert await clients.send(an_instance_request()) == kept
+        assert len(await stores[1].ask(Cloud.roots)) == 2
+
+    run_shared(run)
+
+
 def test_a_server_that_is_away_is_said_at_once_and_found_when_it_is_back(
     run_shared: Run,
 ) -> None:
@@ -179,6 +247,28 @@ def test_a_server_that_is_away_is_said_at_once_and_found_when_it_is_back(
         shared.start()
 
         assert await patiently(shared, lambda: clients.send(wanted)) == kept
+
+    run_shared(run)
+
+
+def test_a_server_that_comes_back_with_an_older_file_is_followed(
+    run_shared: Run, tmp_path: Path
+) -> None:
+    async def run(shared: Shared) -> None:
+        clients = Clients(shared.runtime, 0, await shared.store())
+        await clients.format()
+        wanted = an_instance_request()
+        await clients.send(wanted)
+        copy = tmp_path / "copy.fs"
+        back_up(tmp_path / "state.fs", copy, lambda *_: None, is_forced=False)
+        await clients.send(an_instance_request(title="later"))
+
+        await shared.stop()
+        restore(copy, tmp_path / "state.fs", lambda *_: None, is_forced=True)
+        shared.start()
+
+        await patiently(shared, lambda: clients.send(wanted))
+        assert len(await clients.store.ask(Cloud.roots)) == 1
 
     run_shared(run)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -175,6 +178,60 @@ def test_a_full_disk_refuses_and_keeps_what_was_answered(
     with pytest.raises(NotFound):
         reopened.ask(lambda cloud: cloud.occupant(a_partition_key(2)))
     reopened.close()
+
+
+def test_a_commit_that_cannot_be_synchronised_is_refused_and_taken_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = StoreBench(f"file:{path}")
+    bench.format()
+    root = bench.request()
+    before = path.read_bytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FILE_STORAGE, "fsync", fail_to_synchronise)
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="cannot be written"):
+                bench.request("refused")
+            assert path.read_bytes() == before
+        assert bench.request() == root
+    later = bench.request("later")
+    bench.close()
+
+    reopened = StoreBench(f"file:{path}")
+    assert {it.title for it in reopened.ask(Cloud.roots)} == {"root", "later"}
+    assert [reopened.request(), reopened.request("later")] == [root, later]
+    reopened.close()
+
+
+def test_a_disk_that_takes_nothing_back_refuses_until_a_restart(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = StoreBench(f"file:{path}")
+    bench.format()
+    root = bench.request()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FILE_STORAGE, "fsync", fail_to_synchronise)
+        patch.setattr(os, "fsync", fail_to_synchronise)
+        with pytest.raises(Unavailable, match="cannot be written"):
+            bench.request("refused")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="could not be taken back"):
+            bench.request()
+    bench.store.close()
+
+    reopened = StoreBench(f"file:{path}")
+    assert reopened.request() == root
+    reopened.close()
+
+
+FILE_STORAGE = import_module("ZODB.FileStorage.FileStorage")
+"""The module; its package has a class of the same name."""
+
+
+def fail_to_synchronise(_descriptor: int) -> None:
+    raise OSError(errno.EIO, "no such luck")
 
 
 PROGRAM = """
