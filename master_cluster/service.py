@@ -116,6 +116,11 @@ class MasterService(Service):
             access = Access(runtime, measures, config.access_log, gate.children)
             site = LimitedSite(gate, runtime, access, config.connections_max)
             watch_process(measures, runtime.threads, site.connected)
+            measures.watch(
+                "slapcluster_polls_waiting",
+                "Polls that wait for a change now.",
+                lambda: polls.polling.waiting_count,
+            )
             endpoint = runtime.network.server_endpoint(config.listen)
             listening = await endpoint.listen(site)
         except Exception as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from http import HTTPStatus
 
 from attrs import frozen
 
@@ -41,6 +42,20 @@ class Exchange:
     seconds: float
     body_bytes: int
     has_waited: bool = False
+
+
+POLLS = ("getFullComputerInformation", "getComputerInformation")
+
+
+def _poll_outcome(method: str, exchange: Exchange) -> str:
+    """Return how a poll ended; empty for other calls and for errors."""
+    if method not in POLLS:
+        return ""
+    if exchange.status == HTTPStatus.NOT_MODIFIED:
+        return "unchanged"
+    if exchange.status != HTTPStatus.OK:
+        return ""
+    return "woken" if exchange.has_waited else "full"
 
 
 class Access:
@@ -80,6 +95,9 @@ class Access:
         """Count an answer, and write its line."""
         method = self.label(exchange.path)
         self._measures.calls.add(method, str(exchange.status))
+        outcome = _poll_outcome(method, exchange)
+        if outcome:
+            self._measures.polls.add(outcome)
         if not exchange.has_waited:
             self._measures.call_seconds.observe(exchange.seconds, method)
         if self._is_logged(exchange):

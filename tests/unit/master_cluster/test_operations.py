@@ -136,7 +136,23 @@ def test_calls_are_counted_by_method_and_status(bench: WebBench) -> None:
         "slapcluster_store_threads_busy": 0,
         "slapcluster_store_calls_waiting": 0,
         "slapcluster_connections": 1,
+        "slapcluster_polls_waiting": 0,
     }
+
+
+def test_polls_are_counted_by_how_they_end(bench: WebBench) -> None:
+    bench.perform(calls.define_computer(a_computer_definition(1)))
+    poll = f"getFullComputerInformation?computer_id={COMPUTER_ID}"
+    first = bench.send("GET", poll)
+
+    bench.send("GET", poll, {"If-None-Match": first.headers["etag"]})
+    bench.send("GET", poll)
+    bench.send("GET", UNKNOWN)
+
+    name = "slapcluster_polls_total"
+    assert {
+        key: value for key, value in metrics(bench).items() if key.startswith(name)
+    } == {f'{name}{{outcome="full"}}': 2, f'{name}{{outcome="unchanged"}}': 1}
 
 
 def test_the_page_for_operators_names_every_measure(bench: WebBench) -> None:
