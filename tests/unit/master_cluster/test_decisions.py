@@ -188,6 +188,42 @@ def test_a_destroyed_child_cannot_come_back_before_its_root_is_gone(
         bench.request("sibling", requester=root.key)
 
 
+def test_destruction_is_taken_back_while_the_partition_is_not_free(
+    bench: StoreBench,
+) -> None:
+    root = bench.request()
+    bench.request(requested_state=DESTROYED)
+
+    again = bench.request(requested_state=STARTED)
+
+    assert (again.instance_guid, again.key) == (root.instance_guid, root.key)
+    assert again.timestamp != root.timestamp
+    assert "not requested" in bench.report_destroyed(root.key)
+
+
+def test_what_a_child_requested_stays_when_the_child_goes(bench: StoreBench) -> None:
+    root = bench.request()
+    middle = bench.request("middle", requester=root.key)
+    leaf = bench.request("leaf", requester=middle.key)
+    bench.request("middle", requester=root.key, requested_state=DESTROYED)
+
+    assert bench.report_destroyed(middle.key) == "OK"
+
+    assert bench.request("leaf", requester=root.key) == leaf
+
+
+def test_a_shared_instance_stays_in_a_host_that_fits_it_no_more(
+    bench: StoreBench,
+) -> None:
+    root = bench.request()
+    front = bench.request("front", is_shared=True)
+    bench.request(software_release_url="https://other.example/")
+
+    again = bench.request("front", is_shared=True)
+
+    assert (again.key, again.instance_guid) == (root.key, front.instance_guid)
+
+
 def test_destroying_what_never_existed_takes_no_partition(bench: StoreBench) -> None:
     with pytest.raises(NotFound):
         bench.request("never", requested_state=DESTROYED)
