@@ -17,6 +17,7 @@ from runtime.ports import Runtime
 from slap import calls
 from slap.errors import MasterAway, SlapError
 from slap.model import Computer
+from slap.polling import Unchanged
 from slap.replicas import Replicas
 from slapgrid.addresses import define_computer
 from slapgrid.config import Config
@@ -75,6 +76,14 @@ class PassResult:
     next_wake: float | None = None
 
 
+@frozen
+class Watched:
+    """What is wanted; ``can_wait`` when the next poll may tell of a change."""
+
+    desired: Computer
+    can_wait: bool
+
+
 Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
 
@@ -106,6 +115,7 @@ class Agent:
         self._promises = PromiseRunner(config, runtime, platform)
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)
+        self._desired: Computer | None = None
         self._memory: RetryMemory | None = None
         self._saved = b""
 
@@ -133,14 +143,21 @@ class Agent:
 
     async def poll(self) -> Computer:
         """What is wanted of the computer; forget what is wanted no more."""
-        desired = await self._client.perform(
-            calls.get_computer(self.config.computer_id)
-        )
-        assert isinstance(desired, Computer), "the method table says so"
+        await self.watch()
+        assert self._desired is not None
+        return self._desired
+
+    async def watch(self, wait_seconds: int | None = None) -> Watched:
+        """Poll, and let the master wait so long for a change, if it can."""
+        answer = await self._client.poll(self.config.computer_id, wait_seconds)
+        if isinstance(answer, Unchanged):
+            assert self._desired is not None, "only who has it can hear so"
+            return Watched(self._desired, can_wait=answer.has_waited)
+        desired = self._desired = answer.computer
         names = [each.key.partition_id for each in desired.partitions]
         names += [each.software_release_url for each in desired.installations]
         self._remember(retain(self._recall(), names))
-        return desired
+        return Watched(desired, can_wait=answer.etag is not None)
 
     async def software_pass(self) -> PassResult:
         """Build and remove releases until nothing is due."""

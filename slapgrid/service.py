@@ -18,6 +18,7 @@ from zope.interface import implementer
 from runtime.ports import Runtime
 from slap.errors import MasterAway, SlapError
 from slap.model import Computer
+from slap.polling import WAIT_SECONDS_MAX
 from slapgrid.config import Config
 from slapgrid.layout import LOCK_FILE
 from slapgrid.lock import InstanceRootLock
@@ -37,6 +38,8 @@ POLL_JITTER = 0.1
 AWAY_POLL_SECONDS_MAX = 10.0
 #: Between rounds that leave something due at once.
 PAUSE_SECONDS_MIN = 0.05
+#: Between a change and the next poll: what changes all the time is seen so often.
+WATCH_PAUSE_SECONDS = 0.25
 #: After a defect of the agent, before it tries again.
 DEFECT_SECONDS = 10.0
 #: After these the wanted document may have changed.
@@ -148,7 +151,9 @@ class _Nap:
 
 @implementer(IService)
 class AgentService(Service):
-    """Two loops: instances, polled for and compared often; software, beside them.
+    """Three loops: one polls, one compares instances often, one keeps software.
+
+    A poll waits at the master for a change, where the master can; else it is repeated.
 
     Stopping the service leaves all programs of instances running.
     """
@@ -160,6 +165,7 @@ class AgentService(Service):
         self._clock = agent.runtime.clock
         self._desired: Computer | None = None
         self._poll_at = 0.0
+        self._poll_nap = _Nap(self._clock)
         self._instance_nap = _Nap(self._clock)
         self._software_nap = _Nap(self._clock)
         self._loops: list[Deferred[None]] = []
@@ -168,7 +174,7 @@ class AgentService(Service):
         self._lock = self._take_lock()
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self._poll_at = self._clock.seconds()
-        for loop in (self._keep_instances, self._keep_software):
+        for loop in (self._keep_polling, self._keep_instances, self._keep_software):
             self._loops.append(self._begin(loop))
 
     def stopService(self) -> Deferred[None]:
@@ -177,8 +183,7 @@ class AgentService(Service):
 
     def poll_soon(self) -> None:
         """Ask the master at the next turn, as after a bang."""
-        self._poll_at = self._clock.seconds()
-        self._instance_nap.wake()
+        self._poll_within(0)
 
     def _begin(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
         running = Deferred.fromCoroutine(self._repeat(loop))
@@ -207,10 +212,17 @@ class AgentService(Service):
             self._lock.release()
             self._lock = None
 
-    async def _keep_instances(self) -> None:
+    async def _keep_polling(self) -> None:
         while True:
             if self._clock.seconds() >= self._poll_at:
                 await self._poll()
+            rest = self._poll_at - self._clock.seconds()
+            await self._poll_nap.sleep(max(PAUSE_SECONDS_MIN, rest))
+
+    async def _keep_instances(self) -> None:
+        # Until the first poll has ended, whichever way.
+        await self._instance_nap.sleep(self._agent.config.poll_seconds)
+        while True:
             desired = self._desired
             if desired is None:
                 result = await self._agent.keep_running()
@@ -225,7 +237,7 @@ class AgentService(Service):
 
     def _rest(self, result: PassResult) -> float:
         config = self._agent.config
-        waits = [config.recheck_seconds, self._poll_at - self._clock.seconds()]
+        waits = [config.recheck_seconds]
         if result.next_wake is not None:
             waits.append(result.next_wake - self._agent.runtime.calendar.now())
         return max(PAUSE_SECONDS_MIN, min(waits))
@@ -233,22 +245,37 @@ class AgentService(Service):
     async def _poll(self) -> None:
         config, entropy = self._agent.config, self._agent.runtime.entropy
         period = config.poll_seconds * entropy.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
+        self._poll_at = self._clock.seconds() + period
         try:
-            desired = await self._agent.poll()
+            watched = await self._agent.watch(
+                min(max(1, round(period)), WAIT_SECONDS_MAX)
+            )
         except SlapError as error:
             kind = "away" if isinstance(error, MasterAway) else "refusing"
             self._agent.runtime.log.warn(  # noqa: G010 - Twisted's name
                 "the master is {kind}: {error}", kind=kind, error=error
             )
-            period = min(period, AWAY_POLL_SECONDS_MAX)
+            away_seconds = min(period, AWAY_POLL_SECONDS_MAX)
+            self._poll_at = self._clock.seconds() + away_seconds
+            if self._desired is None:
+                self._instance_nap.wake()
         else:
-            before, self._desired = self._desired, desired
-            if before is None or before.installations != desired.installations:
-                self._software_nap.wake()
-        self._poll_at = self._clock.seconds() + period
+            self._take(watched.desired)
+            if watched.can_wait:
+                self._poll_within(WATCH_PAUSE_SECONDS)
+
+    def _take(self, desired: Computer) -> None:
+        """Have both other loops look at a document that is not the one they know."""
+        before, self._desired = self._desired, desired
+        if before is desired:
+            return
+        self._instance_nap.wake()
+        if before is None or before.installations != desired.installations:
+            self._software_nap.wake()
 
     def _poll_within(self, seconds: float) -> None:
         self._poll_at = min(self._poll_at, self._clock.seconds() + seconds)
+        self._poll_nap.wake()
 
     async def _keep_software(self) -> None:
         while True:

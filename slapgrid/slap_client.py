@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from attrs import evolve
 
 from runtime.http_client import ConnectionFailed, HttpClient
 from runtime.ports import Runtime
-from slap.calls import Call, HttpAnswer, decode_answer, encode_call
+from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
 from slap.errors import MasterAway, SlapError, Unreachable
 from slap.model import PartitionKey
+from slap.polling import Polled, Unchanged, decode_poll, encode_poll
 from slap.replicas import Answered, Failed, Replicas, absorb, choose
 
 #: An allocation on a loaded master takes less; a silent one is left after this.
 CALL_SECONDS_MAX = 60.0
+#: A poll that was to wait is answered so soon after; a silent master is left then.
+WAIT_GRACE_SECONDS = 20.0
+
+T = TypeVar("T")
 
 
 class SlapClient:
@@ -31,11 +39,27 @@ class SlapClient:
         self._replicas = replicas
         self._requester = requester
         self._http = HttpClient(runtime)
+        self._polled_url = ""
+        self._polled_etag: str | None = None
 
     async def perform(self, call: Call) -> object:
         """The answer of the first replica that can give one."""
         if call.requester is None and self._requester is not None:
             call = evolve(call, requester=self._requester)
+        return await self._ask_replicas(lambda url: self._ask(url, call))
+
+    async def poll(
+        self, computer_id: str, wait_seconds: int | None = None
+    ) -> Polled | Unchanged:
+        """The document of a computer, or that it is the one that was polled last.
+
+        With ``wait_seconds``, a master that can tells of a change within that time.
+        """
+        return await self._ask_replicas(
+            lambda url: self._ask_document(url, computer_id, wait_seconds)
+        )
+
+    async def _ask_replicas(self, ask: Callable[[str], Awaitable[T]]) -> T:
         asked: list[str] = []
         while True:
             url = choose(self._replicas, self._runtime.clock.seconds())
@@ -45,7 +69,7 @@ class SlapClient:
                 url = untried[0]
             asked.append(url)
             try:
-                answer = await self._ask(url, call)
+                answer = await ask(url)
             except MasterAway:
                 self._absorb(Failed(url))
                 if len(asked) == len(self._replicas.urls):
@@ -66,15 +90,35 @@ class SlapClient:
         self._replicas = absorb(self._replicas, outcome, now)
 
     async def _ask(self, url: str, call: Call) -> object:
-        wanted = encode_call(call)
+        reply = await self._send(url, encode_call(call), CALL_SECONDS_MAX)
+        return decode_answer(call, reply)
+
+    async def _ask_document(
+        self, url: str, computer_id: str, wait_seconds: int | None
+    ) -> Polled | Unchanged:
+        # A name of a content means something to who gave it.
+        etag = self._polled_etag if url == self._polled_url else None
+        wanted = encode_poll(computer_id, etag, wait_seconds)
+        timeout_seconds = CALL_SECONDS_MAX
+        if etag is not None and wait_seconds is not None:
+            timeout_seconds = wait_seconds + WAIT_GRACE_SECONDS
+        reply = await self._send(url, wanted, timeout_seconds)
+        answer = decode_poll(computer_id, etag, reply)
+        if isinstance(answer, Polled):
+            self._polled_url, self._polled_etag = url, answer.etag
+        return answer
+
+    async def _send(
+        self, url: str, wanted: HttpCall, timeout_seconds: float
+    ) -> HttpAnswer:
         try:
             reply = await self._http.send(
                 wanted.verb,
                 f"{url.rstrip('/')}/{wanted.path}",
                 wanted.headers,
                 wanted.body,
-                timeout_seconds=CALL_SECONDS_MAX,
+                timeout_seconds=timeout_seconds,
             )
         except ConnectionFailed as error:
             raise Unreachable(f"no answer from {url}: {error}") from error
-        return decode_answer(call, HttpAnswer(reply.status, reply.headers, reply.body))
+        return HttpAnswer(reply.status, reply.headers, reply.body)

@@ -23,6 +23,7 @@ from slap.model import (
 )
 from slap.replicas import Replicas
 from slap.reports import ComputerReport, TreeReport
+from slapgrid.addresses import define_computer
 from slapgrid.config import Config
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import build_model_service
@@ -157,6 +158,41 @@ def test_a_requested_instance_is_started_and_reported(world: World) -> None:
 
     programs = [each.argv[0] for each in cloud.computer.running_programs]
     assert programs == ["/srv/instances/slappart0/etc/service/server"]
+    cloud.finish()
+
+
+def test_a_change_reaches_an_idle_agent_at_once(world: World) -> None:
+    """Long before its next poll would be due, had it not one that waits."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    world.run_for(100)
+
+    cloud.request("second")
+
+    world.run_until(lambda: len(cloud.computer.running_programs) == 2, 5)
+    cloud.finish()
+
+
+def test_an_agent_follows_its_master_through_a_restart(world: World) -> None:
+    """What it polled from the old process says nothing to the new one."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+
+    cloud.master.crash()
+    world.run_for(10)
+    cloud.master.boot()
+    world.run_for(120)
+    cloud.perform(calls.define_computer(define_computer(cloud.config)))
+    cloud.supply()
+    cloud.request("second")
+
+    cloud.wait_for("second", "started", 60)
     cloud.finish()
 
 

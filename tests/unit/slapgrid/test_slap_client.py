@@ -1,0 +1,85 @@
+"""Polls of the agent, of a master that knows conditions and of one that does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from slap import calls
+from slap.errors import MasterAway
+from slap.polling import Polled, Unchanged
+from slap.replicas import Replicas
+from slapgrid.slap_client import WAIT_GRACE_SECONDS, SlapClient
+from tests.builders import COMPUTER_ID, a_computer_definition, an_installation
+from tests.unit.master_cluster.benches import WebBench
+
+
+class Polling:
+    """A master, and a client of it under the names of two replicas."""
+
+    def __init__(self) -> None:
+        self.bench = WebBench()
+        self.bench.perform(calls.define_computer(a_computer_definition(3)))
+        port = self.bench.address.port
+        self.client = SlapClient(
+            self.bench.host.runtime,
+            Replicas((f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/")),
+        )
+
+    def poll(self, wait_seconds: int | None = None) -> Polled | Unchanged:
+        return self.bench.world.result(self.client.poll(COMPUTER_ID, wait_seconds), 400)
+
+    def close(self) -> None:
+        self.bench.world.result(self.client.close())
+        self.bench.close()
+
+
+@pytest.fixture
+def polling():
+    polling = Polling()
+    yield polling
+    polling.close()
+
+
+def test_a_document_is_fetched_once_for_each_change(polling: Polling) -> None:
+    first = polling.poll()
+    again = polling.poll()
+    polling.bench.perform(calls.supply(an_installation()))
+    changed = polling.poll()
+
+    assert isinstance(first, Polled)
+    assert again == Unchanged()
+    assert isinstance(changed, Polled)
+    assert changed.computer.installations == (an_installation(),)
+    assert polling.poll() == Unchanged()
+
+
+def test_a_poll_that_waits_says_that_it_has_waited(polling: Polling) -> None:
+    polling.poll()
+    begun = polling.bench.world.clock.seconds()
+
+    assert polling.poll(wait_seconds=70) == Unchanged(has_waited=True)
+    assert polling.bench.world.clock.seconds() - begun >= 70
+
+
+def test_another_replica_is_asked_for_the_whole_document(polling: Polling) -> None:
+    first = polling.poll()
+    polling.client._polled_url = "http://192.0.2.1:1"  # noqa: SLF001 - it was another
+
+    assert polling.poll() == first
+
+
+def test_a_master_that_never_answers_is_left_soon_after_the_wait(
+    polling: Polling,
+) -> None:
+    polling.poll()
+    threads = polling.bench.host.runtime.threads
+    threads.pause()
+    running = polling.bench.service._running  # noqa: SLF001 - to have it compute
+    running.polls._hear(None)  # noqa: SLF001
+    begun = polling.bench.world.clock.seconds()
+
+    with pytest.raises(MasterAway):
+        polling.poll(wait_seconds=30)
+
+    assert polling.bench.world.clock.seconds() - begun < 30 + WAIT_GRACE_SECONDS + 65
+    threads.resume()
