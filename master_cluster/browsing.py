@@ -64,11 +64,15 @@ class FoundInstance:
 
 @frozen
 class FoundComputer:
-    """A computer; ``occupants`` are all of it when one is looked at, else none."""
+    """A computer; ``occupants`` are all of it when one is looked at, else none.
+
+    ``status_text`` is what was last heard of it, empty when nobody asked for that.
+    """
 
     computer_id: str
     title: str
     occupants: tuple[InstanceRecord, ...] = ()
+    status_text: str = ""
 
 
 @frozen

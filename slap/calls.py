@@ -475,6 +475,11 @@ def remove_product_release(title: str, software_release_url: str = "") -> Call:
     return Call(EXTENSION + "product_remove", arguments)
 
 
+def get_token(purpose: str) -> Call:
+    """Ask for a token that is good for ``computer`` or for ``person``."""
+    return Call(EXTENSION + "token", {"purpose": purpose})
+
+
 def get_cloud_report() -> Call:
     return Call(EXTENSION + "status")
 

@@ -244,6 +244,12 @@ _TABLE = (
         arguments.text("title"),
         arguments.text_or_empty("software_release_url"),
     ),
+    _extension(
+        "token",
+        answers.SENTENCE,
+        "A token for the certificate of one new computer, or of a person.",
+        arguments.text("purpose"),
+    ),
     _extension("status", answers.CLOUD_REPORT, "Every computer and instance tree."),
     _extension(
         "computer",

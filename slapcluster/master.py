@@ -74,6 +74,9 @@ class Master:
     async def register_computer(self, title: str) -> Computer:
         return await self._ask(Computer, calls.request_computer(title))
 
+    async def token(self, purpose: str) -> str:
+        return await self._ask(str, calls.get_token(purpose))
+
     async def products(self) -> ProductsReport:
         return await self._ask(ProductsReport, calls.get_products())
 

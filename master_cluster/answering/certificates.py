@@ -6,6 +6,8 @@ from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.provisioning import Purpose
 from master_cluster.store import provisioning
 from master_cluster.store.provisioning import NewKeys
+from slap.errors import BadRequest
+from slap.methods import EXTENSION
 from slap.model import Certificate, PartitionKey
 
 
@@ -20,6 +22,7 @@ class CertificateAnswers:
             "getComputerPartitionCertificate": self.certificate_of_partition,
             "generateComputerCertificate": self.issue_computer_certificate,
             "revokeComputerCertificate": self.revoke_computer_certificate,
+            EXTENSION + "token": self._give_named_token,
         }
 
     async def certificate_of_partition(self, partition: PartitionKey) -> Certificate:
@@ -88,6 +91,11 @@ class CertificateAnswers:
         return await self._desk.decide(
             lambda cloud, _: provisioning.register_person(cloud, token, keys, now)
         )
+
+    async def _give_named_token(self, purpose: str) -> str:
+        if purpose not in tuple(Purpose):
+            raise BadRequest(f"purpose: {purpose!r} is neither computer nor person")
+        return await self.give_token(Purpose(purpose))
 
     def _new_keys(self) -> NewKeys:
         keys = self._desk.keys

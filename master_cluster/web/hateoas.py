@@ -22,12 +22,15 @@ import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from attrs import evolve
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.desk import Desk
+from master_cluster.browsing import FoundComputer
 from master_cluster.provisioning import Purpose
+from master_cluster.statuses import status_of_computer
 from master_cluster.store import browsing
 from master_cluster.web.hateoas_documents import (
     Json,
@@ -196,7 +199,11 @@ async def _look(desk: Desk, form: Form) -> Json:
     if form.text("view", VIEW) != VIEW:
         raise BadRequest(f"view: {VIEW} is the only one")
     place = parse_place(form.text("relative_url"))
-    return render_view(await desk.read(browsing.look, place))
+    found = await desk.read(browsing.look, place)
+    if isinstance(found, FoundComputer):
+        contact = desk.contacts.contact(found.computer_id, desk.now())
+        found = evolve(found, status_text=status_of_computer(contact).text)
+    return render_view(found)
 
 
 def _check_verb(request: Request, allowed: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from master_cluster.browsing import (
     Place,
 )
 from master_cluster.records import InstallationRecord, InstanceRecord
-from master_cluster.reporting import access_status
+from master_cluster.reporting import access_status, installation_status
 from master_cluster.web.hateoas_query import (
     PORTAL_TYPES,
     SHARED_PORTAL_TYPE,
@@ -123,8 +123,7 @@ def _form(found: Found) -> tuple[str, dict[str, Json]]:
             fields = _instance_fields(instance)
             fields["news"] = {"instance": [_news_of_instance(instance)]}
             return _portal_type(instance), fields
-        case FoundComputer(computer_id, title, occupants):
-            text = f"#access {computer_id}"
+        case FoundComputer(computer_id, title, occupants, text):
             news = {
                 "computer": {"text": text, "reference": computer_id},
                 "partition": {
@@ -188,18 +187,12 @@ def _news_of_instance(instance: InstanceRecord) -> Json:
 
 def _news_of_installation(installation: InstallationRecord) -> Json:
     url, reported = installation.software_release_url, installation.report
-    state = reported.reported_state.value
-    texts = {
-        "": f"#error no data found for {url}",
-        "building": f"#building software release {url}",
-        "available": f"#access software release {url} available",
-        "error": f"#error while installing {url}",
-    }
+    text = installation_status(url, reported)
     return {
         "portal_type": PORTAL_TYPES[Kind.INSTALLATION],
         "reference": url,
-        "state": state,
-        "text": texts.get(state, f"#access software release {url} {state}"),
+        "state": reported.reported_state.value,
+        "text": text or f"#error no data found for {url}",
     }
 
 

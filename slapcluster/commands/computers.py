@@ -112,6 +112,24 @@ def request_computer(session: Session, title: str) -> None:
     )
 
 
+@computer.command(epilog="JSON: {token, purpose}.")
+@click.option(
+    "--person",
+    "is_for_person",
+    is_flag=True,
+    help="For `slapos configure client`, not for `slapos node register`.",
+)
+@pass_session
+def token(session: Session, *, is_for_person: bool) -> None:
+    """Make a token: whoever has it gets one certificate, within 24 hours."""
+    purpose = "person" if is_for_person else "computer"
+    made = session.ask(lambda master: master.token(purpose))
+    session.answer(
+        {"token": made, "purpose": purpose},
+        Table(("token", "good for"), (line(made, purpose),)),
+    )
+
+
 @computer.command(epilog="JSON: {computer_id, message}.")
 @click.argument("computer_id")
 @click.option(

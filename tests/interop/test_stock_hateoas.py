@@ -215,6 +215,24 @@ def test_a_computer_registers_with_a_token(cloud: Cloud) -> None:
     assert "COMP-1 attic" in cloud.stock("computer", "list")
 
 
+def test_a_client_is_configured_with_a_token(cloud: Cloud, tmp_path: Path) -> None:
+    made = cloud.ours("computer", "token", "--person")
+    assert isinstance(made, dict)
+    home = tmp_path / "client"
+
+    done = programs.run(
+        [
+            *(str(cloud.slapos), "configure", "client", "--token", made["token"]),
+            *("--cfg", str(home / "slapos.cfg")),
+            *("--master-url", cloud.url, "--master-url-web", cloud.url.rstrip("/")),
+        ]
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CN=PERS-1/emailAddress" in (home / "client.crt").read_text()
+    assert (home / "client.key").read_text().startswith("-----BEGIN PRIVATE KEY")
+
+
 @pytest.mark.parametrize("token", ["x", ""])
 def test_a_client_is_not_configured_without_a_token(
     cloud: Cloud, tmp_path: Path, token: str

@@ -354,6 +354,16 @@ def test_a_token_is_of_no_use_after_its_time(client: Client) -> None:
     assert client.register(token).status == 403
 
 
+def test_a_token_for_a_person_is_asked_for_by_its_purpose(client: Client) -> None:
+    token = client.perform(calls.get_token("person"))
+
+    reply = client.register(str(token), path="Person_getCertificate")
+
+    assert "CN=PERS-1/" in json.loads(reply.body)["certificate"]
+    with pytest.raises(BadRequest, match="neither computer nor person"):
+        client.perform(calls.get_token("root"))
+
+
 def test_a_token_for_a_computer_is_none_for_a_person(client: Client) -> None:
     token = client.token()
 

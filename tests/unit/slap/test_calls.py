@@ -55,6 +55,7 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_partition, KEY),
     st.builds(calls.get_certificate, KEY),
     st.builds(calls.issue_computer_certificate, NAME),
+    st.builds(calls.get_token, NAME),
     st.builds(calls.revoke_computer_certificate, NAME),
     st.builds(calls.get_computer_status, NAME),
     st.builds(calls.get_instance_status, KEY),
