@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release test test-browser lint bench docs clean help
+.PHONY: all demo play stop release test test-browser soak lint bench docs clean help
 
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
@@ -28,6 +28,10 @@ test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser
 	@PYTHONPATH=.make/browser bin/pytest tests/browser
 
+SECONDS ?= 3600
+soak: all ## drawn histories for SECONDS, on from where the last run of this commit ended
+	@bin/python tests/soak.py --seconds $(SECONDS)
+
 lint: all ## style and types alone
 	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py
 
@@ -39,7 +43,7 @@ docs: all ## the documentation, in docs/_build/
 	@echo docs/_build/index.html
 
 clean:    ## remove what was generated here
-	@rm -rf .venv .make bin eggs develop-eggs parts .installed.cfg build dist \
+	@rm -rf .venv .make .soak bin eggs develop-eggs parts .installed.cfg build dist \
 	  docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rmdir .slapcluster 2>/dev/null || true
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from threading import Event  # noqa: TID251 - holds the thread of the server
 
@@ -33,7 +34,10 @@ from tests.builders import a_computer_definition, an_instance_request
 from tests.programs import free_port
 from tests.reactor import ReactorBench
 from tests.unit.master_cluster.test_concurrency import Clients, meet, part
-from tests.unit.master_cluster.test_store import FILE_STORAGE, fail_to_synchronise
+from tests.unit.master_cluster.test_store import fail_to_synchronise
+
+FILE_STORAGE = import_module("ZODB.FileStorage.FileStorage")
+"""The module; its package has a class of the same name."""
 
 HASTE = Patience(start_seconds=2, reconnect_seconds=1, silence_seconds=0.5)
 
