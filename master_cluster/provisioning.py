@@ -27,6 +27,9 @@ TOKEN_LENGTH_MAX = 256
 PERSON_NAME = "PERS-1"
 """The one person that a mini-master knows: whoever may reach it."""
 
+PERSON_CERTIFICATE_COUNT_MAX = 1000
+"""One for each device of a person; without a bound whoever asks fills the store."""
+
 _COMPUTER_ID = re.compile(r"COMP-([0-9]{1,15})")
 
 

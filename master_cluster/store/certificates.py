@@ -51,7 +51,11 @@ class Certificates:
 
     def keep_person(self, issued: IssuedCertificate) -> None:
         assert not issued.key, "only the person has the key"
-        self._stored.persons[issued.serial] = fields_of(issued)
+        self._stored.persons[issued.expires_at, issued.serial] = fields_of(issued)
+
+    def person_count(self) -> int:
+        """Return how many certificates of persons are kept."""
+        return len(self._stored.persons)
 
     def revoke_instance(self, instance_guid: str) -> None:
         """Forget the key of an instance that goes, and remember who not to trust."""
@@ -65,9 +69,11 @@ class Certificates:
         return (issued.expires_at, issued.serial) in self._stored.revoked
 
     def forget_expired(self, now: float) -> None:
-        """Drop revocations and tokens that time has made pointless, some at a time."""
+        """Drop what time has made pointless, some at a time."""
         for entry in _expired(self._stored.revoked, now):
             self._stored.revoked.remove(entry)
+        for entry in _expired(self._stored.persons, now):
+            del self._stored.persons[entry]
         for _, token_hash in _expired(self._stored.token_ages, now):
             self.use_token(token_hash)
 
@@ -107,7 +113,7 @@ class Certificates:
         self._stored.revoked.insert((issued.expires_at, issued.serial))
 
 
-def _expired(ages: OOTreeSet, now: float) -> tuple[tuple[float, str], ...]:
+def _expired(ages: OOBTree | OOTreeSet, now: float) -> tuple[tuple[float, str], ...]:
     return tuple(islice(ages.keys(max=(now, "")), PURGED_COUNT_MAX))
 
 

@@ -14,6 +14,7 @@ from master_cluster.certificates import (
     issue_certificate,
 )
 from master_cluster.provisioning import (
+    PERSON_CERTIFICATE_COUNT_MAX,
     PERSON_NAME,
     Purpose,
     check_token,
@@ -133,6 +134,9 @@ def register_computer(
 def register_person(cloud: Cloud, token: str, keys: NewKeys, now: float) -> Certificate:
     """Use a token: issue a certificate of the person."""
     _use(cloud, token, Purpose.PERSON, now)
+    cloud.certificates.forget_expired(now)
+    if cloud.certificates.person_count() >= PERSON_CERTIFICATE_COUNT_MAX:
+        raise BadRequest(f"{PERSON_CERTIFICATE_COUNT_MAX} certificates are active")
     issued = issue_certificate(_authority(cloud, keys, now), PERSON_NAME, keys.own, now)
     cloud.certificates.keep_person(_without_key(issued))
     return Certificate(issued.certificate, issued.key)

@@ -164,9 +164,9 @@ class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no 
     """Who may say who he is, and how he comes in.
 
     ``instances`` by guid and ``computers`` by name have the present certificates,
-    ``persons`` all of them, by serial number. ``revoked`` has expiry and serial number
-    of certificates that nobody may use any more, in this order: what is expired anyway
-    stands first. ``tokens`` by hash; ``token_ages`` has expiry and hash.
+    ``persons`` all of them, by expiry and serial number. ``revoked`` has expiry and
+    serial number of certificates that nobody may use any more. What is expired anyway
+    stands first in both. ``tokens`` by hash; ``token_ages`` has expiry and hash.
     ``titles`` of computers by name, ``titled`` the names by hashed title.
     """
 

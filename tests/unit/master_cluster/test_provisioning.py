@@ -11,13 +11,16 @@ from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.desk import Desk
 from master_cluster.certificates import RENEWAL_DAYS, VALID_DAYS
 from master_cluster.provisioning import (
+    PERSON_CERTIFICATE_COUNT_MAX,
     TOKEN_COUNT_MAX,
     TOKEN_SECONDS,
     Purpose,
     hash_token,
     next_computer_id,
 )
+from master_cluster.store.cloud import Cloud
 from master_cluster.store.provisioning import EMPTY, STILL_ACTIVE
+from master_cluster.store.schema import StoredCloud
 from slap.errors import BadRequest, Forbidden, NotFound
 from slap.model import Certificate, PartitionKey, RequestedState
 from tests.builders import COMPUTER_ID, a_partition_key
@@ -292,6 +295,35 @@ def test_a_token_of_another_purpose_is_forbidden_and_stays_good(
     certificate = office.world.result(office.answers.register_person(token))
 
     assert "CN=PERS-1/" in certificate.certificate
+
+
+def test_no_more_than_so_many_certificates_of_persons_are_active(
+    office: Office,
+) -> None:
+    def register() -> None:
+        token = office.token(Purpose.PERSON)
+        office.world.result(office.answers.register_person(token))
+
+    for _ in range(PERSON_CERTIFICATE_COUNT_MAX):
+        register()
+    with pytest.raises(BadRequest, match="are active"):
+        register()
+    office.pass_days(VALID_DAYS)
+    for _ in range(2):
+        register()
+
+    kept = office.ask(lambda it: it.certificates.person_count())
+    assert kept < PERSON_CERTIFICATE_COUNT_MAX
+
+
+def test_a_store_of_an_older_version_is_completed() -> None:
+    """Here one that knows nothing of certificates."""
+    older = StoredCloud()
+    del older.certificates
+
+    older.complete()
+
+    assert Cloud(older).certificates.authority() is None
 
 
 def test_a_token_expires(office: Office) -> None:
