@@ -6,7 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 from slap.methods import render_reference
+from slap.openapi import encode_openapi
 
 TOP = Path(__file__).resolve().parent.parent
 PACKAGES = ("slap", "runtime", "master_cluster", "slapgrid", "slapcluster", "labsim")
@@ -41,3 +44,13 @@ myst_substitutions = {
     "modules": render_modules(),
 }
 myst_heading_anchors = 3
+
+
+def write_openapi(app: Sphinx, error: Exception | None) -> None:
+    """Put the description of the JSON methods beside the pages."""
+    if error is None:
+        (Path(app.outdir) / "openapi.json").write_bytes(encode_openapi())
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("build-finished", write_openapi)

@@ -22,6 +22,7 @@ from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
+from master_cluster.web.description import Description
 from master_cluster.web.hateoas import publish_hateoas
 from master_cluster.web.operations import (
     HealthPage,
@@ -105,6 +106,7 @@ class MasterService(Service):
                 gate.putChild(name, PollPage(polls, answering))
             if config.release_directory is not None:
                 gate.putChild(b"release", ReleaseFiles(config.release_directory))
+            gate.putChild(b"openapi.json", Description())
             gate.putChild(b"healthz", HealthPage())
             gate.putChild(b"readyz", ReadyPage(readiness))
             gate.putChild(b"metrics", MetricsPage(measures))

@@ -21,6 +21,7 @@ from slap import (
     xml_codec,
 )
 from slap.errors import MalformedDocument
+from slap.report_schemas import schema_of
 from slap.schemas import Schema
 
 XML = "text/xml; charset=utf-8"
@@ -89,6 +90,7 @@ def _report(kind: type) -> Answer:
         JSON,
         json_codec.encode,
         lambda body: json_codec.decode(body, kind),
+        schema_of(kind),
     )
 
 

@@ -57,7 +57,11 @@ def text(name: str, wire_name: str | None = None) -> Argument:
 def text_or_empty(name: str) -> Argument:
     """Build a name that may be absent."""
     return Argument(
-        name, (name,), lambda value: {name: value}, lambda form: form.text(name, "")
+        name,
+        (name,),
+        lambda value: {name: value},
+        lambda form: form.text(name, ""),
+        optional=frozenset({name}),
     )
 
 

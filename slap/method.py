@@ -8,7 +8,8 @@ from attrs import frozen
 
 from slap.answers import Answer
 from slap.arguments import Argument
-from slap.schemas import Record
+from slap.form import NAME_LENGTH_MAX
+from slap.schemas import Record, Text
 
 RPC = "slapos."
 """How the names of the JSON-RPC methods begin."""
@@ -38,8 +39,12 @@ class Method:
     summary: str
 
     def record(self) -> Record:
-        """Return what the object of a call of JSON-RPC holds."""
+        """Return what the object of a call that speaks JSON holds."""
         return Record(
-            {name: it for each in self.arguments for name, it in each.schemas.items()},
+            {
+                name: each.schemas.get(name, Text(NAME_LENGTH_MAX))
+                for each in self.arguments
+                for name in each.fields
+            },
             frozenset(name for each in self.arguments for name in each.optional),
         )

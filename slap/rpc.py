@@ -17,7 +17,7 @@ from slap.method import Method
 from slap.rpc_answers import NOT_READY_NAME, NOT_READY_STATUS
 from slap.schemas import Record, Text, Whole
 
-_ERROR = Record({"status": Whole(), "type": Text(2**31), "title": Text(2**31)})
+ERROR = Record({"status": Whole(), "type": Text(2**31), "title": Text(2**31)})
 
 
 def decode_arguments(method: Method, body: bytes) -> dict[str, object]:
@@ -65,6 +65,6 @@ def decode_sentence(content_type: str, body: bytes) -> str | None:
         document = json_codec.read(body)
     except MalformedDocument:
         return None
-    if not isinstance(document, dict) or _ERROR.flaw(document, "") is not None:
+    if not isinstance(document, dict) or ERROR.flaw(document, "") is not None:
         return None
     return str(document["title"])

@@ -25,8 +25,11 @@ ITEM_COUNT_MAX = 10_000
 PROPERTY_COUNT_MAX = 10_000
 """Parameters of one instance; forms bound them by their size alone."""
 
-REPRESENTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ud800-\udfff\ufffe\uffff]*$"
-"""The texts that XML can carry too, because the same texts travel in both."""
+REPRESENTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*$"
+"""The texts that XML can carry too, because the same texts travel in both.
+
+Half characters are refused besides: not every language of patterns can name them.
+"""
 
 
 class Schema(Protocol):
@@ -62,8 +65,13 @@ class Text:
     def render(self) -> dict[str, Any]:
         if self.choices:
             return {"type": "string", "enum": list(self.choices)}
-        rendered: dict[str, Any] = {"type": "string", "maxLength": self.length_max}
-        return rendered if self.is_free else {**rendered, "pattern": REPRESENTABLE}
+        if self.is_free:
+            return {"type": "string"}
+        return {
+            "type": "string",
+            "maxLength": self.length_max,
+            "pattern": REPRESENTABLE,
+        }
 
 
 @frozen

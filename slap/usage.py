@@ -116,6 +116,10 @@ def _decode_since(form: Form) -> float:
 
 
 SINCE = Argument(
-    "since", ("since",), lambda value: {"since": repr(float(value))}, _decode_since
+    "since",
+    ("since",),
+    lambda value: {"since": repr(float(value))},
+    _decode_since,
+    optional=frozenset({"since"}),
 )
 """An instant, in seconds since 1970; everything when it is absent."""

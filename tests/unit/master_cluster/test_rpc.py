@@ -11,6 +11,7 @@ import pytest
 from slap import calls
 from slap.method import RPC
 from slap.model import PartitionInstance, RequestedInstance
+from slap.openapi import encode_openapi
 from slap.reports import CloudReport
 from tests.builders import (
     COMPUTER_ID,
@@ -462,3 +463,12 @@ def test_another_verb_is_refused_in_json(bench: RpcBench) -> None:
 
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
     assert json.loads(reply.body)["type"] == "Method Not Allowed"
+
+
+def test_the_description_is_served(bench: RpcBench) -> None:
+    reply = bench.send("GET", "openapi.json")
+
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    assert reply.body == encode_openapi()
+    assert bench.send("HEAD", "openapi.json").status == 200
+    assert bench.send("POST", "openapi.json").status == 405
