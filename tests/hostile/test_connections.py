@@ -17,6 +17,7 @@ from tests.builders import COMPUTER_ID, a_computer_definition, an_instance_reque
 from tests.capabilities import REFUSED
 
 IDLE_COUNT = 10_000
+WAITING_COUNT = 1_000
 SPARE_DESCRIPTORS = 300
 POLL = f"GET /getFullComputerInformation?computer_id={COMPUTER_ID} HTTP/1.1\r\n"
 
@@ -107,3 +108,30 @@ def test_slow_and_half_open_clients_disturb_nobody(ours: Rival) -> None:
                     each.sendall((POLL.encode() + b"\r\n") * 20)
         poll(ours)
         poll(ours)
+
+
+def test_a_thousand_waiting_polls_are_all_woken_by_one_change(ours: Rival) -> None:
+    line = ours.line()
+    known = line.send(calls.encode_call(calls.get_computer(COMPUTER_ID)))
+    line.close()
+    head = (
+        f"{POLL}Host: {HOST}\r\nIf-None-Match: {known.headers['ETag']}\r\n"
+        "Prefer: wait=60\r\n\r\n"
+    )
+    with connections(ours, WAITING_COUNT) as waiting:
+        for each in waiting:
+            each.sendall(head.encode())
+
+        poll(ours)  # changes the document
+
+        statuses = {status_line(each) for each in waiting}
+    assert statuses == {b"HTTP/1.1 200 OK"}
+    poll(ours)
+
+
+def status_line(connection: socket.socket) -> bytes:
+    """The first line of an answer; what is never answered fails after 30 seconds."""
+    received = b""
+    while b"\r\n" not in received:
+        received += connection.recv(4096)
+    return received.partition(b"\r\n")[0]
