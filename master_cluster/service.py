@@ -113,7 +113,7 @@ class MasterService(Service):
             if config.is_loopback_only:
                 # It asks nobody who they are.
                 gate.putChild(b"", WayToPanel())
-                panel = Panel(desk, runtime)
+                panel = Panel(desk, runtime, forwarder)
                 gate.putChild(b"panel", PanelResource(panel, gate.run))
             access = Access(runtime, measures, config.access_log, gate.children)
             site = LimitedSite(gate, runtime, access, config.connections_max)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from attrs import evolve, frozen
 
 from master_cluster.answering.desk import Desk
+from master_cluster.answering.forwarder import Forwarder
 from master_cluster.web.panel import addresses
 from master_cluster.web.panel.guarding import (
     SECURITY_HEADERS,
@@ -74,7 +75,9 @@ class StaticFile:
 class Panel:
     """Answers visits; never raises."""
 
-    def __init__(self, desk: Desk, runtime: Runtime) -> None:
+    def __init__(
+        self, desk: Desk, runtime: Runtime, forwarder: Forwarder | None = None
+    ) -> None:
         self._runtime = runtime
         self._guard = Guard(runtime.keys.new_token())
         self._pages = Pages(Templates(runtime.calendar.now))
@@ -82,7 +85,7 @@ class Panel:
         self._read_only = frozenset(looking.table())
         self._table: PageTable = {
             **looking.table(),
-            **RequestingPages(desk, self._pages).table(),
+            **RequestingPages(desk, forwarder, self._pages).table(),
             **SupplyingPages(desk, self._pages, looking).table(),
         }
         self._files: Mapping[str, StaticFile] = {

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from master_cluster.answering.checking import CheckedDesk
 from master_cluster.answering.desk import Desk
+from master_cluster.answering.forwarder import Forwarder
 from master_cluster.answering.instances import InstanceAnswers
 from master_cluster.records import InstanceRecord
 from master_cluster.store import documents
@@ -54,8 +55,9 @@ _CONFLICT = HTTPStatus.CONFLICT.value
 class RequestingPages:
     """Forms about instances; each is taken whole or not at all."""
 
-    def __init__(self, desk: Desk, pages: Pages) -> None:
+    def __init__(self, desk: Desk, forwarder: Forwarder | None, pages: Pages) -> None:
         self._desk = desk
+        self._forwarder = forwarder
         self._pages = pages
 
     def table(self) -> PageTable:
@@ -184,7 +186,7 @@ class RequestingPages:
     async def _ask_for(
         self, wanted: InstanceRequest, check: Callable[[Cloud], None]
     ) -> None:
-        answers = InstanceAnswers(CheckedDesk(self._desk, check))
+        answers = InstanceAnswers(CheckedDesk(self._desk, check), self._forwarder)
         await answers.table()["requestComputerPartition"](instance_request=wanted)
 
 

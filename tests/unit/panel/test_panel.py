@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from master_cluster.answering.desk import Desk
+from master_cluster.forwarding import Masters, OtherMaster
 from master_cluster.paging import PAGE_LENGTH
 from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.visits import Call
@@ -197,6 +198,25 @@ def test_a_request_without_a_place_is_explained(browser: Browser) -> None:
     browser.visit("/panel/")
     (link,) = [it for it in browser.page.all("a") if it.text().startswith("why")]
     assert "refused" in browser.visit(link.attributes["href"]).text()
+
+
+def test_a_release_of_another_master_is_requested_there() -> None:
+    away = "http://127.0.0.1:9/"
+    other = OtherMaster(away, away, software_release_urls=(SOFTWARE_RELEASE_URL,))
+    bench = WebBench(default_computer_id=COMPUTER_ID, masters=Masters((other,)))
+    bench.perform(calls.define_computer(a_computer_definition(3)))
+    browser = Browser(bench)
+    browser.visit("/panel/request")
+
+    browser.submit(
+        "/panel/request", title="root", software_release_url=SOFTWARE_RELEASE_URL
+    )
+
+    assert browser.status == 523
+    report = bench.perform(calls.get_computer_report(COMPUTER_ID))
+    assert isinstance(report, ComputerReport)
+    assert [it.title for it in report.partitions] == [None, None, None]
+    bench.close()
 
 
 def test_what_is_wrong_stands_at_its_field(browser: Browser) -> None:
