@@ -34,6 +34,8 @@ ANSWER_SECONDS_MAX = 30.0
 
 LISTEN_SECONDS_MAX = 30.0
 
+STOP_SECONDS_MAX = 30.0
+
 ATTEMPTS_MAX = 600
 
 
@@ -74,11 +76,12 @@ class Programs:
     def kill_master(self, number: int) -> None:
         self._kill(self.ports[number])
 
-    def stop_master(self, number: int, within_seconds: float = 30) -> int:
+    def stop_server(self) -> int:
+        return self._stop(self._server_port)
+
+    def stop_master(self, number: int) -> int:
         """Send SIGTERM and give the status."""
-        program = self._running.pop(self.ports[number])
-        program.terminate()
-        return program.wait(within_seconds)
+        return self._stop(self.ports[number])
 
     def close(self) -> None:
         self._stack.close()
@@ -91,6 +94,11 @@ class Programs:
         eventually(
             lambda: is_listening("127.0.0.1", port), LISTEN_SECONDS_MAX, " ".join(argv)
         )
+
+    def _stop(self, port: int) -> int:
+        program = self._running.pop(port)
+        program.terminate()
+        return program.wait(STOP_SECONDS_MAX)
 
     def _kill(self, port: int) -> None:
         program = self._running.pop(port)

@@ -7,8 +7,6 @@ from pathlib import Path
 from random import Random
 from subprocess import TimeoutExpired  # noqa: TID251 - tests watch programs
 
-import pytest
-
 from master_cluster.store.backup import restore
 from slap.calls import request_instance
 from tests.emulation.masters import (
@@ -69,11 +67,10 @@ def mixed(own: list[str], meetings: list[str]) -> list[str]:
     return [*own[:2], *meetings[:5], *own[2:40], *meetings[5:], *own[40:]]
 
 
-@pytest.mark.parametrize("seed", range(2))
 def test_a_master_killed_at_any_instant_has_what_it_acknowledged(
-    tmp_path: Path, seed: int
+    tmp_path: Path,
 ) -> None:
-    entropy = Random(seed)
+    entropy = Random(0)
     lists = [
         [f"client {client} title {number}" for number in range(30)]
         for client in range(CLIENT_COUNT)
@@ -110,6 +107,28 @@ def test_a_master_that_is_stopped_answers_what_it_accepted(tmp_path: Path) -> No
         for title, answer in crowd.answered.items():
             assert client.ask(request_instance(wanted(title))) == answer
         client.close()
+
+
+def test_a_storage_server_that_is_stopped_finishes_what_it_began(
+    tmp_path: Path,
+) -> None:
+    with masters(tmp_path, 2, is_served=True) as programs:
+        crowd = Crowd(programs.ports)
+        crowd.format(160)
+        lists = [
+            [f"client {client} title {number}" for number in range(20)]
+            for client in range(CLIENT_COUNT)
+        ]
+        with crowd.requesting(lists):
+            crowd.await_answers(40)
+            assert programs.stop_master(0) == 0
+            crowd.await_answers(70)
+            assert programs.stop_server() == 0
+            check_file(programs.path, dict(crowd.answered))
+            programs.start_server()
+            programs.start_master(0)
+
+    check_file(programs.path, crowd.answered)
 
 
 def storage(*arguments: object) -> str:
