@@ -153,6 +153,21 @@ def test_what_the_library_reads_of_hateoas(cloud: Cloud) -> None:
     ]
 
 
+def test_the_console_reads_hateoas(cloud: Cloud) -> None:
+    cloud.stock("node", "format", "--now")
+    cloud.stock("request", "first", RELEASE, "--state", "stopped")
+
+    output = cloud.stock(
+        "console",
+        stdin="order = slap.registerOpenOrder().getInformation('first')\n"
+        "computer = slap.registerComputer('local').getInformation()\n"
+        "print(order._requested_state, computer._title, sorted(slap.getComputerDict()))"
+        "\n",
+    )
+
+    assert "stopped local ['local']" in output
+
+
 def test_the_library_gets_certificates(cloud: Cloud, tmp_path: Path) -> None:
     """An instance gets the same again, and a computer one at a time."""
     cloud.stock("node", "format", "--now")
