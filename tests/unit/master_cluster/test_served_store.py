@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from ZODB.DB import DB
 
 from master_cluster.errors import Misconfigured
 from master_cluster.store import decisions
+from master_cluster.store.announcing import AnnouncingStorage
 from master_cluster.store.backup import back_up, restore
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.storages import open_database
@@ -68,7 +69,7 @@ class Shared:
         await self._server_runtime.threads.stop()
 
     async def store(self) -> Store:
-        database = DB(ZeoStorage(self.address, HASTE))
+        database = DB(AnnouncingStorage(ZeoStorage(self.address, HASTE)))
         store = Store(database, self.runtime)
         self._stores.append(store)
         await store.prepare()
@@ -385,3 +386,28 @@ async def patiently(shared: Shared, send: Callable[[], Awaitable[object]]) -> ob
         except Unavailable:
             await deferLater(shared.runtime.clock, 0.1)
     return await send()
+
+
+def test_what_one_master_commits_is_told_to_the_others(run_shared) -> None:
+    """And a question that is asked after that sees it."""
+
+    async def scenario(shared: Shared) -> None:
+        one, other = await shared.store(), await shared.store()
+        definition = a_computer_definition(3)
+        await one.decide(lambda it, _: decisions.define_computer(it, definition, 1.0))
+        oid = await other.ask(lambda it: it.revision_oid(definition.computer_id))
+        told: Deferred[None] = Deferred()
+
+        def listen(oids: Collection[bytes] | None) -> None:
+            if oids is not None and oid in oids and not told.called:
+                told.callback(None)
+
+        other.listen(listen)
+        more = a_computer_definition(5)
+        await one.decide(lambda it, _: decisions.define_computer(it, more, 2.0))
+        await told.addTimeout(10, shared.runtime.clock)
+
+        partitions = await other.ask(lambda it: it.partition_ids(more.computer_id))
+        assert len(partitions) == 5
+
+    run_shared(scenario)
