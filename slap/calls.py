@@ -29,6 +29,7 @@ from slap.errors import (
     error_class,
 )
 from slap.form import BODY_BYTES_MAX, Form, naming, parse_form, render_form
+from slap.marshalling import representable
 from slap.method import RPC
 from slap.methods import EXTENSION, METHODS, Dialect, Method
 from slap.model import (
@@ -152,7 +153,7 @@ def encode_answer(method: str, value: object) -> HttpAnswer:
 
 def encode_error(error: SlapError, path: str = "") -> HttpAnswer:
     """Return how to send an error, in the dialect of the method of a path."""
-    status, body = error.status, error.sentence.encode(errors="replace")
+    status, body = error.status, representable(error.sentence).encode()
     headers = {"Content-Type": answers.TEXT}
     if path.rpartition("/")[2].startswith(RPC):
         status, body = rpc.encode_error(error)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 from attrs import field, frozen
 
 from slap.errors import BadRequest, MalformedDocument, TooLarge
-from slap.marshalling import Value, dumps, loads, unrepresentable
+from slap.marshalling import Value, dumps, loads, representable, unrepresentable
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """A computer of 500 partitions defines itself in 1.2 MB; some have a few thousand."""
@@ -31,7 +31,7 @@ LOG_LENGTH_MAX = 16 * 1024
 
 def log_tail(log: str) -> str:
     """Return the end of a log, in characters that every document can carry."""
-    return unrepresentable.sub("\N{REPLACEMENT CHARACTER}", log[-LOG_LENGTH_MAX:])
+    return representable(log[-LOG_LENGTH_MAX:])
 
 
 def render_form(fields: Mapping[str, str]) -> str:

@@ -69,6 +69,12 @@ Value: TypeAlias = (
 unrepresentable = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """The characters that no XML document can hold."""
 
+
+def representable(text: str) -> str:
+    """Return a text in characters that every document can hold."""
+    return unrepresentable.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 _special = re.compile(r"[^\t\n\x20-%'-;=?-~]")
 _ESCAPES = str.maketrans(
     {"&": "&amp;amp;", "<": "&amp;lt;", ">": "&amp;gt;", "\r": "&#13;"}

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from slap import json_codec
 from slap.answers import JSON
-from slap.errors import BadRequest, MalformedDocument, NotReady, SlapError
+from slap.errors import (
+    STATUS,
+    BadRequest,
+    MalformedDocument,
+    NotReady,
+    OtherMasterAway,
+    SlapError,
+)
 from slap.form import naming
+from slap.marshalling import representable
 from slap.method import Method
 from slap.rpc_answers import NOT_READY_NAME, NOT_READY_STATUS
 from slap.schemas import Record, Text, Whole
+
+PHRASES: Mapping[int, str] = MappingProxyType(
+    {it: HTTPStatus(it).phrase for it in set(STATUS) & set(HTTPStatus)}
+    | {OtherMasterAway.status: "Origin Is Unreachable"}
+)
+"""The words for each status of an error; those that HTTP has no words for are the
+ones of the front servers that made them."""
 
 ERROR = Record({"status": Whole(), "type": Text(2**31), "title": Text(2**31)})
 
@@ -51,8 +67,8 @@ def encode_error(error: SlapError) -> tuple[int, bytes]:
         return HTTPStatus.OK.value, json_codec.write(waiting)
     document = {
         "status": error.status,
-        "type": HTTPStatus(error.status).phrase,
-        "title": error.sentence,
+        "type": PHRASES[error.status],
+        "title": representable(error.sentence),
     }
     return error.status, json_codec.write(document)
 

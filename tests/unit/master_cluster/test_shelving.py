@@ -93,7 +93,7 @@ def perform(bench: StoreBench, name: str, subject: str, argument: Any) -> None:
         bench.report_destroyed(doomed.key)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(OPERATION, min_size=5, max_size=25),
     st.lists(strategies.a_placement_request(), max_size=3),

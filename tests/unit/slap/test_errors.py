@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from slap import calls
@@ -173,3 +175,20 @@ def test_an_answer_that_is_not_understood_is_the_fault_of_the_master(
         decode_answer(call, HttpAnswer(200, {}, body))
 
     assert caught.value.sentence == sentence
+
+
+@pytest.mark.parametrize("path", ["getRunId", "slapos.get.v0.instance_tree"])
+@pytest.mark.parametrize("kind", sorted(set(STATUS.values()), key=lambda it: it.status))
+def test_every_error_is_told_in_either_dialect(
+    kind: type[SlapError], path: str
+) -> None:
+    answer = encode_error(kind("what \x00 happened"), path)
+
+    if kind is NotReady and path != "getRunId":
+        assert answer.status == 200  # as the reference has it
+    else:
+        assert answer.status == kind.status
+    told = answer.body.decode()
+    if path != "getRunId":
+        told = str(json.loads(told))
+    assert "what \N{REPLACEMENT CHARACTER} happened" in told
