@@ -60,7 +60,7 @@ def encode_error(error: SlapError) -> tuple[int, bytes]:
     """Return the status and the object of an error."""
     if isinstance(error, NotReady):
         waiting = {
-            "message": error.sentence,
+            "message": representable(error.sentence),
             "name": NOT_READY_NAME,
             "status": NOT_READY_STATUS,
         }
