@@ -292,4 +292,5 @@ def _describe_guest(guest: InstanceRecord) -> SharedInstance:
         title=guest.title,
         software_type=guest.software_type,
         parameters=guest.parameters,
+        timestamp=int(guest.timestamp),
     )

@@ -71,12 +71,16 @@ class SoftwareInstallation:
 
 @frozen
 class SharedInstance:
-    """An instance hosted inside another, as its host sees it."""
+    """An instance hosted inside another, as its host sees it.
+
+    ``timestamp`` is a count of microseconds, ``None`` from masters without it.
+    """
 
     reference: str
     title: str
     software_type: str
     parameters: Mapping[str, str] = texts()
+    timestamp: int | None = None
 
 
 @frozen

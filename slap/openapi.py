@@ -52,7 +52,7 @@ def render_openapi() -> dict[str, Any]:
                 "identifier": "GPL-3.0-or-later",
             },
         },
-        "servers": [{"url": "."}],
+        "servers": [{"url": "/"}],
         "tags": [
             {"name": name, "description": description}
             for name, description in _TAGS.values()

@@ -243,13 +243,7 @@ def _parameter_dict(
     partition: Partition, instance: PartitionInstance
 ) -> dict[str, Value]:
     shared_instances: list[Value] = [
-        {
-            **it.parameters,
-            "slap_software_type": it.software_type,
-            "slave_reference": it.reference,
-            "slave_title": it.title,
-        }
-        for it in instance.shared_instances
+        _shared_instance_dict(it) for it in instance.shared_instances
     ]
     return {
         **instance.parameters,
@@ -296,17 +290,31 @@ def _partition_value(attributes: dict[str, Value]) -> Partition:
     return Partition(key, state, _addresses(items(parameters, "ip_list")), instance)
 
 
+def _shared_instance_dict(shared: SharedInstance) -> dict[str, Value]:
+    fields: dict[str, Value] = {
+        **shared.parameters,
+        "slap_software_type": shared.software_type,
+        "slave_reference": shared.reference,
+        "slave_title": shared.title,
+    }
+    if shared.timestamp is not None:
+        fields["timestamp"] = shared.timestamp
+    return fields
+
+
 def _shared_instance_value(value: Value) -> SharedInstance:
     fields = as_dictionary(value, "a shared instance")
     reference = text(fields, "slave_reference")
     # Of a timestamp, only ERP5's own is a number; one of a user is a text.
-    foreign = set() if isinstance(fields.get("timestamp"), str) else {"timestamp"}
+    timestamp = fields.get("timestamp")
+    foreign = set() if isinstance(timestamp, str) else {"timestamp"}
     title = optional_text(fields, "slave_title")
     return SharedInstance(
         reference,
         reference if title is None else title,
         lenient_text(fields, "slap_software_type"),
         texts_except(fields, SHARED_KEYS | foreign),
+        timestamp if isinstance(timestamp, int) else None,
     )
 
 

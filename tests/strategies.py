@@ -226,7 +226,8 @@ def a_shared_instance() -> SearchStrategy[SharedInstance]:
         texts(),
         texts(),
         texts(),
-        parameters(SHARED_KEYS),
+        parameters(SHARED_KEYS | {"timestamp"}),
+        st.none() | st.integers(0, 2**53),
     )
 
 

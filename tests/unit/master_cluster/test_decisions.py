@@ -100,7 +100,13 @@ def test_a_shared_instance_lives_in_its_host(bench: StoreBench) -> None:
     assert shared.key == root.key
     assert shared.instance_guid is not None
     assert instance.shared_instances == (
-        SharedInstance(shared.instance_guid, "front", "default", {"url": "a"}),
+        SharedInstance(
+            shared.instance_guid,
+            "front",
+            "default",
+            {"url": "a"},
+            int(shared.timestamp or 0),
+        ),
     )
     assert instance.timestamp != root.timestamp
 

@@ -170,7 +170,13 @@ ERP5_PARTITION = Partition(
         connection_parameters={"url": "x"},
         allocation_filter={"computer_guid": "COMP-1"},
         shared_instances=(
-            SharedInstance("SOFTINST-9", "front", "default", {"url": "http://[::1]/"}),
+            SharedInstance(
+                "SOFTINST-9",
+                "front",
+                "default",
+                {"url": "http://[::1]/"},
+                1795217576000000,
+            ),
         ),
         access_status="#error no data found for SOFTINST-1",
     ),
