@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slap.methods import EXTENSION, METHODS
 from tests.source_tree import TOP, tracked_files
 
 NAMED_PATH = re.compile(r"`([\w.-]+/[\w./-]*)`|\]\((?!http)([^)#]+)[^)]*\)")
@@ -67,3 +68,12 @@ def test_other_words_with_a_slash_are_no_paths() -> None:
     text = "`application/json`, `slap/`, [page](index.md), [site](https://example.org)"
 
     assert broken_paths("docs/a.md", text, {"slap/model.py", "docs/index.md"}) == []
+
+
+def test_every_method_of_others_has_a_row_that_compares() -> None:
+    page = (TOP / "docs/protocols/differences.md").read_text()
+    compared = set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE))
+
+    missing = {it for it in METHODS if not it.startswith(EXTENSION)} - compared
+
+    assert sorted(missing) == []
