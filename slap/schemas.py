@@ -146,7 +146,10 @@ class Items:
         rendered: dict[str, Any] = {"type": "array", "items": self.inner.render()}
         if self.count_min:
             rendered["minItems"] = self.count_min
-        if self.count_max is not None:
+        if self.count_max == ITEM_COUNT_MAX:
+            # Tools that draw calls from a description would draw as many.
+            rendered["description"] = f"At most {ITEM_COUNT_MAX} items."
+        elif self.count_max is not None:
             rendered["maxItems"] = self.count_max
         return rendered
 
@@ -221,8 +224,8 @@ class Parameters:
         return {
             "type": "object",
             "propertyNames": {"pattern": REPRESENTABLE},
-            "maxProperties": PROPERTY_COUNT_MAX,
-            "description": "A value that is not a text becomes one, as Python's str()"
+            "description": f"At most {PROPERTY_COUNT_MAX} names."
+            " A value that is not a text becomes one, as Python's str()"
             " writes it; texts hold no control characters, and objects and arrays"
             f" are at most {DEPTH_MAX} deep.",
         }
