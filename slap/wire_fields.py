@@ -12,10 +12,10 @@ from slap.errors import MalformedDocument
 from slap.marshalling import Value, WireObject
 
 
-def attributes_of(value: Value, class_name: str) -> dict[str, Value]:
-    """Return the attributes of an object of a class."""
-    if not isinstance(value, WireObject) or value.class_name != class_name:
-        raise MalformedDocument(f"not a {class_name}")
+def attributes_of(value: Value, *class_names: str) -> dict[str, Value]:
+    """Return the attributes of an object of a class, or one of several."""
+    if not isinstance(value, WireObject) or value.class_name not in class_names:
+        raise MalformedDocument(f"not a {class_names[0]}")
     return value.attributes
 
 

@@ -107,7 +107,9 @@ def encode_requested_instance(instance: RequestedInstance) -> bytes:
 
 
 def decode_requested_instance(document: bytes) -> RequestedInstance:
-    attributes = attributes_of(loads(document), "SoftwareInstance")
+    # slapproxy relays what another master answered as the object of its own client.
+    value = loads(document)
+    attributes = attributes_of(value, "SoftwareInstance", "ComputerPartition")
     parameters = dictionary(attributes, "_parameter_dict")
     timestamp = parameters.get("timestamp", attributes.get("timestamp"))
     state = attributes.get("_requested_state")

@@ -450,3 +450,11 @@ def test_the_builders_build_what_documents_carry() -> None:
         xml_codec.decode_certificate(xml_codec.encode_certificate(certificate))
         == certificate
     )
+
+
+def test_an_answer_that_slapproxy_relays_is_understood() -> None:
+    document = xml_codec.encode_requested_instance(a_requested_instance())
+    relayed = document.replace(b'"SoftwareInstance"', b'"ComputerPartition"')
+
+    assert relayed != document
+    assert xml_codec.decode_requested_instance(relayed) == a_requested_instance()
