@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from slap import answers, json_codec, rpc
+from slap import answers, json_codec, origins, rpc
 from slap.errors import (
     RETRY_AFTER_SECONDS_MAX,
     BadRequest,
@@ -41,9 +41,6 @@ from slap.model import (
 from slap.products import ReleaseQuestion
 
 FORM_TYPE = "application/x-www-form-urlencoded"
-
-FORWARDED_HEADER = "X-Slapcluster-Forwarded-By"
-"""Names the masters that forwarded a request, so that a circle of them is noticed."""
 
 SENTENCE_LENGTH_MAX = 2000
 """What a caller keeps of the text of an error: a page of a proxy can be long."""
@@ -129,11 +126,11 @@ def decode_call(
             _decode_arguments(method, parse_form(query.encode(errors="surrogatepass"))),
         )
     lowered = {key.lower(): value for key, value in headers.items()}
-    requester = _parse_requester(lowered.get("authorization", ""))
-    hops = _parse_hops(lowered.get(FORWARDED_HEADER.lower(), ""))
+    requester = origins.parse_requester(lowered.get("authorization", ""))
+    hops = origins.parse_hops(lowered.get(origins.FORWARDED_HEADER.lower(), ""))
     if method.dialect is Dialect.RPC:
         decoded = rpc.decode_arguments(method, body)
-        return Call(name, _with_origin(decoded, requester, hops), requester)
+        return Call(name, origins.with_origin(decoded, requester, hops), requester)
     if method.dialect is Dialect.JSON:
         with naming("the arguments are not understood"):
             form = Form(json_codec.decode_texts(body))
@@ -141,7 +138,7 @@ def decode_call(
     else:
         form = parse_form(body)
     arguments = _decode_arguments(method, form)
-    return Call(name, _with_origin(arguments, requester, hops), requester)
+    return Call(name, origins.with_origin(arguments, requester, hops), requester)
 
 
 def encode_answer(method: str, value: object) -> HttpAnswer:
@@ -179,85 +176,15 @@ def decode_answer(call: Call, answer: HttpAnswer) -> object:
         raise ServerError(sentence) from error
 
 
-# Printable ASCII without commas: nothing else arrives as it was sent.
-_REQUESTER = re.compile(
-    r"x-slappartition +computer_id=([ -+\--~]+), *computer_partition_id=([ -+\--~]+)",
-    re.IGNORECASE,
-)
-
-
 def _post_headers(call: Call, content_type: str) -> dict[str, str]:
     headers = {"Content-Type": content_type}
     if call.requester is not None:
-        headers["Authorization"] = _render_requester(call.requester)
-    return headers | _render_hops(call.arguments.get("instance_request"))
-
-
-def _render_requester(requester: PartitionKey) -> str:
-    header = (
-        f"X-SlapPartition computer_id={requester.computer_id},"
-        f" computer_partition_id={requester.partition_id}"
-    )
-    if _match_requester(header) != requester:
-        raise BadRequest(f"a header cannot name {requester}")
-    return header
-
-
-def _parse_requester(header: str) -> PartitionKey | None:
-    """Return the partition that calls; other schemes of authorization name none."""
-    if not header.lower().startswith("x-slappartition"):
-        return None
-    requester = _match_requester(header)
-    if requester is None:
-        raise BadRequest("Authorization: does not name a partition")
-    return requester
-
-
-def _match_requester(header: str) -> PartitionKey | None:
-    match = _REQUESTER.fullmatch(header.strip())
-    computer_id, partition_id = (
-        (it.strip() for it in match.groups()) if match else ("", "")
-    )
-    if not computer_id or not partition_id:
-        return None
-    return PartitionKey(computer_id, partition_id)
+        headers["Authorization"] = origins.render_requester(call.requester)
+    return headers | origins.render_hops(call.arguments.get("instance_request"))
 
 
 def _decode_arguments(method: Method, form: Form) -> dict[str, object]:
     return {it.name: it.decode(form) for it in method.arguments}
-
-
-_HOPS = re.compile(r"[0-9A-Za-z-]{1,64}(?:, ?[0-9A-Za-z-]{1,64}){0,63}")
-
-
-def _render_hops(wanted: object) -> dict[str, str]:
-    if not isinstance(wanted, InstanceRequest) or not wanted.forwarded_by:
-        return {}
-    return {FORWARDED_HEADER: ", ".join(wanted.forwarded_by)}
-
-
-def _parse_hops(header: str) -> tuple[str, ...]:
-    """Return the masters that a call came through; none when nobody says so."""
-    if not header.strip():
-        return ()
-    if _HOPS.fullmatch(header.strip()) is None:
-        raise BadRequest(f"{FORWARDED_HEADER}: does not name masters")
-    return tuple(it.strip() for it in header.split(","))
-
-
-def _with_origin(
-    arguments: dict[str, object], requester: PartitionKey | None, hops: tuple[str, ...]
-) -> dict[str, object]:
-    """Return the arguments with what headers say of the origin of a request.
-
-    The requester of the header wins over the one of the form.
-    """
-    wanted = arguments.get("instance_request")
-    if not isinstance(wanted, InstanceRequest):
-        return arguments
-    if requester is not None:
-        wanted = evolve(wanted, requester=requester)
-    return {**arguments, "instance_request": evolve(wanted, forwarded_by=hops)}
 
 
 def _check_names(method: Method, form: Form) -> None:
