@@ -101,8 +101,6 @@ def _exact(value: object, kind: type[T]) -> T:
 def _number(value: object, _: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("not a number")  # noqa: TRY004 - what cattrs reports
-    if not math.isfinite(value):
-        raise ValueError("not a finite number")
     return float(value)
 
 
