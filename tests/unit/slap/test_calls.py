@@ -249,6 +249,32 @@ def test_a_requester_travels_in_the_header_of_stock_clients() -> None:
     )
 
 
+def test_releases_are_asked_for_by_product_or_by_release() -> None:
+    by_product = calls.get_releases(ReleaseQuestion("erp5"))
+    by_release = calls.get_releases(ReleaseQuestion(software_release_url="https://x/"))
+
+    assert as_seen_by_a_master(by_product) == by_product
+    assert as_seen_by_a_master(by_release) == by_release
+
+
+@pytest.mark.parametrize(
+    "query", ["", "software_product_reference=a&software_release_url=b"]
+)
+def test_releases_are_asked_for_by_one_of_them(query: str) -> None:
+    with pytest.raises(errors.BadRequest) as refused:
+        decode_call("GET", "/getSoftwareReleaseListFromSoftwareProduct", query, {}, b"")
+
+    assert refused.value.sentence == (
+        "software_product_reference, software_release_url: give one of them"
+    )
+
+
+def test_attributes_of_a_computer_arrive_as_texts_by_name() -> None:
+    call = calls.set_computer_attributes("COMP-1", {"region": "lille", "group": ""})
+
+    assert as_seen_by_a_master(call) == call
+
+
 def test_the_reference_names_every_method() -> None:
     reference = render_reference()
 

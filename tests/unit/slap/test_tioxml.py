@@ -93,6 +93,14 @@ def test_a_flaw_is_refused_with_its_line(old: str, new: str, reason: str) -> Non
     assert reason in str(refused.value)
 
 
+def test_space_between_elements_says_nothing() -> None:
+    document = a_usage_document()
+
+    spaced = document.replace("<transaction", "\r\n\t <transaction")
+
+    assert decode_journal(spaced) == decode_journal(document)
+
+
 @pytest.mark.parametrize(
     "document",
     [
