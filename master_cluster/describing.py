@@ -56,7 +56,12 @@ def describe_partition(
     """Describe what is wanted in a partition."""
     key = PartitionKey(computer_id, partition.partition_id)
     if occupant is None:
-        return Partition(key, RequestedState.DESTROYED, partition.addresses)
+        return Partition(
+            key,
+            RequestedState.DESTROYED,
+            partition.addresses,
+            routes=partition.routes,
+        )
     instance = occupant.instance
     return Partition(
         key,
@@ -79,6 +84,7 @@ def describe_partition(
             ),
             access_status=access_status(instance.report),
         ),
+        partition.routes,
     )
 
 
@@ -101,7 +107,7 @@ def describe_computer(
 
 
 def describe_requested(
-    instance: InstanceRecord, addresses: tuple[NetworkAddress, ...]
+    instance: InstanceRecord, partition: PartitionRecord
 ) -> RequestedInstance:
     """Answer an instance request."""
     return RequestedInstance(
@@ -113,7 +119,8 @@ def describe_requested(
         timestamp=instance.timestamp,
         parameters=instance.parameters,
         connection_parameters=instance.connection_parameters,
-        addresses=addresses,
+        addresses=partition.addresses,
+        routes=partition.routes,
     )
 
 
@@ -228,7 +235,7 @@ def report_instance(
 
 
 def describe_instance(
-    instance: InstanceRecord, root_title: str, addresses: tuple[NetworkAddress, ...]
+    instance: InstanceRecord, root_title: str, partition: PartitionRecord
 ) -> InstanceDescription:
     """Describe an instance to a person."""
     return InstanceDescription(
@@ -245,7 +252,8 @@ def describe_instance(
         parameters=instance.parameters,
         allocation_filter=instance.allocation_filter,
         connection_parameters=instance.connection_parameters,
-        addresses=addresses,
+        addresses=partition.addresses,
+        routes=partition.routes,
     )
 
 
@@ -266,6 +274,7 @@ def describe_answer(
         allocation_filter=wanted.allocation_filter,
         connection_parameters=answer.connection_parameters,
         addresses=answer.addresses,
+        routes=answer.routes,
     )
 
 

@@ -32,7 +32,8 @@ CAPABILITY_LENGTH_MAX = 200
 class Formatted:
     """What changes.
 
-    ``touched`` are the instances whose addresses changed: they are processed again.
+    ``touched`` are the instances whose addresses or routes changed: they are processed
+    again.
     """
 
     computer: ComputerRecord
@@ -69,10 +70,12 @@ def decide_format(
             addresses=wanted.addresses,
             capabilities=_checked(wanted.capabilities),
             is_offered=True,
+            routes=wanted.routes,
         )
         if new != old or partition_id not in before:
             written.append(new)
-        if new.addresses != old.addresses and old.occupant_guid is not None:
+        is_moved = (new.addresses, new.routes) != (old.addresses, old.routes)
+        if is_moved and old.occupant_guid is not None:
             occupant = occupants[old.occupant_guid]
             touched.append(occupant.at(next_timestamp(now, occupant.timestamp)))
     missing = [it for it in known if it.partition_id not in defined]

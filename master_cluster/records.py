@@ -11,7 +11,14 @@ from enum import StrEnum
 
 from attrs import evolve, frozen
 
-from slap.model import NetworkAddress, PartitionKey, RequestedState, SupplyState, texts
+from slap.model import (
+    NetworkAddress,
+    PartitionKey,
+    RequestedState,
+    Route,
+    SupplyState,
+    texts,
+)
 
 
 class ReportedState(StrEnum):
@@ -95,6 +102,7 @@ class PartitionRecord:
     is_offered: bool = True
     occupant_guid: str | None = None
     last_timestamp: str = ""
+    routes: tuple[Route, ...] = ()
 
 
 @frozen

@@ -61,6 +61,21 @@ class NetworkAddress:
 
 
 @frozen
+class Route:
+    """A network that a tap of a partition routes, and the address that it does it by.
+
+    ``interface`` is ``route_`` and the name of the tap. The gateway and the netmask are
+    never empty; the network may be.
+    """
+
+    interface: str
+    address: str
+    gateway: str
+    netmask: str
+    network: str = ""
+
+
+@frozen
 class SoftwareInstallation:
     """A release supplied to a computer."""
 
@@ -112,6 +127,7 @@ class Partition:
     requested_state: RequestedState
     addresses: tuple[NetworkAddress, ...] = ()
     instance: PartitionInstance | None = None
+    routes: tuple[Route, ...] = ()
 
 
 @frozen
@@ -160,6 +176,7 @@ class RequestedInstance:
     parameters: Mapping[str, str] = texts()
     connection_parameters: Mapping[str, str] = texts()
     addresses: tuple[NetworkAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 @frozen
@@ -172,6 +189,7 @@ class PartitionDefinition:
     partition_id: str
     addresses: tuple[NetworkAddress, ...] = ()
     capabilities: tuple[str, ...] = field(default=(), converter=_in_order)
+    routes: tuple[Route, ...] = ()
 
 
 @frozen

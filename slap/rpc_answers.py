@@ -17,6 +17,7 @@ from slap.model import (
     NetworkAddress,
     PartitionKey,
     RequestedState,
+    Route,
     SupplyState,
 )
 from slap.rpc_arguments import STATES, SUPPLY_STATES
@@ -217,7 +218,10 @@ def _encode_instance(value: InstanceDescription) -> dict[str, object]:
         "shared": value.is_shared,
         "root_instance_title": value.root_title,
         "ip_list": [[it.interface, it.address] for it in value.addresses],
-        "full_ip_list": [],
+        "full_ip_list": [
+            [it.interface, it.address, it.gateway, it.netmask, it.network]
+            for it in value.routes
+        ],
         "sla_parameters": dict(value.allocation_filter),
         "computer_guid": value.partition.computer_id,
         "compute_partition_id": value.partition.partition_id,
@@ -244,6 +248,7 @@ def _decode_instance(fields: dict[str, Any]) -> InstanceDescription:
         allocation_filter=fields["sla_parameters"],
         connection_parameters=fields["connection_parameters"],
         addresses=tuple(NetworkAddress(*it) for it in fields["ip_list"]),
+        routes=tuple(Route(*it) for it in fields["full_ip_list"]),
     )
 
 

@@ -13,7 +13,6 @@ from slap.form import BODY_BYTES_MAX, NAME_LENGTH_MAX, log_tail
 from slap.model import (
     ComputerDefinition,
     InstanceRequest,
-    NetworkAddress,
     PartitionDefinition,
     PartitionKey,
     RequestedState,
@@ -21,6 +20,7 @@ from slap.model import (
     SupplyState,
 )
 from slap.reserved import check_parameters
+from slap.routes import join_addresses, split_addresses
 from slap.schemas import Flag, Items, Parameters, Record, Schema, Text
 from slap.wire_fields import texts_except
 
@@ -181,10 +181,7 @@ def _encode_definition(definition: ComputerDefinition) -> dict[str, object]:
     partitions = [
         {
             "partition_id": it.partition_id,
-            "ip_list": [
-                {"ip-address": each.address, "network-interface": each.interface}
-                for each in it.addresses
-            ],
+            "ip_list": join_addresses(it.addresses, it.routes),
         }
         for it in definition.partitions
     ]
@@ -198,17 +195,14 @@ def _decode_definition(fields: Mapping[str, Any]) -> ComputerDefinition:
     return ComputerDefinition(
         fields["computer_guid"],
         partitions=tuple(
-            PartitionDefinition(
-                it["partition_id"],
-                tuple(_decode_address(each) for each in it["ip_list"]),
-            )
-            for it in fields["compute_partition_list"]
+            _decode_partition(it) for it in fields["compute_partition_list"]
         ),
     )
 
 
-def _decode_address(fields: Mapping[str, str]) -> NetworkAddress:
-    return NetworkAddress(fields["network-interface"], fields["ip-address"])
+def _decode_partition(fields: Mapping[str, Any]) -> PartitionDefinition:
+    addresses, routes = split_addresses(fields["ip_list"])
+    return PartitionDefinition(fields["partition_id"], addresses, routes=routes)
 
 
 DEFINITION = Argument(

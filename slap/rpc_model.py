@@ -10,6 +10,7 @@ from slap.model import (
     NetworkAddress,
     PartitionKey,
     RequestedState,
+    Route,
     SupplyState,
     texts,
 )
@@ -36,6 +37,7 @@ class InstanceDescription:
     allocation_filter: Mapping[str, str] = texts()
     connection_parameters: Mapping[str, str] = texts()
     addresses: tuple[NetworkAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 @frozen

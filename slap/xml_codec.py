@@ -4,9 +4,9 @@ What is written is what the reference master writes, byte for byte where it says
 same. What is read may come from the reference master or from an ERP5: attributes that
 we have no use for are ignored, and those that only one of them has may be absent.
 
-A free partition travels without addresses, and always as wanted destroyed. A user
-parameter that has the name of a reserved key is not seen by the instance, so requests
-that have one are refused (``reserved``).
+A free partition travels without addresses or routes, and always as wanted destroyed.
+A user parameter that has the name of a reserved key is not seen by the instance, so
+requests that have one are refused (``reserved``).
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ from slap.model import (
     SupplyState,
 )
 from slap.reserved import RESERVED_PARAMETERS, SHARED_KEYS
+from slap.routes import (
+    PREFIX,
+    read_routes,
+    routes_of_tap,
+    tap_fields,
+    with_routes,
+)
 from slap.wire_fields import (
     as_dictionary,
     attributes_of,
@@ -103,6 +110,7 @@ def encode_requested_instance(instance: RequestedInstance) -> bytes:
     if instance.instance_guid is not None:
         attributes["_instance_guid"] = instance.instance_guid
         attributes["connection_xml"] = _connection_xml(instance.connection_parameters)
+    with_routes(attributes, instance.routes)
     return dumps(WireObject("SoftwareInstance", (), attributes))
 
 
@@ -127,6 +135,7 @@ def decode_requested_instance(document: bytes) -> RequestedInstance:
         parameters=texts_except(parameters, {"timestamp"}),
         connection_parameters=texts_except(dictionary(attributes, "_connection_dict")),
         addresses=_addresses(items(attributes, "ip_list")),
+        routes=read_routes(items(attributes, "full_ip_list")),
     )
 
 
@@ -171,6 +180,7 @@ def decode_definition(document: bytes) -> ComputerDefinition:
 
 def _definition_dict(partition: PartitionDefinition) -> dict[str, Value]:
     interfaces = {it.interface for it in partition.addresses}
+    interfaces |= {it.interface.removeprefix(PREFIX) for it in partition.routes}
     assert len(interfaces) <= 1, f"several interfaces: {sorted(interfaces)}"
     tap_names = interfaces - {partition.partition_id}
     addresses: list[Value] = [
@@ -181,7 +191,10 @@ def _definition_dict(partition: PartitionDefinition) -> dict[str, Value]:
         "address_list": addresses,
         "reference": partition.partition_id,
         # Without a tap slapproxy wants its name all the same.
-        "tap": {"name": tap_names.pop() if tap_names else ""},
+        "tap": {
+            "name": tap_names.pop() if tap_names else "",
+            **tap_fields(partition.routes),
+        },
     }
     if partition.capabilities:
         fields["capability_list"] = list(partition.capabilities)
@@ -196,7 +209,8 @@ def _host_netmask(address: str) -> str:
 def _definition_value(value: Value) -> PartitionDefinition:
     fields = as_dictionary(value, "a partition")
     partition_id = text(fields, "reference")
-    interface = lenient_text(dictionary(fields, "tap"), "name") or partition_id
+    tap = dictionary(fields, "tap")
+    interface = lenient_text(tap, "name") or partition_id
     return PartitionDefinition(
         partition_id,
         tuple(
@@ -204,6 +218,7 @@ def _definition_value(value: Value) -> PartitionDefinition:
             for it in items(fields, "address_list")
         ),
         tuple(text_of(it) for it in items(fields, "capability_list")),
+        routes_of_tap(interface, tap),
     )
 
 
@@ -247,7 +262,7 @@ def _parameter_dict(
     shared_instances: list[Value] = [
         _shared_instance_dict(it) for it in instance.shared_instances
     ]
-    return {
+    fields: dict[str, Value] = {
         **instance.parameters,
         "full_address_list": [],
         "instance_title": instance.title,
@@ -260,6 +275,8 @@ def _parameter_dict(
         "slave_instance_list": shared_instances,
         "timestamp": instance.timestamp,
     }
+    with_routes(fields, partition.routes)
+    return fields
 
 
 def _partition_value(attributes: dict[str, Value]) -> Partition:
@@ -289,7 +306,13 @@ def _partition_value(attributes: dict[str, Value]) -> Partition:
         ),
         access_status=optional_text(attributes, "_access_status"),
     )
-    return Partition(key, state, _addresses(items(parameters, "ip_list")), instance)
+    return Partition(
+        key,
+        state,
+        _addresses(items(parameters, "ip_list")),
+        instance,
+        read_routes(items(parameters, "full_ip_list")),
+    )
 
 
 def _shared_instance_dict(shared: SharedInstance) -> dict[str, Value]:

@@ -21,6 +21,7 @@ from slap.model import (
     PartitionKey,
     RequestedInstance,
     RequestedState,
+    Route,
     SharedInstance,
     SoftwareInstallation,
 )
@@ -39,6 +40,17 @@ def some_addresses(number: int = 0) -> tuple[NetworkAddress, ...]:
         NetworkAddress(f"slaptap{number}", f"10.0.0.{number + 1}"),
         NetworkAddress(f"slaptap{number}", f"2001:db8::{number + 2:x}"),
     )
+
+
+def a_route(**overrides: Any) -> Route:
+    fields = {
+        "interface": "route_slaptap0",
+        "address": "10.1.0.1",
+        "gateway": "10.1.0.254",
+        "netmask": "255.255.0.0",
+        "network": "10.1.0.0",
+    }
+    return Route(**{**fields, **overrides})
 
 
 def an_installation(**overrides: Any) -> SoftwareInstallation:

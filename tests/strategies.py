@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from attrs import has
+from attrs import evolve, has
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -31,6 +31,7 @@ from slap.model import (
     PartitionKey,
     RequestedInstance,
     RequestedState,
+    Route,
     SharedInstance,
     SoftwareInstallation,
     SupplyState,
@@ -96,6 +97,15 @@ def some_addresses() -> SearchStrategy[tuple[NetworkAddress, ...]]:
     return st.lists(address, max_size=3).map(tuple)
 
 
+def a_route() -> SearchStrategy[Route]:
+    filled = texts().filter(bool)
+    return st.builds(Route, texts(), filled, filled, filled, texts())
+
+
+def some_routes() -> SearchStrategy[tuple[Route, ...]]:
+    return st.lists(a_route(), max_size=2).map(tuple)
+
+
 def some_texts() -> SearchStrategy[tuple[str, ...]]:
     return st.lists(texts(), max_size=3).map(tuple)
 
@@ -142,7 +152,9 @@ def an_access_status() -> SearchStrategy[AccessStatus]:
 
 
 def some_addresses_of_json() -> SearchStrategy[ComputerDefinition]:
-    partition = st.builds(PartitionDefinition, texts(), some_addresses())
+    partition = st.builds(
+        PartitionDefinition, texts(), some_addresses(), routes=some_routes()
+    )
     return st.builds(
         ComputerDefinition,
         texts(),
@@ -260,6 +272,7 @@ def a_partition() -> SearchStrategy[Partition]:
         st.sampled_from(RequestedState),
         some_addresses(),
         an_instance(),
+        some_routes(),
     )
     return st.one_of(busy, a_free_partition())
 
@@ -300,22 +313,35 @@ def a_requested_instance() -> SearchStrategy[RequestedInstance]:
         parameters=parameters(frozenset({"timestamp"})),
         connection_parameters=parameters(),
         addresses=some_addresses(),
+        routes=some_routes(),
     )
 
 
 def a_partition_definition() -> SearchStrategy[PartitionDefinition]:
     def with_addresses(
-        partition_id: str, tap_name: str, addresses: list[str], capabilities: list[str]
+        partition_id: str,
+        tap_name: str,
+        addresses: list[str],
+        capabilities: list[str],
+        routes: list[Route],
     ) -> PartitionDefinition:
         interface = tap_name or partition_id
         return PartitionDefinition(
             partition_id,
             tuple(NetworkAddress(interface, it) for it in addresses),
             tuple(capabilities),
+            tuple(evolve(it, interface=f"route_{interface}") for it in routes),
         )
 
     some_texts = st.lists(texts(), max_size=3)
-    return st.builds(with_addresses, identifiers(), texts(), some_texts, some_texts)
+    return st.builds(
+        with_addresses,
+        identifiers(),
+        texts(),
+        some_texts,
+        some_texts,
+        st.lists(a_route(), max_size=1),
+    )
 
 
 def a_computer_definition() -> SearchStrategy[ComputerDefinition]:

@@ -100,5 +100,5 @@ def guests_of_host(cloud: Cloud, instance_guid: str) -> tuple[HostedInstance, ..
 
 def _describe(cloud: Cloud, instance: InstanceRecord) -> InstanceDescription:
     root = cloud.instance(instance.root_guid)
-    addresses = cloud.partition(instance.partition).addresses
-    return describe_instance(instance, root.title, addresses)
+    partition = cloud.partition(instance.partition)
+    return describe_instance(instance, root.title, partition)

@@ -79,7 +79,7 @@ def document_of_partition(cloud: Cloud, key: PartitionKey) -> Partition:
 
 def document_of_requested(cloud: Cloud, instance: InstanceRecord) -> RequestedInstance:
     """Return the answer to an instance request."""
-    return describe_requested(instance, cloud.partition(instance.partition).addresses)
+    return describe_requested(instance, cloud.partition(instance.partition))
 
 
 def report_of_cloud(cloud: Cloud) -> CloudReport:

@@ -13,7 +13,7 @@ from master_cluster.formatting import (
 from master_cluster.records import ComputerRecord, PartitionRecord
 from slap.errors import BadRequest
 from slap.model import ComputerDefinition, NetworkAddress, PartitionDefinition
-from tests.builders import a_record, some_addresses
+from tests.builders import a_record, a_route, some_addresses
 
 NOW = 2.0
 COMPUTER = ComputerRecord("COMP-1", "::1", "ffff::")
@@ -83,6 +83,20 @@ def test_an_instance_whose_addresses_change_is_processed_again() -> None:
     assert formatted == Formatted(
         COMPUTER,
         written=(busy("slappart0"),),
+        touched=(evolve(a_record(), timestamp="2000000"),),
+    )
+
+
+def test_an_instance_whose_route_changes_is_processed_again() -> None:
+    routed = PartitionDefinition("slappart0", some_addresses(), routes=(a_route(),))
+    definition = evolve(a_definition(), partitions=(routed,))
+    occupants = {"SOFTINST-0": a_record()}
+
+    formatted = decide_format(definition, None, (busy("slappart0"),), occupants, NOW)
+
+    assert formatted == Formatted(
+        COMPUTER,
+        written=(evolve(busy("slappart0"), routes=(a_route(),)),),
         touched=(evolve(a_record(), timestamp="2000000"),),
     )
 

@@ -21,6 +21,7 @@ from slap.model import (
     PartitionKey,
     RequestedInstance,
     RequestedState,
+    Route,
     SharedInstance,
     SoftwareInstallation,
     SupplyState,
@@ -103,6 +104,9 @@ def test_a_parameter_of_a_reserved_name_is_not_seen() -> None:
     )
 
 
+ERP5_ROUTE = Route("route_tap0", "10.0.0.1", "10.0.0.254", "255.0.0.0", "10/8")
+
+
 def erp5_partition(**parameters: Value) -> WireObject:
     """A partition as an ERP5 sends it, with all that it adds."""
     release = WireObject(
@@ -180,6 +184,7 @@ ERP5_PARTITION = Partition(
         ),
         access_status="#error no data found for SOFTINST-1",
     ),
+    (ERP5_ROUTE,),
 )
 
 
@@ -263,7 +268,7 @@ def test_an_instance_requested_from_an_erp5_is_understood() -> None:
         "_instance_guid": "SOFTINST-1",
         "_parameter_dict": {"size": "10"},
         "_requested_state": "started",
-        "full_ip_list": [],
+        "full_ip_list": [["route_tap0", "10.0.0.1", "10.0.0.254", "255.0.0.0", "10/8"]],
         "instance_title": "db",
         "ip_list": [["tap0", "10.0.0.1"]],
         "root_instance_short_title": "r",
@@ -284,6 +289,7 @@ def test_an_instance_requested_from_an_erp5_is_understood() -> None:
         parameters={"size": "10"},
         connection_parameters={"url": "x"},
         addresses=(NetworkAddress("tap0", "10.0.0.1"),),
+        routes=(ERP5_ROUTE,),
     )
 
 
