@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from master_cluster.config import read_reference_config
 from master_cluster.errors import Misconfigured
 from master_cluster.forwarding import (
+    FORWARDED_PER_TREE_MAX,
     HOPS_MAX,
     REMOTE_TITLE_LENGTH_MAX,
     ForwardedInstance,
@@ -27,7 +28,7 @@ from master_cluster.forwarding import (
 )
 from slap.errors import BadRequest, NotFound, NotReady, OtherMasterAway, SlapError
 from slap.model import PartitionKey, RequestedInstance, RequestedState
-from tests.builders import an_instance_request
+from tests.builders import a_record, an_instance_request
 
 CENTRAL = OtherMaster("http://[fd00::1]:5000/", "http://[fd00::1]:5000/")
 LISTED = OtherMaster(
@@ -195,10 +196,63 @@ def test_a_removal_keeps_what_runs() -> None:
     assert record == evolve(known, requested_state=RequestedState.DESTROYED, revision=2)
 
 
+@pytest.mark.parametrize(
+    ("wished", "expected"),
+    [
+        (RequestedState.STARTED, RequestedState.STOPPED),
+        (RequestedState.DESTROYED, RequestedState.DESTROYED),
+    ],
+)
+def test_under_a_stopped_root_all_is_stopped_or_removed(
+    wished: RequestedState, expected: RequestedState
+) -> None:
+    root = a_record(requested_state=RequestedState.STOPPED)
+    view = ForwardView(root=root, known=a_forwarded(root_guid=root.instance_guid))
+
+    record = decide_forward(evolve(asking(), requested_state=wished), view, CENTRAL)
+
+    assert isinstance(record, ForwardedInstance)
+    assert record.requested_state is expected
+
+
 def test_what_does_not_exist_is_not_destroyed_elsewhere() -> None:
     wanted = evolve(asking(), requested_state=RequestedState.DESTROYED)
 
     assert isinstance(decide_forward(wanted, ForwardView(), CENTRAL), NotFound)
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        (
+            ForwardView(tree_count=FORWARDED_PER_TREE_MAX),
+            f"a tree forwards at most {FORWARDED_PER_TREE_MAX} instances",
+        ),
+        (
+            ForwardView(known=a_forwarded(is_shared=True)),
+            "'db' exists and is shared",
+        ),
+    ],
+)
+def test_what_cannot_be_forwarded_is_refused(view: ForwardView, sentence: str) -> None:
+    refused = decide_forward(asking(), view, CENTRAL)
+
+    assert isinstance(refused, BadRequest)
+    assert refused.sentence == sentence
+
+
+def test_a_full_tree_still_changes_what_it_forwards() -> None:
+    known = a_forwarded(is_new=False)
+    view = ForwardView(known=known, tree_count=FORWARDED_PER_TREE_MAX)
+
+    changed = decide_forward(evolve(asking(), parameters={"a": "b"}), view, CENTRAL)
+
+    assert isinstance(changed, ForwardedInstance)
+    assert changed.parameters == {"a": "b"}
+
+
+def test_an_address_that_has_no_port_means_itself() -> None:
+    assert comparable_url("http://h:99999/") == "http://h:99999/"
 
 
 LEAVING = a_forwarded(
