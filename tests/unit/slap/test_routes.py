@@ -6,7 +6,7 @@ from slap import xml_codec
 from slap.errors import MalformedDocument
 from slap.marshalling import Value, WireObject, dumps, loads
 from slap.model import ComputerDefinition, NetworkAddress, PartitionDefinition
-from slap.routes import join_addresses, routes_of_tap, split_addresses
+from slap.routes import as_addresses, join_addresses, routes_of_tap, split_addresses
 from tests.builders import (
     a_partition,
     a_requested_instance,
@@ -133,3 +133,7 @@ def test_a_json_definition_tells_a_route_by_its_gateway_and_netmask() -> None:
     address = NetworkAddress("slaptap0", "10.0.0.1")
     assert told == ((address, address), (a_route(network=""),))
     assert join_addresses(*told) == [plain, plain, {**routed, "network-address": ""}]
+
+
+def test_firewalls_let_through_the_address_of_a_route() -> None:
+    assert as_addresses([a_route()]) == (NetworkAddress("route_slaptap0", "10.1.0.1"),)
