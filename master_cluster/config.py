@@ -11,6 +11,7 @@ theirs                             ours
                                    ``.zodb`` added; SQLite is not read
 ``[slapos] computer_id``           ``default_computer_id``
 ``[multimaster/URL]``              ``masters``: see ``other_masters``
+``software_product_list``          ``products``: see ``configured_products``
 ================================== =================================================
 
 Other keys have no meaning here and are ignored.
@@ -21,15 +22,18 @@ from __future__ import annotations
 import configparser
 import ipaddress
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from master_cluster.configured_products import read_products
 from master_cluster.errors import Misconfigured
 from master_cluster.forwarding import Masters
 from master_cluster.other_masters import read_other_masters
 from runtime.ports import TcpAddress
+from slap.model import texts
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -85,7 +89,8 @@ class Config:
     listening where another computer can reach it. ``release_directory`` is what it
     serves as ``/release/``. With more connections than ``connections_max`` the most
     silent one ends. Below ``path_prefix`` it serves everything once more, as masters do
-    that stand behind a site.
+    that stand behind a site. ``products`` are releases by the title of a product, which
+    it knows besides those of its store.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
     """
@@ -99,6 +104,7 @@ class Config:
     masters: Masters = field(factory=Masters)
     connections_max: int = CONNECTIONS_MAX
     path_prefix: str = field(default="", converter=_checked_prefix)
+    products: Mapping[str, str] = texts()
     has_trusted_proxy: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -127,6 +133,7 @@ def read_reference_config(text: str) -> Config:
         listen=_read_address(parser),
         default_computer_id=computer_id or None,
         masters=Masters(read_other_masters(parser), _own_urls(parser)),
+        products=read_products(parser),
     )
 
 

@@ -2,9 +2,14 @@
 
 An operator makes a release the best one of a product, or takes it away. A product is
 there as long as it has a release.
+
+A configuration may give a release to a product too: it is the last one, because what an
+operator says of a running master is newer. It goes with its line and not by a command.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
@@ -23,6 +28,18 @@ class ProductRecord:
 
     title: str
     software_release_urls: tuple[str, ...] = ()
+
+
+def with_configured(
+    product: ProductRecord | None, title: str, configured: Mapping[str, str]
+) -> ProductRecord:
+    """Return a product with its release of the configuration, if there is one."""
+    known = product or ProductRecord(title)
+    urls = known.software_release_urls
+    url = configured.get(title)
+    if url is None or url in urls:
+        return known
+    return evolve(known, software_release_urls=(*urls, url))
 
 
 def decide_addition(

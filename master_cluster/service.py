@@ -86,7 +86,7 @@ class MasterService(Service):
         try:
             await store.prepare()
             await forwarder.start()
-            answers = Answers(desk, forwarder)
+            answers = Answers(desk, forwarder, config.products)
             memory: AnswerMemory[HttpAnswer] = AnswerMemory()
             store.listen(memory.forget)
             gate = Gate(

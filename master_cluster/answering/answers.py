@@ -6,6 +6,9 @@ method, keeps the master from starting.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.computers import ComputerAnswers
 from master_cluster.answering.desk import AnswerTable, Desk
@@ -28,7 +31,12 @@ from slap.model import ComputerDefinition
 class Answers:
     """The methods of SLAP, at a desk."""
 
-    def __init__(self, desk: Desk, forwarder: Forwarder | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        forwarder: Forwarder | None = None,
+        configured_products: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._desk = desk
         legacy: AnswerTable = {
             **ComputerAnswers(desk).table(),
@@ -38,7 +46,7 @@ class Answers:
             **UsageAnswers(desk).table(),
             **RegistrationAnswers(desk).table(),
             **StatusAnswers(desk).table(),
-            **ProductAnswers(desk).table(),
+            **ProductAnswers(desk, configured_products).table(),
             **ReportAnswers(desk).table(),
         }
         self._table: AnswerTable = {

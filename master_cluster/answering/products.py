@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from master_cluster.answering.desk import AnswerTable, Desk
 from slap.methods import EXTENSION
 from slap.products import ProductReport, ProductsReport, ReleaseQuestion
 
 
 class ProductAnswers:
-    """Methods about software products."""
+    """Methods about software products; see ``products`` for ``configured``."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, configured: Mapping[str, str]) -> None:
         self._desk = desk
+        self._configured = configured
 
     def table(self) -> AnswerTable:
         return {
@@ -22,10 +25,14 @@ class ProductAnswers:
         }
 
     async def _get_releases(self, question: ReleaseQuestion) -> tuple[str, ...]:
-        return await self._desk.ask(lambda cloud: cloud.products.releases_of(question))
+        return await self._desk.ask(
+            lambda cloud: cloud.products.releases_of(question, self._configured)
+        )
 
     async def _report_products(self) -> ProductsReport:
-        return await self._desk.ask(lambda cloud: cloud.products.report())
+        return await self._desk.ask(
+            lambda cloud: cloud.products.report(self._configured)
+        )
 
     async def _add_release(
         self, title: str, software_release_url: str

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
-from master_cluster.products import ProductRecord, decide_addition, decide_removal
+from master_cluster.products import (
+    ProductRecord,
+    decide_addition,
+    decide_removal,
+    with_configured,
+)
 from master_cluster.store.schema import Stored, hashed
 from slap.products import ProductReport, ProductsReport, ReleaseQuestion
 
@@ -34,16 +39,19 @@ class Products:
             self._stored.pop(hashed(title)).is_gone = True
         return _report(product)
 
-    def report(self) -> ProductsReport:
+    def report(self, configured: Mapping[str, str]) -> ProductsReport:
         """Report every product, by title."""
-        return ProductsReport(tuple(_report(it) for it in self._all()))
+        return ProductsReport(tuple(_report(it) for it in self._all(configured)))
 
-    def releases_of(self, question: ReleaseQuestion) -> tuple[str, ...]:
+    def releases_of(
+        self, question: ReleaseQuestion, configured: Mapping[str, str]
+    ) -> tuple[str, ...]:
         """Return the releases of a product, or of the first one that has a release."""
-        if question.product_title is not None:
-            product = self._find(question.product_title)
-            return () if product is None else product.software_release_urls
-        for it in self._all():
+        title = question.product_title
+        if title is not None:
+            product = with_configured(self._find(title), title, configured)
+            return product.software_release_urls
+        for it in self._all(configured):
             if question.software_release_url in it.software_release_urls:
                 return it.software_release_urls
         return ()
@@ -52,9 +60,13 @@ class Products:
         stored = self._stored.get(hashed(title))
         return None if stored is None else stored.read(ProductRecord)
 
-    def _all(self) -> list[ProductRecord]:
-        found = [it.read(ProductRecord) for it in self._stored.values()]
-        return sorted(found, key=lambda it: it.title)
+    def _all(self, configured: Mapping[str, str]) -> list[ProductRecord]:
+        stored = (it.read(ProductRecord) for it in self._stored.values())
+        found = {it.title: it for it in stored}
+        return [
+            with_configured(found.get(title), title, configured)
+            for title in sorted({*found, *configured})
+        ]
 
 
 def _report(product: ProductRecord) -> ProductReport:

@@ -33,6 +33,38 @@ def test_the_release_that_was_added_last_is_the_best_one(bench: WebBench) -> Non
     )
 
 
+def test_a_release_of_the_configuration_is_the_last_one() -> None:
+    bench = WebBench(products={"erp5": OLD, "kvm": OLD})
+    first = bench.perform(calls.get_releases(ReleaseQuestion("erp5")))
+    bench.perform(calls.add_product_release("erp5", NEW))
+    by_title = bench.perform(calls.get_releases(ReleaseQuestion("erp5")))
+    beside = bench.perform(calls.get_releases(ReleaseQuestion(None, OLD)))
+    listed = bench.perform(calls.get_products())
+    bench.perform(calls.add_product_release("erp5", OLD))
+    preferred = bench.perform(calls.get_releases(ReleaseQuestion("erp5")))
+    bench.close()
+
+    assert first == (OLD,)
+    assert by_title == beside == (NEW, OLD)
+    assert listed == ProductsReport(
+        (ProductReport("erp5", (NEW, OLD)), ProductReport("kvm", (OLD,)))
+    )
+    assert preferred == (OLD, NEW)
+
+
+def test_no_command_removes_what_the_configuration_says() -> None:
+    bench = WebBench(products={"erp5": OLD})
+
+    with pytest.raises(NotFound):
+        bench.perform(calls.remove_product_release("erp5", OLD))
+    bench.perform(calls.add_product_release("erp5", NEW))
+    bench.perform(calls.remove_product_release("erp5"))
+    left = bench.perform(calls.get_releases(ReleaseQuestion("erp5")))
+    bench.close()
+
+    assert left == (OLD,)
+
+
 def test_a_product_goes_with_its_last_release(bench: WebBench) -> None:
     for title in ("erp5", "kvm"):
         bench.perform(calls.add_product_release(title, OLD))
