@@ -117,6 +117,17 @@ def test_a_shared_instance_lives_in_its_host(bench: StoreBench) -> None:
     assert again.connection_parameters == {"site": "b"}
 
 
+def test_a_host_is_not_told_what_it_publishes_for_a_guest(bench: StoreBench) -> None:
+    """It could not tell that from what the user of the guest said."""
+    host = bench.request("host")
+    guest = bench.request("front", is_shared=True, parameters={"url": "a"})
+    before = bench.partition(host.key)
+
+    bench.publish(host.key, {"url": "b", "_": "{}"}, guest.instance_guid)
+
+    assert bench.partition(host.key) == before
+
+
 def test_references_of_shared_instances_do_not_depend_on_titles(
     bench: StoreBench,
 ) -> None:
