@@ -20,7 +20,8 @@ one with other parameters replaces all of them.
 
 JSON: {key: {computer_id, partition_id}, software_release_url, software_type,
 instance_guid, requested_state, timestamp, parameters, connection_parameters,
-addresses: [{interface, address}]}."""
+addresses: [{interface, address}],
+routes: [{interface, address, gateway, netmask, network}]}."""
 
 
 @click.command(epilog=_EPILOG)

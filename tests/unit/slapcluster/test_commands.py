@@ -94,7 +94,7 @@ def test_request_gives_the_partition() -> None:
         assert set(answer) == {
             *("key", "software_release_url", "software_type", "instance_guid"),
             *("requested_state", "timestamp", "parameters", "connection_parameters"),
-            "addresses",
+            *("addresses", "routes"),
         }
 
 
