@@ -111,9 +111,12 @@ class ZeoStorage(ClientStorage):  # type: ignore[misc] # ZEO has no types
         """Forget everything: the server may come back with an older file.
 
         A commit that it announced may have failed, or a backup be restored; ZEO would
-        refuse for ever to connect to a server that is behind what was read here.
+        refuse for ever to connect to a server that is behind what was read here. Nor
+        does a server that was started again know which object ids it gave in advance:
+        it gives those that were not committed to somebody else.
         """
         self._server.note_loss()
+        self._oids = []
         super().notify_disconnected()
         self._cache.clear()
 

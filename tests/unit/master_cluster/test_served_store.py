@@ -292,6 +292,35 @@ def test_a_server_that_falls_silent_keeps_no_call_waiting(run_shared: Run) -> No
     run_shared(run)
 
 
+def test_no_two_masters_give_an_object_the_same_id_after_a_restart(
+    run_shared: Run,
+) -> None:
+    """A server gives ids in advance, and forgets which when it ends."""
+
+    async def run(shared: Shared) -> None:
+        storages = [ZeoStorage(shared.address, HASTE) for _ in range(2)]
+
+        async def ids(storage: ZeoStorage, count: int) -> set[bytes]:
+            def draw() -> set[bytes]:
+                return {storage.new_oid() for _ in range(count)}
+
+            drawn: set[bytes] = await shared.runtime.threads.call(lambda: draw)
+            return drawn
+
+        try:
+            await ids(storages[0], 1)
+            await shared.stop()
+            shared.start()
+            second = await patiently(shared, lambda: ids(storages[1], 150))
+            first = await patiently(shared, lambda: ids(storages[0], 150))
+            assert not first & second
+        finally:
+            for storage in storages:
+                storage.close()
+
+    run_shared(run)
+
+
 def test_a_commit_that_the_server_does_not_know_is_not_acknowledged(
     run_shared: Run,
 ) -> None:
@@ -383,7 +412,7 @@ async def patiently(shared: Shared, send: Callable[[], Awaitable[object]]) -> ob
     for _ in range(50):
         try:
             return await send()
-        except Unavailable:
+        except (Unavailable, ClientDisconnected):
             await deferLater(shared.runtime.clock, 0.1)
     return await send()
 
