@@ -183,6 +183,11 @@ class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no 
         self.titled = OOBTree()
 
 
+LAYOUT = 2
+"""What a store has to say before this version reads it. It grows when what is kept
+changes in a way that ``complete`` cannot make up for: 2 has revisions and shelves."""
+
+
 class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     """Everything.
 
@@ -193,7 +198,10 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     over from reference proxies, with the instants.
     """
 
+    layout = 1  # of stores that do not say theirs
+
     def __init__(self) -> None:
+        self.layout = LAYOUT
         self.computers = OOBTree()
         self.instances = OOBTree()
         self.roots = OOBTree()

@@ -20,9 +20,10 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
     StorageError,
 )
 
+from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.schema import ROOT_KEY, StoredCloud
+from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
 from slap.errors import SlapError, Unavailable
 
@@ -53,13 +54,19 @@ class Store:
         self._measures = measures or Measures()
 
     async def prepare(self) -> None:
-        """Make the first objects of an empty database, or what an old one lacks."""
+        """Make the first objects of an empty database, or what an old one lacks.
+
+        ``Misconfigured`` when the database is of a version that this one cannot read.
+        """
 
         def begin() -> Callable[[], None]:
             attempt = _Attempt(self._database)
             if ROOT_KEY not in attempt.root:
                 attempt.root[ROOT_KEY] = StoredCloud()
-            attempt.root[ROOT_KEY].complete()
+            stored = attempt.root[ROOT_KEY]
+            with attempt.aborted_on_error():
+                _check_layout(stored.layout)
+            stored.complete()
             return lambda: attempt.commit(None)
 
         await self._repeat(lambda _: begin)
@@ -149,6 +156,14 @@ class Store:
         mean = min(RETRY_DELAY_SECONDS * 2**number, RETRY_DELAY_SECONDS_MAX)
         delay = self._runtime.entropy.uniform(0, 2 * mean)
         await deferLater(self._runtime.clock, delay)
+
+
+def _check_layout(layout: int) -> None:
+    if layout != LAYOUT:
+        raise Misconfigured(
+            f"the store was made by another version, with layout {layout};"
+            f" this one reads layout {LAYOUT}"
+        )
 
 
 class _Attempt:

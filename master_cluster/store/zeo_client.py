@@ -116,7 +116,7 @@ class ZeoStorage(ClientStorage):  # type: ignore[misc] # ZEO has no types
         it gives those that were not committed to somebody else.
         """
         self._server.note_loss()
-        self._oids = []
+        self._oids: list[bytes] = []
         super().notify_disconnected()
         self._cache.clear()
 

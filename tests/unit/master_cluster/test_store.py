@@ -21,8 +21,9 @@ from master_cluster.errors import Misconfigured
 from master_cluster.records import ReportedState
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.schema import ROOT_KEY
 from master_cluster.store.storages import later_tid, open_database
-from master_cluster.store.store import ATTEMPTS_MAX
+from master_cluster.store.store import ATTEMPTS_MAX, Store
 from slap.errors import NotFound, Unavailable
 from tests.builders import a_partition_key, an_installation
 from tests.programs import eventually, running
@@ -64,6 +65,19 @@ def test_what_is_said_again_is_not_written_again() -> None:
 
     assert say_everything() == say_everything()
     bench.close()
+
+
+def test_a_store_of_another_layout_is_refused_in_a_sentence(path: Path) -> None:
+    bench = StoreBench(f"file:{path}")
+    bench.close()
+    database = open_database(f"file:{path}", bench.runtime.calendar)
+    with database.transaction() as connection:
+        connection.root()[ROOT_KEY].layout = 1
+    store = Store(database, bench.runtime)
+
+    with pytest.raises(Misconfigured, match="layout 1; this one reads layout 2"):
+        bench.world.result(store.prepare())
+    store.close()
 
 
 def test_two_processes_do_not_share_a_file(path: Path) -> None:
