@@ -89,7 +89,7 @@ def comparable_partition(partition: Partition) -> Partition:
         # The proxy tells of no address of a free partition.
         return evolve(partition, addresses=())
     shared = sorted(
-        (evolve(it, title="") for it in instance.shared_instances),
+        (evolve(it, title="", timestamp=None) for it in instance.shared_instances),
         key=lambda it: it.reference,
     )
     return evolve(
