@@ -18,7 +18,7 @@ from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.remembering import AnswerMemory
-from master_cluster.store.storages import open_database
+from master_cluster.store.storages import decisions_max_of, open_database
 from master_cluster.store.store import Store
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
@@ -78,7 +78,8 @@ class MasterService(Service):
         config, runtime = self._config, self._runtime
         measures = Measures()
         database = open_database(config.store_uri, runtime.calendar)
-        store = Store(database, runtime, measures)
+        decisions_max = decisions_max_of(config.store_uri)
+        store = Store(database, runtime, measures, decisions_max)
         readiness = Readiness(store, runtime.clock)
         desk = Desk(store, runtime, config.default_computer_id)
         masters = config.masters.answering_at(url_of(config.listen))

@@ -52,7 +52,7 @@ class InstanceAnswers:
         now = self._desk.now()
         # Requests that run at once would all want the first free partition: those who
         # find others at work spread from the beginning, as after a conflict.
-        crowd = self._requests_running
+        crowd = min(self._requests_running, self._desk.store.decisions_max - 1)
         self._requests_running += 1
         try:
             outcome, stands_on = await self._desk.decide(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import transaction  # type: ignore[import-untyped]
 from transaction.interfaces import TransientError  # type: ignore[import-untyped]
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
 from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.POSException import (  # type: ignore[import-untyped]
@@ -25,6 +26,7 @@ from master_cluster.measuring import Measures
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
+from runtime.threads import STORE_THREADS_MAX
 from slap.errors import SlapError, Unavailable
 
 ATTEMPTS_MAX = 12
@@ -37,6 +39,9 @@ RETRY_DELAY_SECONDS_MAX = 0.5
 """An answer is late rather than never, within the patience of any client."""
 
 BUSY_RETRY_AFTER_SECONDS = 2
+DECISIONS_WAITING_MAX = 1000
+"""As many calls as the threads of the store take; more would time out."""
+
 FULL_RETRY_AFTER_SECONDS = 30
 """A full disk needs a person; asking faster only fills its log."""
 
@@ -44,14 +49,24 @@ T = TypeVar("T")
 
 
 class Store:
-    """The state of a master."""
+    """The state of a master.
+
+    At most ``decisions_max`` decisions run at once, the others wait for their turn:
+    see ``storages.decisions_max_of``.
+    """
 
     def __init__(
-        self, database: DB, runtime: Runtime, measures: Measures | None = None
+        self,
+        database: DB,
+        runtime: Runtime,
+        measures: Measures | None = None,
+        decisions_max: int = STORE_THREADS_MAX,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._measures = measures or Measures()
+        self.decisions_max = decisions_max
+        self._turns = DeferredSemaphore(decisions_max)
 
     async def prepare(self) -> None:
         """Make the first objects of an empty database, or what an old one lacks.
@@ -111,7 +126,14 @@ class Store:
 
             return begin
 
-        answer = await self._repeat(begin_attempt)
+        if len(self._turns.waiting) >= DECISIONS_WAITING_MAX:
+            sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
+            raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
+        await self._turns.acquire()
+        try:
+            answer = await self._repeat(begin_attempt)
+        finally:
+            self._turns.release()
         self._measures.commits.add()
         return answer
 
