@@ -37,7 +37,7 @@ class Search:
 
 
 @frozen
-class Place:
+class Location:
     """Where a thing is found again.
 
     ``name`` is the guid of an instance or of the root of a tree, or a computer;

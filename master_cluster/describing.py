@@ -93,7 +93,7 @@ def describe_computer(
     partitions: Sequence[Partition],
     installations: Sequence[InstallationRecord],
 ) -> Computer:
-    """Describe the complete wanted state of a computer, in the order of supply."""
+    """Describe the complete wanted state of a computer; releases in the order given."""
     return Computer(
         computer_id,
         tuple(partitions),
@@ -101,7 +101,7 @@ def describe_computer(
             SoftwareInstallation(
                 it.software_release_url, it.computer_id, it.requested_state
             )
-            for it in sorted(installations, key=lambda it: it.ordinal)
+            for it in installations
         ),
     )
 

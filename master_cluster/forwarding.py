@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from master_cluster.records import InstanceRecord
+from master_cluster.requesting import state_under
 from slap.errors import BadRequest, NotFound, NotReady, Refusal, SlapError
 from slap.model import (
     InstanceRequest,
@@ -234,7 +235,7 @@ def decide_forward(
     known, root = view.known, view.root
     root_guid = root.instance_guid if root is not None else ""
     wished = wanted.requested_state or _present_state(known)
-    requested_state = wished if root is None else _state_under(root, wished)
+    requested_state = state_under(root, wished)
     is_leaving = requested_state is RequestedState.DESTROYED
     if known is None and is_leaving:
         return NotFound(f"no instance {wanted.title!r}: nothing to destroy")
@@ -389,11 +390,3 @@ def _removed_again(sent: ForwardedInstance) -> Settled:
 
 def _present_state(known: ForwardedInstance | None) -> RequestedState:
     return RequestedState.STARTED if known is None else known.requested_state
-
-
-def _state_under(root: InstanceRecord, wished: RequestedState) -> RequestedState:
-    if wished is RequestedState.DESTROYED:
-        return wished
-    if root.requested_state is RequestedState.STARTED:
-        return wished
-    return root.requested_state

@@ -97,7 +97,7 @@ def decide_existing(
         requester_guid=requester_guid,
         allocation_filter=wanted.allocation_filter,
         wished_state=wished,
-        requested_state=_state_under(view.root, wished),
+        requested_state=state_under(view.root, wished),
     )
     if changed.requested_state is not RequestedState.DESTROYED:
         changed = evolve(
@@ -119,7 +119,7 @@ def decide_existing(
 def check_new(wanted: InstanceRequest, view: RequestView) -> Refused | None:
     """Say why a request for what does not exist creates nothing, whatever is free."""
     wished = wanted.requested_state or RequestedState.STARTED
-    if _state_under(view.root, wished) is RequestedState.DESTROYED:
+    if state_under(view.root, wished) is RequestedState.DESTROYED:
         return Refused(NotFound(f"no instance {wanted.title!r}: nothing to destroy"))
     if view.tree_instance_count >= TREE_INSTANCE_COUNT_MAX:
         return Refused(
@@ -153,7 +153,7 @@ def decide_new(
         partition=place.allocated.key,
         timestamp=next_timestamp(now, place.last_timestamp),
         wished_state=wished,
-        requested_state=_state_under(view.root, wished),
+        requested_state=state_under(view.root, wished),
         is_shared=wanted.is_shared,
         host_guid=place.allocated.host_guid,
         parameters=wanted.parameters,
@@ -177,7 +177,8 @@ def decide_rename(
     return Decided(renamed, Change((renamed,)))
 
 
-def _state_under(root: InstanceRecord | None, wished: RequestedState) -> RequestedState:
+def state_under(root: InstanceRecord | None, wished: RequestedState) -> RequestedState:
+    """Return what is wanted of an instance of a tree, or of a root without one."""
     if root is None or wished is RequestedState.DESTROYED:
         return wished
     if root.requested_state is RequestedState.STARTED:

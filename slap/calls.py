@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
-from slap import answers, json_codec, origins, rpc
+from slap import answers, json_codec, rpc, senders
 from slap.errors import (
     RETRY_AFTER_SECONDS_MAX,
     BadRequest,
@@ -126,11 +126,11 @@ def decode_call(
             _decode_arguments(method, parse_form(query.encode(errors="surrogatepass"))),
         )
     lowered = {key.lower(): value for key, value in headers.items()}
-    requester = origins.parse_requester(lowered.get("authorization", ""))
-    hops = origins.parse_hops(lowered.get(origins.FORWARDED_HEADER.lower(), ""))
+    requester = senders.parse_requester(lowered.get("authorization", ""))
+    hops = senders.parse_hops(lowered.get(senders.FORWARDED_HEADER.lower(), ""))
     if method.dialect is Dialect.RPC:
         decoded = rpc.decode_arguments(method, body)
-        return Call(name, origins.with_origin(decoded, requester, hops), requester)
+        return Call(name, senders.with_sender(decoded, requester, hops), requester)
     if method.dialect is Dialect.JSON:
         with naming("the arguments are not understood"):
             form = Form(json_codec.decode_texts(body))
@@ -138,7 +138,7 @@ def decode_call(
     else:
         form = parse_form(body)
     arguments = _decode_arguments(method, form)
-    return Call(name, origins.with_origin(arguments, requester, hops), requester)
+    return Call(name, senders.with_sender(arguments, requester, hops), requester)
 
 
 def encode_answer(method: str, value: object) -> HttpAnswer:
@@ -179,8 +179,8 @@ def decode_answer(call: Call, answer: HttpAnswer) -> object:
 def _post_headers(call: Call, content_type: str) -> dict[str, str]:
     headers = {"Content-Type": content_type}
     if call.requester is not None:
-        headers["Authorization"] = origins.render_requester(call.requester)
-    return headers | origins.render_hops(call.arguments.get("instance_request"))
+        headers["Authorization"] = senders.render_requester(call.requester)
+    return headers | senders.render_hops(call.arguments.get("instance_request"))
 
 
 def _decode_arguments(method: Method, form: Form) -> dict[str, object]:

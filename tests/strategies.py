@@ -7,6 +7,7 @@ addresses, a user parameter has no reserved name, a definition one interface.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -125,7 +126,8 @@ def a_product_report() -> SearchStrategy[ProductsReport]:
 
 def an_access_status() -> SearchStrategy[AccessStatus]:
     instants = st.integers(0, 2**32)
-    known = st.builds(
+    build = partial(
+        st.builds,
         AccessStatus,
         subject=st.sampled_from(Subject),
         reference=texts(),
@@ -134,20 +136,11 @@ def an_access_status() -> SearchStrategy[AccessStatus]:
         reported_state=texts(),
         heard_at=instants,
         since=instants,
-        is_silent_5_minutes=st.booleans(),
-        is_silent_15_minutes=st.booleans(),
     )
-    unknown = st.builds(
-        AccessStatus,
-        subject=st.sampled_from(Subject),
-        reference=texts(),
-        reporter=texts(),
-        text=texts(),
-        reported_state=texts(),
-        heard_at=instants,
-        since=instants,
-        is_known=st.just(value=False),
+    known: SearchStrategy[AccessStatus] = build(
+        is_silent_5_minutes=st.booleans(), is_silent_15_minutes=st.booleans()
     )
+    unknown: SearchStrategy[AccessStatus] = build(is_known=st.just(value=False))
     return known | unknown
 
 

@@ -12,7 +12,7 @@ from master_cluster.browsing import (
     FoundInstance,
     FoundTree,
     Kind,
-    Place,
+    Location,
     Search,
 )
 from master_cluster.store.cloud import Cloud
@@ -30,23 +30,23 @@ def search(cloud: Cloud, wanted: Search) -> tuple[Found, ...]:
     return tuple(islice(searches[wanted.kind](cloud, wanted), wanted.found_count_max))
 
 
-def look(cloud: Cloud, place: Place) -> Found:
-    """Return what is at a place with all that is shown of it, or ``NotFound``."""
-    if place.kind is Kind.COMPUTER:
-        return _whole_computer(cloud, place.name)
-    if place.kind is Kind.INSTALLATION:
-        installation = cloud.installation(place.software_release_url, place.name)
+def look(cloud: Cloud, location: Location) -> Found:
+    """Return what is at a location with all that is shown of it, or ``NotFound``."""
+    if location.kind is Kind.COMPUTER:
+        return _whole_computer(cloud, location.name)
+    if location.kind is Kind.INSTALLATION:
+        installation = cloud.installation(location.software_release_url, location.name)
         if installation is None:
-            url, where = place.software_release_url, place.name
+            url, where = location.software_release_url, location.name
             raise NotFound(f"{url} is not supplied to {where}")
         return FoundInstallation(installation)
-    instance = cloud.find_instance(place.name)
+    instance = cloud.find_instance(location.name)
     if instance is None:
-        raise NotFound(f"no instance {place.name!r}")
-    if place.kind is Kind.INSTANCE:
+        raise NotFound(f"no instance {location.name!r}")
+    if location.kind is Kind.INSTANCE:
         return FoundInstance(instance)
     if not instance.is_root:
-        raise NotFound(f"{place.name!r} is not the root of a tree")
+        raise NotFound(f"{location.name!r} is not the root of a tree")
     return FoundTree(instance, (instance, *cloud.children(instance.instance_guid)))
 
 
@@ -81,9 +81,7 @@ def _computers(cloud: Cloud, wanted: Search) -> Iterator[Found]:
 def _installations(cloud: Cloud, wanted: Search) -> Iterator[Found]:
     for found in _computers(cloud, wanted):
         assert isinstance(found, FoundComputer)
-        known = cloud.installations(found.computer_id)
-        for installation in sorted(known, key=lambda it: it.ordinal):
-            yield FoundInstallation(installation)
+        yield from map(FoundInstallation, cloud.installations(found.computer_id))
 
 
 def _whole_computer(cloud: Cloud, computer_id: str) -> FoundComputer:

@@ -137,8 +137,10 @@ class Cloud:
     # Installations
 
     def installations(self, computer_id: str) -> tuple[InstallationRecord, ...]:
+        """Return the releases of a computer in the order of supply."""
         stored = self._computer(computer_id).installations
-        return tuple(it.read(InstallationRecord) for it in stored.values())
+        found = (it.read(InstallationRecord) for it in stored.values())
+        return tuple(sorted(found, key=lambda it: it.ordinal))
 
     def installation(
         self, software_release_url: str, computer_id: str
@@ -226,10 +228,6 @@ class Cloud:
         guids = self.shelving.runners(software_release_url, software_type)
         return map(self.instance, guids)
 
-    def claim_tree(self, root: InstanceRecord) -> None:
-        """Let any two transactions that claim the same tree conflict."""
-        self._instance(root.instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
-
     def earlier_reports(
         self, record: InstanceRecord | InstallationRecord
     ) -> tuple[Report, ...]:
@@ -244,7 +242,7 @@ class Cloud:
         rely_on(self._instance(instance.instance_guid))
 
     def claim(self, instance_guid: str) -> None:
-        """Write an instance as it is: whoever frees it meanwhile runs again."""
+        """Write an instance as it is: who frees or claims it meanwhile runs again."""
         self._instance(instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
 
     def apply(self, change: Change) -> None:

@@ -106,7 +106,7 @@ def _place(
     inventory = view_inventory(cloud, wanted, view.root, default_computer_id)
     if inventory.tree_networks and view.root is not None:
         # Two of a tree that look for networks of their own must not find the same one.
-        cloud.claim_tree(view.root)
+        cloud.claim(view.root.instance_guid)
     allocation = choose_partition(wanted, inventory, salt)
     if isinstance(allocation, Unallocated):
         return refuse_unallocated(wanted, allocation)

@@ -73,9 +73,9 @@ def installations_of_computer(
     cloud: Cloud, computer_id: str
 ) -> tuple[ListedInstallation, ...]:
     """List the releases of a computer, in the order of supply."""
-    found = sorted(cloud.installations(computer_id), key=lambda it: it.ordinal)
     return tuple(
-        ListedInstallation(it.software_release_url, it.requested_state) for it in found
+        ListedInstallation(it.software_release_url, it.requested_state)
+        for it in cloud.installations(computer_id)
     )
 
 

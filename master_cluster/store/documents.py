@@ -116,10 +116,7 @@ def report_of_computer(
         for it, occupant in occupied
     ]
     installations = [
-        report_installation(it, earlier(it))
-        for it in sorted(
-            cloud.installations(computer_id), key=lambda record: record.ordinal
-        )
+        report_installation(it, earlier(it)) for it in cloud.installations(computer_id)
     ]
     usage = cloud.usage(computer_id)
     return report_computer(

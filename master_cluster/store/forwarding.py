@@ -108,8 +108,7 @@ class Forwarding:
 
     @property
     def _stored(self) -> StoredForwarding | None:
-        # A store of before has no such attribute.
-        found: StoredForwarding | None = getattr(self._cloud, "forwarding", None)
+        found: StoredForwarding | None = self._cloud.forwarding
         return found
 
     def _keys(self, after: str) -> Iterator[str]:

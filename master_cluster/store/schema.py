@@ -211,6 +211,8 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.certificates = StoredCertificates()
         self.products = OOBTree()
         self.takeovers = OOBTree()
+        # Made with a drawn name, when something is first forwarded.
+        self.forwarding: Persistent | None = None
 
     def complete(self) -> None:
         """Add what a store of an older version lacks."""

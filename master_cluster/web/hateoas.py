@@ -38,7 +38,7 @@ from master_cluster.web.hateoas_documents import (
     render_root,
     render_view,
 )
-from master_cluster.web.hateoas_query import parse_place, parse_search
+from master_cluster.web.hateoas_query import parse_location, parse_search
 from master_cluster.web.origin import find_origin
 from master_cluster.web.replying import (
     Run,
@@ -198,8 +198,8 @@ async def _search(desk: Desk, form: Form) -> Json:
 async def _look(desk: Desk, form: Form) -> Json:
     if form.text("view", VIEW) != VIEW:
         raise BadRequest(f"view: {VIEW} is the only one")
-    place = parse_place(form.text("relative_url"))
-    found = await desk.read(browsing.look, place)
+    location = parse_location(form.text("relative_url"))
+    found = await desk.read(browsing.look, location)
     if isinstance(found, FoundComputer):
         contact = desk.contacts.contact(found.computer_id, desk.now())
         found = evolve(found, status_text=status_of_computer(contact).text)

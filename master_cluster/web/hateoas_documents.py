@@ -13,14 +13,14 @@ from master_cluster.browsing import (
     FoundInstance,
     FoundTree,
     Kind,
-    Place,
+    Location,
 )
 from master_cluster.records import InstallationRecord, InstanceRecord
 from master_cluster.reporting import access_status, installation_status
 from master_cluster.web.hateoas_query import (
     PORTAL_TYPES,
     SHARED_PORTAL_TYPE,
-    render_place,
+    render_location,
 )
 from slap.errors import BadRequest
 
@@ -81,7 +81,7 @@ def render_view(found: Found) -> Json:
     return {
         "_links": {
             "type": {"name": portal_type},
-            "self": {"href": render_place(place_of(found))},
+            "self": {"href": render_location(location_of(found))},
         },
         "_embedded": {"_view": view},
     }
@@ -99,18 +99,18 @@ def render_parameters(parameters: Mapping[str, str]) -> str:
     return f"{head}<instance>\n{''.join(lines)}</instance>\n"
 
 
-def place_of(found: Found) -> Place:
+def location_of(found: Found) -> Location:
     """Return where a thing is found again."""
     match found:
         case FoundTree(root):
-            return Place(Kind.TREE, root.instance_guid)
+            return Location(Kind.TREE, root.instance_guid)
         case FoundInstance(instance):
-            return Place(Kind.INSTANCE, instance.instance_guid)
+            return Location(Kind.INSTANCE, instance.instance_guid)
         case FoundComputer(computer_id):
-            return Place(Kind.COMPUTER, computer_id)
+            return Location(Kind.COMPUTER, computer_id)
         case FoundInstallation(it):
             url = it.software_release_url
-            return Place(Kind.INSTALLATION, it.computer_id, url)
+            return Location(Kind.INSTALLATION, it.computer_id, url)
 
 
 def _form(found: Found) -> tuple[str, dict[str, Json]]:
@@ -198,7 +198,7 @@ def _news_of_installation(installation: InstallationRecord) -> Json:
 
 def _row(found: Found, wanted: Sequence[str]) -> Json:
     portal_type, values = _form(found)
-    where = render_place(place_of(found))
+    where = render_location(location_of(found))
     values |= {"uid": where, "relative_url": where, "portal_type": portal_type}
     match found:
         case FoundTree(it) | FoundInstance(it):

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 
-from master_cluster.browsing import FOUND_COUNT_MAX, Kind, Place, Search
+from master_cluster.browsing import FOUND_COUNT_MAX, Kind, Location, Search
 from slap.errors import BadRequest, NotFound
 from slap.form import Form
 
@@ -99,20 +99,20 @@ def parse_search(form: Form) -> Search:
     return evolve(wanted, found_count_max=min(int(limit), FOUND_COUNT_MAX))
 
 
-def render_place(place: Place) -> str:
+def render_location(location: Location) -> str:
     """Return the relative URL of a thing."""
-    parts = [_MODULES[place.kind], quote(place.name, safe="")]
-    if place.kind is Kind.INSTALLATION:
-        parts.append(quote(place.software_release_url, safe=""))
+    parts = [_MODULES[location.kind], quote(location.name, safe="")]
+    if location.kind is Kind.INSTALLATION:
+        parts.append(quote(location.software_release_url, safe=""))
     return "/".join(parts)
 
 
-def parse_place(relative_url: str) -> Place:
-    """Read a relative URL that ``render_place`` wrote; else it is ``NotFound``."""
+def parse_location(relative_url: str) -> Location:
+    """Read a relative URL that ``render_location`` wrote; else it is ``NotFound``."""
     module, *names = relative_url.split("/")
     for kind, name in _MODULES.items():
         if module == name and len(names) == 1 + (kind is Kind.INSTALLATION):
-            return Place(kind, *map(unquote, names))
+            return Location(kind, *map(unquote, names))
     raise NotFound(f"no document {relative_url!r}")
 
 

@@ -23,6 +23,7 @@ from master_cluster.answering.desk import Desk
 from master_cluster.polling import Answer, Document, Due, NotModified, Poll, Polling
 from master_cluster.store import documents
 from master_cluster.web.channel import LimitedRequest
+from master_cluster.web.replying import set_head
 from runtime.ports import Runtime
 from slap.answers import COMPUTER
 from slap.calls import decode_call, encode_error
@@ -198,16 +199,11 @@ def _decode_computer(verb: bytes, address: bytes) -> str:
 
 def respond(request: Request, answer: Answer, wait_seconds: int) -> None:
     """Send an answer; the caller is there still."""
-    headers = request.responseHeaders
     if isinstance(answer, SlapError):
-        encoded = encode_error(answer)
-        request.setResponseCode(encoded.status)
-        for name, value in encoded.headers.items():
-            headers.setRawHeaders(name, [value])
-        headers.setRawHeaders(b"Content-Length", [b"%d" % len(encoded.body)])
-        request.write(encoded.body)
+        request.write(set_head(request, encode_error(answer)))
         request.finish()
         return
+    headers = request.responseHeaders
     is_packed = accepts_gzip(request.getHeader("accept-encoding") or "")
     etag = answer.etag.encode("ascii")
     # Compressors differ from replica to replica: the bytes are not the same, only what

@@ -10,14 +10,12 @@ until something that its answer stands on changes: it touches no store.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory, Lasting
-from master_cluster.web.replying import Answering, body_of, call_of, set_head
+from master_cluster.web.replying import Answering, Run, body_of, call_of, set_head
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer, encode_answer
 
@@ -29,7 +27,7 @@ class Repeating(Answering):
         self,
         answers: Answers,
         runtime: Runtime,
-        run: Callable[[Deferred[None]], None],
+        run: Run,
         memory: AnswerMemory[HttpAnswer],
     ) -> None:
         super().__init__(answers, runtime, run)

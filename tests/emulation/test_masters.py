@@ -28,15 +28,20 @@ TITLES_EACH = 80
 MEETING_COUNT = 10
 
 
+def titles_of_clients(count: int) -> list[list[str]]:
+    """Titles that each client requests, none of them twice."""
+    return [
+        [f"client {client} title {number}" for number in range(count)]
+        for client in range(CLIENT_COUNT)
+    ]
+
+
 def test_several_masters_lose_nothing_when_one_and_the_server_are_killed(
     tmp_path: Path,
 ) -> None:
     """Eight clients fill 640 partitions, and meet in ten titles besides."""
     meetings = [f"meeting {number}" for number in range(MEETING_COUNT)]
-    lists = [
-        [f"client {client} title {number}" for number in range(TITLES_EACH)]
-        for client in range(CLIENT_COUNT)
-    ]
+    lists = titles_of_clients(TITLES_EACH)
     total = CLIENT_COUNT * TITLES_EACH + MEETING_COUNT
     with masters(tmp_path, 3, is_served=True) as programs:
         crowd = Crowd(programs.ports)
@@ -71,10 +76,7 @@ def test_a_master_killed_at_any_instant_has_what_it_acknowledged(
     tmp_path: Path,
 ) -> None:
     entropy = Random(0)
-    lists = [
-        [f"client {client} title {number}" for number in range(30)]
-        for client in range(CLIENT_COUNT)
-    ]
+    lists = titles_of_clients(30)
     with masters(tmp_path) as programs:
         crowd = Crowd(programs.ports)
         crowd.format(CLIENT_COUNT * 30)
@@ -93,10 +95,7 @@ def test_a_master_that_is_stopped_answers_what_it_accepted(tmp_path: Path) -> No
     with masters(tmp_path) as programs:
         crowd = Crowd(programs.ports)
         crowd.format(400)
-        lists = [
-            [f"client {client} title {number}" for number in range(50)]
-            for client in range(CLIENT_COUNT)
-        ]
+        lists = titles_of_clients(50)
         with crowd.requesting(lists):
             crowd.await_answers(100)
             assert programs.stop_master(0) == 0
@@ -115,10 +114,7 @@ def test_a_storage_server_that_is_stopped_finishes_what_it_began(
     with masters(tmp_path, 2, is_served=True) as programs:
         crowd = Crowd(programs.ports)
         crowd.format(160)
-        lists = [
-            [f"client {client} title {number}" for number in range(20)]
-            for client in range(CLIENT_COUNT)
-        ]
+        lists = titles_of_clients(20)
         with crowd.requesting(lists):
             crowd.await_answers(40)
             assert programs.stop_master(0) == 0
@@ -147,10 +143,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before(
     with masters(tmp_path, 2, is_served=True) as programs:
         crowd = Crowd(programs.ports)
         crowd.format(160)
-        lists = [
-            [f"client {client} title {number}" for number in range(20)]
-            for client in range(CLIENT_COUNT)
-        ]
+        lists = titles_of_clients(20)
         with crowd.requesting(lists):
             for number, copy in enumerate(copies):
                 crowd.await_answers(20 + 50 * number)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master_cluster.browsing import FOUND_COUNT_MAX, Kind, Place, Search
+from master_cluster.browsing import FOUND_COUNT_MAX, Kind, Location, Search
 from master_cluster.web.hateoas_query import (
-    parse_place,
+    parse_location,
     parse_query,
     parse_search,
-    render_place,
+    render_location,
 )
 from slap.errors import BadRequest, NotFound
 from slap.form import Form
@@ -111,9 +111,9 @@ def test_a_limit_that_is_no_number_is_refused(limit: str) -> None:
 
 @given(st.sampled_from(list(Kind)), st.text(), st.text())
 def test_a_place_is_found_again(kind: Kind, name: str, url: str) -> None:
-    place = Place(kind, name, url if kind is Kind.INSTALLATION else "")
+    location = Location(kind, name, url if kind is Kind.INSTALLATION else "")
 
-    assert parse_place(render_place(place)) == place
+    assert parse_location(render_location(location)) == location
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_place_is_found_again(kind: Kind, name: str, url: str) -> None:
 )
 def test_another_address_is_not_found(relative_url: str) -> None:
     with pytest.raises(NotFound):
-        parse_place(relative_url)
+        parse_location(relative_url)

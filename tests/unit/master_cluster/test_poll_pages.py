@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
@@ -21,14 +21,6 @@ POLL = f"getFullComputerInformation?computer_id={COMPUTER_ID}"
 WAIT_SECONDS = 20
 AT_ONCE_SECONDS = 0.3
 """A transaction and a computation in the simulated world."""
-
-
-@pytest.fixture
-def bench() -> Iterator[WebBench]:
-    bench = WebBench(default_computer_id=COMPUTER_ID)
-    bench.perform(calls.define_computer(a_computer_definition(3)))
-    yield bench
-    bench.close()
 
 
 def change(bench: WebBench, title: str = "root") -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from master_cluster.answering.answers import SPOKEN_BY_COMPUTERS, speaker
@@ -24,14 +22,6 @@ from tests.unit.master_cluster.benches import WebBench
 
 KEY = a_partition_key(0)
 INSTALLATION = calls.get_installation_status(SOFTWARE_RELEASE_URL, COMPUTER_ID)
-
-
-@pytest.fixture
-def bench() -> Iterator[WebBench]:
-    bench = WebBench(default_computer_id=COMPUTER_ID)
-    bench.perform(calls.define_computer(a_computer_definition(3)))
-    yield bench
-    bench.close()
 
 
 def status(bench: WebBench, call: Call) -> AccessStatus:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,7 +40,6 @@ from slap.reports import CloudReport, ComputerReport, InstallationReport, TreeRe
 from tests.builders import (
     COMPUTER_ID,
     SOFTWARE_RELEASE_URL,
-    a_computer_definition,
     a_partition_key,
     a_usage_document,
     an_installation,
@@ -51,14 +49,6 @@ from tests.unit.master_cluster.benches import WebBench
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 POLL = f"getFullComputerInformation?computer_id={COMPUTER_ID}"
-
-
-@pytest.fixture
-def bench() -> Iterator[WebBench]:
-    bench = WebBench(default_computer_id=COMPUTER_ID)
-    bench.perform(calls.define_computer(a_computer_definition(3)))
-    yield bench
-    bench.close()
 
 
 def requested(bench: WebBench, title: str = "root", **more) -> RequestedInstance:

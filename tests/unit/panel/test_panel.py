@@ -86,14 +86,6 @@ class Browser:
 
 
 @pytest.fixture
-def bench() -> Iterator[WebBench]:
-    bench = WebBench(default_computer_id=COMPUTER_ID)
-    bench.perform(calls.define_computer(a_computer_definition(3)))
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
 def browser(bench: WebBench) -> Browser:
     return Browser(bench)
 

@@ -6,7 +6,7 @@ import pytest
 
 from slap.calls import decode_call, encode_call, request_instance
 from slap.errors import BadRequest
-from slap.origins import FORWARDED_HEADER
+from slap.senders import FORWARDED_HEADER
 from tests.builders import a_partition_key, an_instance_request
 
 

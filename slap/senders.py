@@ -1,4 +1,4 @@
-"""Core. Origins: who sends a call and through which masters it came, as headers."""
+"""Core. Senders: which partition sends a call, and through which masters it came."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def parse_hops(header: str) -> tuple[str, ...]:
     return tuple(it.strip() for it in header.split(","))
 
 
-def with_origin(
+def with_sender(
     arguments: dict[str, object], requester: PartitionKey | None, hops: tuple[str, ...]
 ) -> dict[str, object]:
-    """Return the arguments with what headers say of the origin of a request.
+    """Return the arguments with what headers say of the sender of a request.
 
     The requester of the header wins over the one of the form.
     """
