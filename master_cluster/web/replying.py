@@ -10,6 +10,7 @@ has the number with the error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -107,7 +108,8 @@ def set_head(request: Request, answer: HttpAnswer) -> bytes:
     request.setResponseCode(answer.status)
     for name, value in answer.headers.items():
         request.setHeader(name.encode("ascii"), value.encode("latin-1", "replace"))
-    request.setHeader(b"Content-Length", b"%d" % len(answer.body))
+    if answer.status != HTTPStatus.NOT_MODIFIED:  # its length would be the content's
+        request.setHeader(b"Content-Length", b"%d" % len(answer.body))
     return answer.body
 
 

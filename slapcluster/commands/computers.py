@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from slap.placement import ATTRIBUTE_KEYS
 from slapcluster.commands.options import EARLIER
 from slapcluster.commands.usage import usage
 from slapcluster.documents import document_of
@@ -68,7 +69,9 @@ def info(session: Session, computer_id: str) -> None:
     session.add_text(log_ends(subjects))
 
 
-@computer.command("set", epilog="JSON: as computer info.")
+@computer.command(
+    "set", epilog=f"Keys: {', '.join(ATTRIBUTE_KEYS)}. JSON: as computer info."
+)
 @click.argument("computer_id")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
@@ -81,12 +84,7 @@ def set_attributes(
     pairs: tuple[str, ...],
     removed_keys: tuple[str, ...],
 ) -> None:
-    """Say where a computer is and what it is made of, for conditions on placement.
-
-    Keys: network_guid, project_guid, region, group, cpu_core, cpu_frequency, cpu_type,
-    local_area_network_type, memory_size, memory_type, storage_capacity,
-    storage_interface, storage_redundancy.
-    """
+    """Say where a computer is and what it is made of, for conditions on placement."""
     said = {
         **dict.fromkeys(removed_keys, ""),
         **parse_pairs(pairs, "computer set"),

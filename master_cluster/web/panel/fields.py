@@ -18,11 +18,10 @@ from master_cluster.web.panel.parameters import (
     unix_lines,
 )
 from master_cluster.web.panel.versions import ABSENT, digest_of
+from slap.arguments import DEFAULT_SOFTWARE_TYPE
 from slap.form import NAME_LENGTH_MAX, Form
 from slap.marshalling import unrepresentable
 from slap.model import InstanceRequest, RequestedState, texts
-
-DEFAULT_TYPE = "default"
 
 OFFERED_STATES = (RequestedState.STARTED.value, RequestedState.STOPPED.value)
 """Destroying has a page of its own."""
@@ -41,7 +40,7 @@ class InstanceForm:
 
     title: str = ""
     software_release_url: str = ""
-    software_type: str = DEFAULT_TYPE
+    software_type: str = DEFAULT_SOFTWARE_TYPE
     requested_state: str = RequestedState.STARTED.value
     is_shared: bool = False
     conditions: str = ""
@@ -105,7 +104,9 @@ def _read_common(
     typed: InstanceForm, form: Form, existing: Mapping[str, str]
 ) -> InstanceForm:
     url = form.fields.get("software_release_url", "").strip()
-    software_type = form.fields.get("software_type", "").strip() or DEFAULT_TYPE
+    software_type = (
+        form.fields.get("software_type", "").strip() or DEFAULT_SOFTWARE_TYPE
+    )
     wished = form.fields.get("requested_state", RequestedState.STARTED.value)
     errors = {
         **typed.errors,

@@ -30,18 +30,16 @@ from master_cluster.web.panel.visits import (
     page_answer,
     read_forms,
 )
+from master_cluster.web.replying import report_incident
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer, encode_error
-from slap.errors import MethodNotAllowed, NotFound, ServerError, SlapError
+from slap.errors import MethodNotAllowed, NotFound, SlapError
 from slap.form import Form
 
 STATIC_TYPES = {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-
-INCIDENT_BITS = 40
-"""Short enough to read aloud, long enough to find one line in a log."""
 
 
 @frozen
@@ -100,7 +98,7 @@ class Panel:
         except SlapError as error:
             answer = self._refuse(error)
         except Exception:  # noqa: BLE001 - the boundary: nothing may leave
-            answer = self._refuse(self._incident())
+            answer = self._refuse(report_incident(self._runtime))
         return evolve(answer, headers={**SECURITY_HEADERS, **answer.headers})
 
     async def _answer(self, call: Call) -> HttpAnswer:
@@ -134,8 +132,3 @@ class Panel:
         )
         # Retry-After and Allow, as the methods of SLAP have them.
         return evolve(answer, headers={**encode_error(error).headers, **answer.headers})
-
-    def _incident(self) -> ServerError:
-        number = f"{self._runtime.entropy.getrandbits(INCIDENT_BITS):010x}"
-        self._runtime.log.failure("incident {number}", number=number)
-        return ServerError(f"the master failed; incident {number} in its log")

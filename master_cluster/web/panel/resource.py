@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -14,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from master_cluster.web.panel import addresses
 from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.visits import Call, redirection
-from slap.calls import HttpAnswer
+from master_cluster.web.replying import Run, body_of, headers_of, set_head
 
 
 class PanelResource(Resource):
@@ -22,14 +20,14 @@ class PanelResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, panel: Panel, run: Callable[[Deferred[None]], None]) -> None:
+    def __init__(self, panel: Panel, run: Run) -> None:
         super().__init__()
         self._panel = panel
         self._run = run
 
     def render(self, request: Request) -> bytes | int:
         if not request.postpath:
-            return _write_head(request, redirection(addresses.TOP, 302))
+            return set_head(request, redirection(addresses.TOP, 302))
         self._run(Deferred.fromCoroutine(self._serve(request)))
         return NOT_DONE_YET
 
@@ -38,7 +36,7 @@ class PanelResource(Resource):
         gone.addErrback(lambda _: None)
         answer = await self._panel.answer(_read_call(request))
         if not gone.called:
-            body = _write_head(request, answer)
+            body = set_head(request, answer)
             if request.method != b"HEAD":
                 request.write(body)
             request.finish()
@@ -53,29 +51,16 @@ class WayToPanel(Resource):
         super().__init__()
 
     def render(self, request: Request) -> bytes:
-        return _write_head(request, redirection(addresses.TOP, 302))
+        return set_head(request, redirection(addresses.TOP, 302))
 
 
 def _read_call(request: Request) -> Call:
-    assert request.content is not None
     _, _, query = request.uri.partition(b"?")
     return Call(
         verb=request.method.decode("latin-1"),
         page="/".join(it.decode(errors="replace") for it in request.postpath or []),
         query=query.decode(errors="surrogateescape"),
-        headers={
-            name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-            for name, values in request.requestHeaders.getAllRawHeaders()
-        },
-        body=request.content.read(),
+        headers=headers_of(request),
+        body=body_of(request),
         is_secure=request.isSecure(),
     )
-
-
-def _write_head(request: Request, answer: HttpAnswer) -> bytes:
-    request.setResponseCode(answer.status)
-    for name, value in answer.headers.items():
-        request.setHeader(name.encode("ascii"), value.encode("latin-1", "replace"))
-    if answer.status >= 200 and answer.status != 304:  # noqa: PLR2004 - no body there
-        request.setHeader(b"Content-Length", b"%d" % len(answer.body))
-    return answer.body
