@@ -18,7 +18,7 @@ from slapgrid.config import Config, ConfigError, read_config
 from slapgrid.lock import AlreadyRunning, InstanceRootLock
 from slapgrid.passes import Agent, ExitStatus, PassResult
 from slapgrid.service import build_agent, build_service, take_lock
-from slapgrid.software import BuildProgress
+from slapgrid.software.releases import BuildProgress
 
 TELL_SECONDS = 2.0
 """Between two tries to tell a master of the partitions: it may be starting too."""

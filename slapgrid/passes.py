@@ -19,22 +19,12 @@ from slap.errors import MasterAway, SlapError
 from slap.model import Computer
 from slap.polling import Unchanged
 from slap.replicas import Replicas
-from slapgrid.addresses import define_computer
 from slapgrid.config import Config
-from slapgrid.convergence import (
-    plan_destruction,
-    plan_instances,
-    plan_offline,
-    plan_software,
-)
-from slapgrid.format import FormatRefused, Formatting
-from slapgrid.instance import Partitions
-from slapgrid.layout import RETRY_MEMORY
-from slapgrid.performing import Performing
-from slapgrid.plans import Action, Plan
-from slapgrid.platform import Platform
-from slapgrid.promise_running import PromiseRunner
-from slapgrid.retrying import (
+from slapgrid.convergence.destruction import plan_destruction
+from slapgrid.convergence.instances import plan_instances
+from slapgrid.convergence.offline import plan_offline
+from slapgrid.convergence.plans import Action, Plan
+from slapgrid.convergence.retrying import (
     Effort,
     Outcome,
     RetryMemory,
@@ -44,10 +34,18 @@ from slapgrid.retrying import (
     retain,
     waiting_efforts,
 )
+from slapgrid.convergence.software import plan_software
+from slapgrid.convergence.views import LocalView
+from slapgrid.format.addresses import define_computer
+from slapgrid.format.formatting import FormatRefused, Formatting
+from slapgrid.instance.partitions import Partitions
+from slapgrid.layout import RETRY_MEMORY
+from slapgrid.performing import Performing
+from slapgrid.platform import Platform
+from slapgrid.promises.running import PromiseRunner
 from slapgrid.slap_client import SlapClient
-from slapgrid.software import BuildProgress, Releases
-from slapgrid.supervision import ISupervision, SupervisionError
-from slapgrid.views import LocalView
+from slapgrid.software.releases import BuildProgress, Releases
+from slapgrid.supervision.port import ISupervision, SupervisionError
 
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400

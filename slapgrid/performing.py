@@ -11,9 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from slap import calls
 from slap.errors import MasterAway, NotFound, SlapError
 from slap.model import Computer, Partition, PartitionKey
-from slapgrid.identity import IdentityRefused
-from slapgrid.instance import InstanceRefused, Partitions
-from slapgrid.plans import (
+from slapgrid.convergence.plans import (
     Action,
     BuildSoftware,
     CleanPartition,
@@ -32,13 +30,15 @@ from slapgrid.plans import (
     StopPrograms,
     Verdict,
 )
-from slapgrid.promise_running import PromiseRunner
-from slapgrid.retrying import Outcome
+from slapgrid.convergence.retrying import Outcome
+from slapgrid.convergence.views import LIVE_STATES
+from slapgrid.identity import IdentityRefused
+from slapgrid.instance.partitions import InstanceRefused, Partitions
+from slapgrid.promises.running import PromiseRunner
 from slapgrid.slap_client import SlapClient
-from slapgrid.software import Releases
-from slapgrid.supervision import ISupervision, ProgramKey, SupervisionError
-from slapgrid.supervisor_conf import ProgramGroup
-from slapgrid.views import LIVE_STATES
+from slapgrid.software.releases import Releases
+from slapgrid.supervision.conf import ProgramGroup
+from slapgrid.supervision.port import ISupervision, ProgramKey, SupervisionError
 
 #: What a master answers that accepts a destruction; else it is a refusal.
 DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})

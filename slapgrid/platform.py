@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from slapgrid.supervisor_conf import Account
+from slapgrid.supervision.conf import Account
 
 
 @frozen

@@ -20,15 +20,15 @@ from slap.errors import MasterAway, SlapError
 from slap.model import Computer
 from slap.polling import WAIT_SECONDS_MAX
 from slapgrid.config import Config
+from slapgrid.convergence.retrying import Effort
 from slapgrid.layout import LOCK_FILE
 from slapgrid.lock import InstanceRootLock
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
-from slapgrid.retrying import Effort
-from slapgrid.software import BuildProgress
-from slapgrid.supervision import ISupervision
-from slapgrid.supervisor_conf import Account
-from slapgrid.supervisord import Supervisord, find_account
+from slapgrid.software.releases import BuildProgress
+from slapgrid.supervision.conf import Account
+from slapgrid.supervision.port import ISupervision
+from slapgrid.supervision.supervisord import Supervisord, find_account
 
 #: What an installation asked for may be there so soon: ask again.
 QUICK_POLL_SECONDS = 2.0
@@ -68,7 +68,7 @@ def observe_platform() -> Platform:
         uid=os.getuid(),
         gid=os.getgid(),
         python=sys.executable,
-        shim_directory=str(Path(__file__).resolve().parent),
+        shim_directory=str(Path(__file__).resolve().parent / "shims"),
         find_account=find_account,
         find_user=find_user,
     )

@@ -53,7 +53,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "runtime": EVERYTHING,
         "stunnel_conf": ("slapgrid.service",),
         **dict.fromkeys(TWISTED, EVERYTHING),
-        "supervisor": ("slapgrid.supervisor_plugin",),
+        "supervisor": ("slapgrid.supervision.plugin",),
     },
     # Runs inside a software release, which pays for each dependency.
     "slapgrid.recipe": {
@@ -63,9 +63,9 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "zc.buildout": EVERYTHING,
     },
     # Files that each run alone under a release's interpreter.
-    "slapgrid.bootstrap_shim": {},
-    "slapgrid.promise_shim": {},
-    "slapgrid.buildout_shim": {
+    "slapgrid.shims.bootstrap_shim": {},
+    "slapgrid.shims.promise_shim": {},
+    "slapgrid.shims.buildout_shim": {
         "zc.buildout": EVERYTHING,
         "pkg_resources": EVERYTHING,
     },
@@ -277,10 +277,12 @@ def test_a_new_package_needs_a_row() -> None:
 
 
 def test_a_recipe_does_not_stand_on_the_agent() -> None:
-    recipe = a_module("import slapgrid.software\n", "slapgrid/recipe/sample.py")
+    recipe = a_module(
+        "import slapgrid.software.releases\n", "slapgrid/recipe/sample.py"
+    )
 
     assert [f.sentence for f in check_table(recipe)] == [
-        "slapgrid.recipe.sample may not import slapgrid.software"
+        "slapgrid.recipe.sample may not import slapgrid.software.releases"
     ]
 
 
@@ -294,13 +296,13 @@ def test_a_core_that_reads_the_clock_is_found() -> None:
 
 def test_a_core_that_imports_a_shell_is_found() -> None:
     core = a_module(
-        '"""Core. Sample."""\nfrom slapgrid.software import build\n',
-        "slapgrid/convergence.py",
+        '"""Core. Sample."""\nfrom slapgrid.software.releases import build\n',
+        "slapgrid/convergence/sample.py",
     )
-    shell = a_module('"""Builds."""\n', "slapgrid/software.py")
+    shell = a_module('"""Builds."""\n', "slapgrid/software/releases.py")
 
     assert [f.sentence for f in check_core(core, [core, shell])] == [
-        "a core may not import the shell slapgrid.software"
+        "a core may not import the shell slapgrid.software.releases"
     ]
 
 

@@ -28,9 +28,9 @@ from tests.source_tree import (
 COMPOSITION_ROOTS = (
     "runtime.*",
     "slapcluster.*",  # programs: they hand the world to the rest
-    "slapgrid.*_shim",  # each runs alone under a release's interpreter
+    "slapgrid.shims.*",  # each runs alone under a release's interpreter
     "slapgrid.recipe.*",  # runs inside buildout, which has no runtime
-    "slapgrid.supervisor_plugin",  # runs inside supervisord, which has none either
+    "slapgrid.supervision.plugin",  # runs inside supervisord, which has none either
     "labsim.emulation.*",
 )
 """Modules that may touch the world directly; ruff's TID251 asks a reason per line."""
@@ -44,7 +44,7 @@ WIRE = (
 )
 """Modules that speak in the words of others."""
 
-LOADED_BY_NAME = ("slapgrid.supervisor_plugin",)
+LOADED_BY_NAME = ("slapgrid.supervision.plugin",)
 """Modules that no import names: configurations of other programs do."""
 
 

@@ -21,7 +21,7 @@ from slapgrid.layout import (
     SERVICE_DIRECTORY,
 )
 from slapgrid.platform import Platform
-from slapgrid.supervisor_conf import Account
+from slapgrid.supervision.conf import Account
 
 INTERPRETER = "/usr/bin/python3"
 TEMPLATE = b"[buildout]\nparts =\n"

@@ -15,15 +15,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from runtime.ports import Exit, IFileTree, Program, Runtime
+from slapgrid.convergence.views import LIVE_STATES, ProgramState, ProgramStatus
 from slapgrid.environment import clean_environment
 from slapgrid.layout import GROUP_DIRECTORY, ProgramKind, group_file
-from slapgrid.supervision import GroupStatus, ISupervision, ProgramKey
-from slapgrid.supervisor_conf import (
+from slapgrid.supervision.conf import (
     ProgramDefinition,
     ProgramGroup,
     render_group,
 )
-from slapgrid.views import LIVE_STATES, ProgramState, ProgramStatus
+from slapgrid.supervision.port import GroupStatus, ISupervision, ProgramKey
 
 
 @define

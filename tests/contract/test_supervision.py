@@ -14,11 +14,11 @@ from zope.interface.verify import verifyObject
 from labsim.models.supervisord import SupervisordModel
 from runtime.ports import Runtime
 from runtime.real import build_runtime
+from slapgrid.convergence.views import ProgramState, ProgramStatus
 from slapgrid.layout import ProgramKind
-from slapgrid.supervision import GroupStatus, ISupervision, ProgramKey
-from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
-from slapgrid.supervisord import Supervisord, find_account
-from slapgrid.views import ProgramState, ProgramStatus
+from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
+from slapgrid.supervision.port import GroupStatus, ISupervision, ProgramKey
+from slapgrid.supervision.supervisord import Supervisord, find_account
 from tests.reactor import ReactorBench
 
 LASTING = "#!/bin/sh\nexec sleep 1000\n"

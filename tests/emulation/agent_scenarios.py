@@ -38,7 +38,7 @@ from slapgrid.lock import AlreadyRunning
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import AgentService, build_agent, take_lock
 from slapgrid.slap_client import SlapClient
-from slapgrid.supervisord import Supervisord
+from slapgrid.supervision.supervisord import Supervisord
 from tests.emulation.wheels import write_recipe
 from tests.interop.stock import recipe_wheels, stock_environment
 from tests.programs import eventually as eventually_true

@@ -44,7 +44,7 @@ GREETING = "Hello ${buildout:directory} $$ 'é' %s"
 PASSES_MAX = 5
 STEP_SECONDS_MAX = 120
 
-SHIMS = Path(sysconfig.get_path("purelib"), "slapgrid")
+SHIMS = Path(sysconfig.get_path("purelib"), "slapgrid", "shims")
 
 
 class Place:

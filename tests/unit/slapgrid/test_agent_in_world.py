@@ -23,8 +23,8 @@ from slap.model import (
 )
 from slap.replicas import Replicas
 from slap.reports import ComputerReport, TreeReport
-from slapgrid.addresses import define_computer
 from slapgrid.config import Config
+from slapgrid.format.addresses import define_computer
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import build_model_service
 from slapgrid.slap_client import SlapClient

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from slapgrid.config import Config
+from slapgrid.convergence.views import PromiseView
 from slapgrid.layout import ProgramKind, release_directory
 from slapgrid.profiles import (
     SlapConnection,
     render_instance_profile,
     render_software_profile,
 )
-from slapgrid.promises import (
+from slapgrid.promises.records import (
     PromiseFile,
     PromiseRun,
     encode_cache,
@@ -23,14 +24,13 @@ from slapgrid.promises import (
     find_promises,
     view_promise,
 )
-from slapgrid.supervisor_conf import (
+from slapgrid.supervision.conf import (
     Account,
     ProgramDefinition,
     ProgramGroup,
     render_group,
     render_main,
 )
-from slapgrid.views import PromiseView
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "slapgrid"
 PARTITION = "/srv/example/inst/slappart0"

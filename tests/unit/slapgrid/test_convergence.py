@@ -15,19 +15,16 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
-from slapgrid.convergence import (
-    INSTALLS_PER_PLAN_MAX,
-    plan,
-    plan_instances,
-    plan_offline,
-    plan_software,
-)
-from slapgrid.plans import (
+from slapgrid.convergence.destruction import plan_destruction
+from slapgrid.convergence.instances import INSTALLS_PER_PLAN_MAX, plan_instances
+from slapgrid.convergence.offline import plan_offline
+from slapgrid.convergence.plans import (
     Action,
     BuildSoftware,
     CleanPartition,
     DestroyInstance,
     InstallInstance,
+    Plan,
     RecordBuilt,
     RecordProcessed,
     RemoveSoftware,
@@ -41,8 +38,9 @@ from slapgrid.plans import (
     Verdict,
     wanted_stamp,
 )
-from slapgrid.retrying import Effort, Outcome, RetryMemory, absorb
-from slapgrid.views import (
+from slapgrid.convergence.retrying import Effort, Outcome, RetryMemory, absorb
+from slapgrid.convergence.software import plan_software
+from slapgrid.convergence.views import (
     LocalPartition,
     LocalRelease,
     LocalView,
@@ -67,6 +65,15 @@ ENDED = (
 #: Announcing and building a release is two rounds, five stages bring an instance up.
 ROUNDS_PER_PARTITION = 3
 ROUNDS_BASE = 12
+
+
+def plan(
+    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+) -> Plan:
+    """Everything there is to do."""
+    planners = (plan_instances, plan_destruction, plan_software)
+    plans = [planner(desired, observed, memory, now) for planner in planners]
+    return Plan(tuple(action for each in plans for action in each.actions))
 
 
 def an_instance(number: int = 0, **overrides: object) -> PartitionInstance:

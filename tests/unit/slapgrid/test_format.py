@@ -12,7 +12,7 @@ from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.world.world import World
 from runtime.ports import FileKind
 from slapgrid.config import Config
-from slapgrid.format import FormatRefused, Formatting
+from slapgrid.format.formatting import FormatRefused, Formatting
 from slapgrid.platform import Platform
 
 CONFIG = Config(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slapgrid.retrying import (
+from slapgrid.convergence.retrying import (
     BACKOFFS,
     REVIVAL_MEMORY_SECONDS,
     Backoff,

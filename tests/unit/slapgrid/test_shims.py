@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slapgrid.bootstrap_shim import needed_distributions
-from slapgrid.buildout_shim import dumps, loads, script_path
-from slapgrid.promise_shim import plugin_path, run_promise
+from slapgrid.shims.bootstrap_shim import needed_distributions
+from slapgrid.shims.buildout_shim import dumps, loads, script_path
+from slapgrid.shims.promise_shim import plugin_path, run_promise
 
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
 literals = st.recursive(

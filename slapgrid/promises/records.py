@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
+from slapgrid.convergence.views import PromiseView
 from slapgrid.layout import PLUGIN_DIRECTORY, PROMISE_DIRECTORY
-from slapgrid.views import PromiseView
 
 PERIODICITY_MINUTES_DEFAULT = 2.0
 #: As stock nodes: the end of a message says what went wrong.

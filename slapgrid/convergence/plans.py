@@ -12,7 +12,7 @@ from typing import ClassVar
 from attrs import frozen
 
 from slap.model import Partition
-from slapgrid.retrying import Effort, Outcome, digest
+from slapgrid.convergence.retrying import Effort, Outcome, digest
 
 
 class Verdict(StrEnum):

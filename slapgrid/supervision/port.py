@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Mapping
 from attrs import frozen
 from zope.interface import Interface
 
-from slapgrid.supervisor_conf import ProgramGroup
-from slapgrid.views import ProgramStatus
+from slapgrid.convergence.views import ProgramStatus
+from slapgrid.supervision.conf import ProgramGroup
 
 
 class SupervisionError(Exception):

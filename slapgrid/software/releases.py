@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from runtime.ports import Exit, Program, Runtime
 from slapgrid.config import Config
+from slapgrid.convergence.views import LocalRelease
 from slapgrid.environment import clean_environment
 from slapgrid.identity import Identity, choose_identity
 from slapgrid.layout import (
@@ -22,7 +23,6 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
-from slapgrid.views import LocalRelease
 from slapgrid.writing_out import write_out
 
 #: The longest builds known take two hours; one that hangs must end.

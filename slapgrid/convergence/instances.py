@@ -6,14 +6,12 @@ one stage further (``retrying.Stage``); the next one starts from what is then ob
 
 Software and instances are planned apart and performed by two loops: a build of two
 hours never delays an instance. Destruction is a third plan because one-shot passes of
-stock nodes perform it apart. ``plan`` is all of them.
+stock nodes perform it apart.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-
-from attrs import define, field
+from attrs import define
 
 from slap.model import (
     Computer,
@@ -22,18 +20,16 @@ from slap.model import (
     RequestedState,
     SupplyState,
 )
-from slapgrid.plans import (
+from slapgrid.convergence.draft import Draft
+from slapgrid.convergence.offline import ended_programs, plan_resumption
+from slapgrid.convergence.plans import (
     Action,
-    BuildSoftware,
     CleanPartition,
     DestroyInstance,
     InstallInstance,
     Plan,
-    RecordBuilt,
     RecordProcessed,
-    RemoveSoftware,
     Report,
-    ReportSoftware,
     ResumePrograms,
     ReviveProgram,
     RunPromises,
@@ -42,20 +38,18 @@ from slapgrid.plans import (
     Verdict,
     wanted_stamp,
 )
-from slapgrid.retrying import (
+from slapgrid.convergence.retrying import (
     BACKOFFS,
     REVIVAL_MEMORY_SECONDS,
-    Attempt,
     Effort,
     RetryMemory,
     Stage,
     is_reviving_in_vain,
 )
-from slapgrid.views import (
+from slapgrid.convergence.views import (
     LocalPartition,
     LocalRelease,
     LocalView,
-    ProgramState,
 )
 
 #: A day, as stock nodes do: children and parameters are asked again at least so often.
@@ -64,16 +58,12 @@ PERIODICITY_SECONDS_DEFAULT = 86400.0
 INSTALLS_PER_PLAN_MAX = 8
 #: Each may take 20 s; what is over the bound comes with the next plan.
 PROMISE_RUNS_PER_PLAN_MAX = 32
-#: A master that still asks for what was acknowledged is told again so often.
-REPORT_AGAIN_SECONDS = 60.0
 #: A service needs some seconds to boot: its first failures are not news.
 FIRST_PROMISE_FAILURES_UNREPORTED = 2
 #: Instances whose promises fail are installed again, since what they asked for may have
 #: come: after this, or this many delays of their promises.
 REINSTALL_SECONDS_MIN = 60.0
 REINSTALL_DELAYS = 8
-#: Sentences about single partitions in ``Plan.reason``; the log is read by people.
-REASON_SENTENCES_MAX = 8
 
 _RANKS: tuple[type[Action], ...] = (
     StopPrograms,
@@ -89,161 +79,11 @@ _RANKS: tuple[type[Action], ...] = (
 )
 
 
-@define
-class _Draft:
-    """A plan in the making."""
-
-    memory: RetryMemory
-    now: float
-    actions: list[Action] = field(factory=list)
-    sentences: list[str] = field(factory=list)
-    wakes: list[float] = field(factory=list)
-
-    def add(self, action: Action) -> bool:
-        """Take the action, or note when its delay ends."""
-        due_at = self.memory.due_at(action.effort, action.name, action.stamp, self.now)
-        if due_at > self.now:
-            self.wakes.append(due_at)
-            return False
-        self.actions.append(action)
-        return True
-
-    def wake(self, at: float) -> None:
-        if at > self.now:
-            self.wakes.append(at)
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def failure(self, effort: Effort, name: str, stamp: str = "") -> Attempt | None:
-        return self.memory.attempt(effort, name, stamp)
-
-    def bound(self, kind: type[Action], count_max: int) -> None:
-        """Keep at most so many actions of a kind; the rest is for the next plan."""
-        count = 0
-        kept: list[Action] = []
-        for action in self.actions:
-            count += isinstance(action, kind)
-            if isinstance(action, kind) and count > count_max:
-                self.wakes.append(self.now)
-            else:
-                kept.append(action)
-        self.actions = kept
-
-    def report_software(self, url: str, verdict: Verdict, message: str = "") -> None:
-        """Report what the master has not acknowledged yet."""
-        action = ReportSoftware(url, verdict, message)
-        last = self.memory.reported.get(url)
-        if last is None or last.text != action.stamp:
-            self.add(action)
-        elif verdict is Verdict.DESTROYED:
-            self._report_again(action, last.at)
-
-    def report(
-        self,
-        partition: Partition,
-        instance: PartitionInstance,
-        verdict: Verdict,
-        message: str = "",
-    ) -> None:
-        """Report what the master has not acknowledged, or what it contradicts."""
-        stamp = wanted_stamp(partition)
-        action = Report(partition.key.partition_id, stamp, verdict, message)
-        last = self.memory.reported.get(action.name)
-        status = instance.access_status
-        is_contradicted = status is not None and (
-            status.startswith("#error") != (verdict is Verdict.ERROR)
-        )
-        if last is None or last.text != action.stamp:
-            self.add(action)
-        elif is_contradicted or verdict is Verdict.DESTROYED:
-            self._report_again(action, last.at)
-
-    def _report_again(self, action: Action, reported_at: float) -> None:
-        if 0 <= self.now - reported_at < REPORT_AGAIN_SECONDS:
-            self.wake(reported_at + REPORT_AGAIN_SECONDS)
-        else:
-            self.add(action)
-
-    def finished(self) -> Plan:
-        reason = _counted(self.actions)
-        shown = self.sentences[:REASON_SENTENCES_MAX]
-        if len(self.sentences) > len(shown):
-            shown.append(f"and {len(self.sentences) - len(shown)} more")
-        return Plan(
-            tuple(self.actions),
-            "; ".join([reason, *shown]),
-            min(self.wakes, default=None),
-        )
-
-
-def _counted(actions: list[Action]) -> str:
-    counts = Counter(str(action.effort) for action in actions)
-    if not counts:
-        return "nothing to do"
-    return ", ".join(f"{effort} {count}" for effort, count in counts.items())
-
-
-def plan_software(
-    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
-) -> Plan:
-    """Build what is supplied, remove what is not wanted any more, say so."""
-    draft = _Draft(memory, now)
-    for installation in sorted(
-        desired.installations, key=lambda each: each.software_release_url
-    ):
-        url = installation.software_release_url
-        release = observed.releases.get(url, LocalRelease(url))
-        if installation.requested_state is SupplyState.AVAILABLE:
-            _plan_build(draft, release)
-        else:
-            _plan_removal(draft, desired, release)
-    return draft.finished()
-
-
-def _plan_build(draft: _Draft, release: LocalRelease) -> None:
-    url = release.software_release_url
-    if release.is_completed:
-        draft.report_software(url, Verdict.AVAILABLE)
-        return
-    if draft.memory.stage(url, "") is Stage.BUILT:
-        draft.report_software(url, Verdict.AVAILABLE)
-        last = draft.memory.reported.get(url)
-        if last is not None and last.text == Verdict.AVAILABLE:
-            draft.add(RecordBuilt(url))
-        return
-    position = len(draft.actions)
-    if draft.add(BuildSoftware(url)):
-        draft.actions.insert(position, ReportSoftware(url, Verdict.BUILDING))
-        return
-    failure = draft.failure(Effort.BUILD, url)
-    assert failure is not None, "only a failure delays a build"
-    draft.say(f"{url} did not build, {failure.failure_count} times")
-    draft.report_software(url, Verdict.ERROR, failure.message)
-
-
-def _plan_removal(draft: _Draft, desired: Computer, release: LocalRelease) -> None:
-    url = release.software_release_url
-    users = [
-        partition.key.partition_id
-        for partition in desired.partitions
-        if partition.instance is not None
-        and partition.instance.software_release_url == url
-    ]
-    if users:
-        # The master asks too early; what runs from the release must not lose it.
-        draft.say(f"{url} stays while {users[0]} uses it")
-    elif release.is_present:
-        draft.add(RemoveSoftware(url))
-    else:
-        draft.report_software(url, Verdict.DESTROYED)
-
-
 def plan_instances(
     desired: Computer, observed: LocalView, memory: RetryMemory, now: float
 ) -> Plan:
     """Bring every partition one stage nearer to what is wanted in it."""
-    draft = _Draft(memory, now)
+    draft = Draft(memory, now)
     supplied = frozenset(
         installation.software_release_url
         for installation in desired.installations
@@ -269,7 +109,7 @@ def plan_instances(
     return draft.finished()
 
 
-def _plan_free(draft: _Draft, local: LocalPartition) -> None:
+def _plan_free(draft: Draft, local: LocalPartition) -> None:
     if local.has_remains:
         draft.add(CleanPartition(local.partition_id))
     elif local.has_content or local.programs is not None:
@@ -281,7 +121,7 @@ def _plan_free(draft: _Draft, local: LocalPartition) -> None:
 class _Step:
     """The next stage of one partition that has an instance."""
 
-    draft: _Draft
+    draft: Draft
     partition: Partition
     instance: PartitionInstance
     local: LocalPartition
@@ -415,8 +255,8 @@ class _Step:
 
     def _plan_programs(self) -> None:
         """Whatever else is to be done, what is known and should run, runs."""
-        _plan_resumption(self.draft, self.local)
-        ended = _ended_programs(self.local)
+        plan_resumption(self.draft, self.local)
+        ended = ended_programs(self.local)
         if ended:
             self.draft.say(f"{', '.join(ended)} of {self._id} ended")
             self.draft.add(ReviveProgram(self._id, ended))
@@ -443,85 +283,3 @@ class _Step:
         ):
             return None
         return proof.message
-
-
-def _plan_resumption(draft: _Draft, local: LocalPartition) -> None:
-    resting = tuple(
-        program.name
-        for program in local.programs or ()
-        if program.program_state is ProgramState.STOPPED
-    )
-    if resting and not any(
-        isinstance(action, StartPrograms) and action.name == local.partition_id
-        for action in draft.actions
-    ):
-        draft.add(ResumePrograms(local.partition_id, resting))
-
-
-def _ended_programs(local: LocalPartition) -> tuple[str, ...]:
-    return tuple(
-        program.name
-        for program in local.programs or ()
-        if program.is_watched and program.has_ended
-    )
-
-
-def plan_destruction(
-    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
-) -> Plan:
-    """Remove the instances that are to be destroyed and have stopped."""
-    draft = _Draft(memory, now)
-    for partition in sorted(desired.partitions, key=lambda each: each.key):
-        instance = partition.instance
-        partition_id = partition.key.partition_id
-        local = observed.partitions.get(
-            partition_id, LocalPartition(partition_id, is_formatted=False)
-        )
-        if (
-            instance is None
-            or partition.requested_state is not RequestedState.DESTROYED
-            or local.programs is not None
-        ):
-            continue
-        if not local.has_content:
-            draft.report(partition, instance, Verdict.DESTROYED)
-        elif not draft.add(DestroyInstance(partition_id)):
-            failure = draft.failure(Effort.DESTROY, partition_id)
-            assert failure is not None, "only a failure delays a destruction"
-            draft.report(partition, instance, Verdict.ERROR, failure.message)
-    return draft.finished()
-
-
-def plan_offline(observed: LocalView, memory: RetryMemory, now: float) -> Plan:
-    """Without a master: what was started runs on, what was stopped stays so.
-
-    A stopped partition has no group, so every known group may run. Programs that ran
-    and ended are revived only when they are watched.
-    """
-    draft = _Draft(memory, now)
-    for partition_id, local in sorted(observed.partitions.items()):
-        _plan_resumption(draft, local)
-        ended = _ended_programs(local)
-        if ended:
-            draft.add(ReviveProgram(partition_id, ended))
-    return draft.finished()
-
-
-def plan(
-    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
-) -> Plan:
-    """Everything there is to do: instances first, then destruction and software."""
-    plans = (
-        plan_instances(desired, observed, memory, now),
-        plan_destruction(desired, observed, memory, now),
-        plan_software(desired, observed, memory, now),
-    )
-    return Plan(
-        tuple(action for each in plans for action in each.actions),
-        "; ".join(each.reason for each in plans if each.reason != "nothing to do")
-        or "nothing to do",
-        min(
-            (each.next_wake for each in plans if each.next_wake is not None),
-            default=None,
-        ),
-    )

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from runtime.http_client import ConnectionFailed, HttpClient
 from runtime.ports import IFileTree, Program, Runtime, UnixAddress
+from slapgrid.convergence.views import ProgramState, ProgramStatus
 from slapgrid.environment import clean_environment
 from slapgrid.layout import (
     GROUP_DIRECTORY,
@@ -21,13 +22,7 @@ from slapgrid.layout import (
     SUPERVISORD_SOCKET,
     group_file,
 )
-from slapgrid.supervision import (
-    GroupStatus,
-    ISupervision,
-    ProgramKey,
-    SupervisionError,
-)
-from slapgrid.supervisor_conf import (
+from slapgrid.supervision.conf import (
     FILE_DESCRIPTORS_MIN,
     STOP_SECONDS_MAX,
     WATCH_SUFFIX,
@@ -37,7 +32,12 @@ from slapgrid.supervisor_conf import (
     render_group,
     render_main,
 )
-from slapgrid.views import ProgramState, ProgramStatus
+from slapgrid.supervision.port import (
+    GroupStatus,
+    ISupervision,
+    ProgramKey,
+    SupervisionError,
+)
 
 #: supervisord does one thing at a time; starting 500 programs takes it 8 s.
 CALL_SECONDS_MAX = 60.0

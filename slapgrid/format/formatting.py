@@ -11,12 +11,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
 from runtime.ports import FileKind, Runtime, TcpAddress
-from slapgrid.addresses import render_resource
 from slapgrid.config import Config
+from slapgrid.format.addresses import render_resource
 from slapgrid.identity import ROOT
 from slapgrid.layout import PARTITION_MODE, RESOURCE_FILE
 from slapgrid.platform import Platform
-from slapgrid.supervisor_conf import Account
+from slapgrid.supervision.conf import Account
 from slapgrid.writing_out import write_out
 
 

@@ -7,6 +7,7 @@ import re
 from runtime.ports import FileKind, IFileTree, Program, Runtime
 from slap.model import Partition, PartitionInstance
 from slapgrid.config import Config
+from slapgrid.convergence.views import LocalPartition, PromiseView
 from slapgrid.identity import Identity, choose_identity
 from slapgrid.layout import (
     AGENT_DIRECTORY,
@@ -27,16 +28,15 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import SlapConnection, render_instance_profile
-from slapgrid.promises import PromiseFile, find_promises, view_promise
-from slapgrid.software import (
+from slapgrid.promises.records import PromiseFile, find_promises, view_promise
+from slapgrid.software.releases import (
     ERROR_BYTES_MAX,
     Releases,
     buildout_environment,
     describe_end,
 )
-from slapgrid.supervision import GroupStatus
-from slapgrid.supervisor_conf import ProgramDefinition, ProgramGroup
-from slapgrid.views import LocalPartition, PromiseView
+from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
+from slapgrid.supervision.port import GroupStatus
 from slapgrid.writing_out import write_out
 
 #: An installation takes seconds; one that hangs must not stop all others for ever.

@@ -78,7 +78,7 @@ def render_main(instance_root: str, *, file_descriptors_min: int) -> str:
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 [rpcinterface:slapgrid]
-supervisor.rpcinterface_factory = slapgrid.supervisor_plugin:make_rpc_interface
+supervisor.rpcinterface_factory = slapgrid.supervision.plugin:make_rpc_interface
 
 [include]
 files = {root}/{GROUP_DIRECTORY}/*.conf

@@ -18,7 +18,7 @@ from slapgrid.layout import (
     PROMISE_RESULT_DIRECTORY,
 )
 from slapgrid.platform import Platform
-from slapgrid.promises import (
+from slapgrid.promises.records import (
     LOG_BYTES_MAX,
     MESSAGE_CHARACTERS_MAX,
     PERIODICITY_MINUTES_DEFAULT,
@@ -28,7 +28,7 @@ from slapgrid.promises import (
     encode_log_line,
     encode_result,
 )
-from slapgrid.software import describe_end
+from slapgrid.software.releases import describe_end
 
 #: At the same time on a computer: each is a process that mostly waits.
 PARALLEL_MAX = 8

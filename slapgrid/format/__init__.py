@@ -1,0 +1,1 @@
+"""Preparing a computer and telling the master of it."""

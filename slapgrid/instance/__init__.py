@@ -1,0 +1,1 @@
+"""Partitions: what is there, installing instances, destroying them."""

@@ -1,0 +1,1 @@
+"""Promises: which are due, running them, what is kept of them."""

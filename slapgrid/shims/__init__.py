@@ -1,0 +1,1 @@
+"""Stand-alone programs, each run by the interpreter of a release."""

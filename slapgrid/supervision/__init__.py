@@ -1,0 +1,1 @@
+"""The programs of all partitions: the port to supervision, and supervisord."""
