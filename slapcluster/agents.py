@@ -12,12 +12,14 @@ from zope.interface import implementer
 from runtime.ports import Runtime
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
+from slapcluster.printing import print_note
 from slapcluster.running import serve
 from slapcluster.session import Launch
-from slapgrid.config import Config, ConfigError, read_config
+from slapgrid.config import Config, find_unknown_keys, read_config
 from slapgrid.lock import AlreadyRunning, InstanceRootLock
 from slapgrid.passes import Agent, ExitStatus, PassResult
 from slapgrid.service import build_agent, build_service, take_lock
+from slapgrid.settings import ConfigError
 from slapgrid.software.releases import BuildProgress
 
 TELL_SECONDS = 2.0
@@ -115,7 +117,12 @@ def _take_lock(config: Config) -> InstanceRootLock:
 
 
 def _read(config_path: Path) -> Config:
+    text = config_path.read_text("utf-8")
     try:
-        return read_config(config_path.read_text("utf-8"))
+        config = read_config(text)
+        unknown = find_unknown_keys(text)
     except ConfigError as error:
         raise CommandFailed(f"{config_path}: {error}.") from error
+    if unknown:
+        print_note(f"{config_path}: nobody reads {', '.join(unknown)}.")
+    return config

@@ -127,7 +127,7 @@ class Agent:
             changed = await self._formatting.apply()
         except (FormatRefused, OSError) as error:
             return PassResult(ExitStatus.FAILED, str(error))
-        count = self.config.partition_amount
+        count = self.config.format.partition_amount
         reason = f"{count} partitions are there, {changed} of them changed"
         try:
             await self._client.perform(

@@ -62,8 +62,8 @@ def render_software_profile(config: Config, software_release_url: str) -> str:
     return (
         "[buildout]\n"
         f"extends = {_one_line(software_release_url)}\n"
-        f"shared-part-list ={_lines(config.shared_part_directories)}\n"
-        f"build-time-part-list ={_lines(config.build_time_part_directories)}\n"
+        f"shared-part-list ={_lines(config.software.shared_part_directories)}\n"
+        f"build-time-part-list ={_lines(config.software.build_time_part_directories)}\n"
         "eggs-directory-version =\n"
     )
 

@@ -87,7 +87,7 @@ def build_agent(
         Supervisord(
             runtime,
             runtime.file_tree(config.instance_root),
-            is_started_when_down=config.is_supervisord_started,
+            is_started_when_down=config.supervision.is_supervisord_started,
         ),
         notify,
     )

@@ -15,7 +15,7 @@ def define_computer(config: Config) -> ComputerDefinition:
     """The computer as the master is told."""
     return ComputerDefinition(
         config.computer_id,
-        config.partition_address(0),
+        config.format.partition_address(0),
         IPV6_NETMASK,
         tuple(
             PartitionDefinition(
@@ -25,7 +25,7 @@ def define_computer(config: Config) -> ComputerDefinition:
                     for address, _ in partition_addresses(config, index)
                 ),
             )
-            for index, partition_id in enumerate(config.partition_ids)
+            for index, partition_id in enumerate(config.format.partition_ids)
         ),
     )
 
@@ -33,14 +33,14 @@ def define_computer(config: Config) -> ComputerDefinition:
 def partition_addresses(config: Config, index: int) -> tuple[tuple[str, str], ...]:
     """The addresses of a partition with their netmasks; IPv4 first, as stock nodes."""
     return (
-        (config.ipv4_address, IPV4_NETMASK),
-        (config.partition_address(index), IPV6_NETMASK),
+        (config.format.ipv4_address, IPV4_NETMASK),
+        (config.format.partition_address(index), IPV6_NETMASK),
     )
 
 
 def render_resource(config: Config, index: int, user_name: str) -> bytes:
     """The ``.slapos-resource`` of a partition, which recipes read."""
-    partition_id = config.partition_ids[index]
+    partition_id = config.format.partition_ids[index]
     path = f"{config.instance_root}/{partition_id}"
     document = {
         "address_list": [

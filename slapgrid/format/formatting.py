@@ -37,10 +37,10 @@ class Formatting:
     async def apply(self) -> int:
         """Make everything as configured; the number of partitions that changed."""
         owners = [
-            self._owner(f"{self._config.user_base_name}{index}")
-            for index in range(self._config.partition_amount)
+            self._owner(f"{self._config.format.user_base_name}{index}")
+            for index in range(self._config.format.partition_amount)
         ]
-        builder = self._owner(self._config.software_user)
+        builder = self._owner(self._config.format.software_user)
         await self._check_addresses()
         self._tree.make_directory("")
         self._software_tree.make_directory("")
@@ -75,8 +75,8 @@ class Formatting:
 
     async def _check_addresses(self) -> None:
         addresses = {
-            self._config.partition_address(index)
-            for index in range(self._config.partition_amount)
+            self._config.format.partition_address(index)
+            for index in range(self._config.format.partition_amount)
         }
         for address in sorted(addresses):
             endpoint = self._runtime.network.server_endpoint(TcpAddress(address, 0))
@@ -90,21 +90,22 @@ class Formatting:
             await _maybe(port.stopListening())
 
     def _check_left_over(self) -> None:
-        base = self._config.partition_base_name
+        base = self._config.format.partition_base_name
         for name in self._tree.list():
             number = name.removeprefix(base)
             if name == number or not number.isdecimal():
                 continue
-            if int(number) < self._config.partition_amount:
+            if int(number) < self._config.format.partition_amount:
                 continue
             if set(self._tree.list(name)) - {RESOURCE_FILE}:
                 raise FormatRefused(
                     f"{name} is in use, and partition_amount is "
-                    f"{self._config.partition_amount}: destroy its instance first"
+                    f"{self._config.format.partition_amount}: "
+                    "destroy its instance first"
                 )
 
     def _apply_partition(self, index: int, owner: Account | None) -> bool:
-        partition_id = self._config.partition_ids[index]
+        partition_id = self._config.format.partition_ids[index]
         uid = self._platform.uid if owner is None else owner.uid
         gid = self._platform.gid if owner is None else owner.gid
         before = self._tree.status(partition_id)

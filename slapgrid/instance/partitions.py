@@ -144,10 +144,10 @@ class Partitions:
         partition_id = partition.key.partition_id
         identity = self.identity(partition_id)
         files = self.files(partition_id)
-        if files.free_bytes() < self._config.instance_free_bytes_min:
+        if files.free_bytes() < self._config.instance.free_bytes_min:
             return (
                 f"{self._config.instance_root} has less than "
-                f"{self._config.instance_free_bytes_min} bytes free: free some"
+                f"{self._config.instance.free_bytes_min} bytes free: free some"
             )
         files.remove(TIMESTAMP_FILE)
         files.remove(error_log(partition_id))
@@ -234,8 +234,8 @@ class Partitions:
             partition.requested_state,
             self._config.key_file,
             self._config.cert_file,
-            self._config.shared_part_directories,
-            self._config.build_time_part_directories,
+            self._config.software.shared_part_directories,
+            self._config.software.build_time_part_directories,
         )
         template = self._releases.template(instance.software_release_url)
         profile = render_instance_profile(template, connection)
@@ -253,7 +253,7 @@ class Partitions:
         identity: Identity,
     ) -> str | None:
         url = instance.software_release_url
-        limit = self._config.partition_timeout_seconds or INSTALL_SECONDS_MAX
+        limit = self._config.instance.timeout_seconds or INSTALL_SECONDS_MAX
         ended = await self._runtime.processes.run(
             Program(
                 (

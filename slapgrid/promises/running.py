@@ -99,7 +99,7 @@ class PromiseRunner:
                     environment=clean_environment(files.root),
                     uid=identity.uid,
                     gid=identity.gid,
-                    timeout_seconds=self._config.promise_timeout_seconds,
+                    timeout_seconds=self._config.promises.timeout_seconds,
                 )
             )
             took = self._runtime.clock.seconds() - begun
@@ -108,7 +108,7 @@ class PromiseRunner:
         is_failed = bool(answer.get("failed", not ended.is_success))
         message = str(answer.get("message", _message(ended, token)))
         if ended.is_timed_out:
-            limit = f"{self._config.promise_timeout_seconds:g}"
+            limit = f"{self._config.promises.timeout_seconds:g}"
             is_failed, message = True, f"Error: Promise timed out after {limit} seconds"
         return PromiseRun(
             promise,
@@ -133,7 +133,7 @@ class PromiseRunner:
             "promise-folder": files.path(PLUGIN_DIRECTORY),
             "legacy-promise-folder": files.path(PROMISE_DIRECTORY),
             "log-folder": files.path(PROMISE_LOG_DIRECTORY),
-            "promise-timeout": self._config.promise_timeout_seconds,
+            "promise-timeout": self._config.promises.timeout_seconds,
             "debug": False,
             "master-url": self._config.master_urls[0],
             "partition-key": self._config.key_file,

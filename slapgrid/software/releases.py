@@ -114,10 +114,10 @@ class Releases:
     async def build(self, software_release_url: str) -> str | None:
         """Build or finish building; the reason when it does not build."""
         self._tree.make_directory("")
-        if self._tree.free_bytes() < self._config.software_free_bytes_min:
+        if self._tree.free_bytes() < self._config.software.free_bytes_min:
             return (
                 f"{self._config.software_root} has less than "
-                f"{self._config.software_free_bytes_min} bytes free: free some"
+                f"{self._config.software.free_bytes_min} bytes free: free some"
             )
         directory = release_directory(software_release_url)
         identity = self._identity()
@@ -154,7 +154,7 @@ class Releases:
         if tree.status("") is None or tree.status(directory) is None:
             return LocalRelease(url)
         is_completed = tree.status(f"{directory}/{COMPLETED_FILE}") is not None
-        periodicity: float | None = self._config.periodicity_seconds
+        periodicity: float | None = self._config.instance.periodicity_seconds
         try:
             text = tree.read(f"{directory}/{PERIODICITY_FILE}", bytes_max=64)
             periodicity = float(int(text))

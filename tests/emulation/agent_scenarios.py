@@ -34,10 +34,14 @@ from slap.model import (
 from slap.replicas import Replicas
 from slap.reports import ComputerReport, InstanceReport, TreeReport
 from slapgrid.config import Config
+from slapgrid.format.settings import FormatSettings
+from slapgrid.instance.settings import InstanceSettings
 from slapgrid.lock import AlreadyRunning
 from slapgrid.passes import Agent, ExitStatus
+from slapgrid.promises.settings import PromiseSettings
 from slapgrid.service import AgentService, build_agent, take_lock
 from slapgrid.slap_client import SlapClient
+from slapgrid.software.settings import SoftwareSettings
 from slapgrid.supervision.supervisord import Supervisord
 from tests.emulation.wheels import write_recipe
 from tests.interop.stock import recipe_wheels, stock_environment
@@ -197,12 +201,12 @@ def cloud(tmp_path: Path, run_real: ReactorBench) -> Cloud:
             master_urls=(f"http://127.0.0.1:{free_port()}",),
             software_root=str(tmp_path / "s"),
             instance_root=str(tmp_path / "i"),
-            partition_amount=3,
+            format=FormatSettings(partition_amount=3),
             poll_seconds=1.0,
             recheck_seconds=0.5,
-            promise_timeout_seconds=1.0,
-            software_free_bytes_min=1,
-            instance_free_bytes_min=1,
+            promises=PromiseSettings(timeout_seconds=1.0),
+            software=SoftwareSettings(free_bytes_min=1),
+            instance=InstanceSettings(free_bytes_min=1),
         ),
     )
 
@@ -594,6 +598,10 @@ from ipaddress import IPv6Network
 from twisted.internet.defer import Deferred
 from runtime.real import build_runtime
 from slapgrid.config import Config
+from slapgrid.format.settings import FormatSettings
+from slapgrid.instance.settings import InstanceSettings
+from slapgrid.promises.settings import PromiseSettings
+from slapgrid.software.settings import SoftwareSettings
 from slapgrid.service import build_agent
 agent = build_agent(eval(sys.argv[1]), build_runtime(reactor))
 passing = Deferred.fromCoroutine(getattr(agent, sys.argv[2])())

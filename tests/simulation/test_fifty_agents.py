@@ -17,9 +17,12 @@ from slap.model import InstanceRequest, PartitionKey, SoftwareInstallation
 from slap.replicas import Replicas
 from slap.reports import TreeReport
 from slapgrid.config import Config
+from slapgrid.format.settings import FormatSettings
+from slapgrid.instance.settings import InstanceSettings
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import build_model_service
 from slapgrid.slap_client import SlapClient
+from slapgrid.software.settings import SoftwareSettings
 
 URL = "http://releases.example/software.cfg"
 PORT = 5000
@@ -38,9 +41,9 @@ class Computer:
             master_urls=(master_url,),
             software_root="/srv/software",
             instance_root="/srv/instances",
-            partition_amount=2,
-            software_free_bytes_min=1,
-            instance_free_bytes_min=1,
+            format=FormatSettings(partition_amount=2),
+            software=SoftwareSettings(free_bytes_min=1),
+            instance=InstanceSettings(free_bytes_min=1),
         )
         BuildoutModel().add_to(host)
         self._supervision: SupervisordModel | None = None

@@ -130,14 +130,19 @@ def test_a_record_that_is_none_removes_nothing(content: bytes) -> None:
 def test_the_settings_of_a_cloud_are_understood_by_its_agent() -> None:
     config = read_config(settings.render_agent(a_record()))
 
-    assert config.partition_amount == places.PARTITION_COUNT
-    assert config.partition_address(0) == places.addresses_of("fd12:3456:789a::/64")[1]
+    assert config.format.partition_amount == places.PARTITION_COUNT
+    assert (
+        config.format.partition_address(0)
+        == places.addresses_of("fd12:3456:789a::/64")[1]
+    )
 
 
 def test_without_namespaces_partitions_share_an_address() -> None:
     shared = a_record(way=Way.NONE, network="")
 
-    assert read_config(settings.render_agent(shared)).partition_address(3) == "::1"
+    config = read_config(settings.render_agent(shared))
+
+    assert config.format.partition_address(3) == "::1"
 
 
 OWN_WAY = Way.ROOT_NAMESPACES if os.geteuid() == 0 else Way.USER_NAMESPACES

@@ -25,9 +25,12 @@ from slap.replicas import Replicas
 from slap.reports import ComputerReport, TreeReport
 from slapgrid.config import Config
 from slapgrid.format.addresses import define_computer
+from slapgrid.format.settings import FormatSettings
+from slapgrid.instance.settings import InstanceSettings
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import build_model_service
 from slapgrid.slap_client import SlapClient
+from slapgrid.software.settings import SoftwareSettings
 
 URL = "http://releases.example/software.cfg"
 PORT = 5000
@@ -69,9 +72,9 @@ class SmallCloud:
             master_urls=(f"http://[{self.master.address}]:{PORT}",),
             software_root="/srv/software",
             instance_root="/srv/instances",
-            partition_amount=4,
-            software_free_bytes_min=1,
-            instance_free_bytes_min=1,
+            format=FormatSettings(partition_amount=4),
+            software=SoftwareSettings(free_bytes_min=1),
+            instance=InstanceSettings(free_bytes_min=1),
         )
 
     def build_supervision(self, runtime: Runtime) -> SupervisordModel:

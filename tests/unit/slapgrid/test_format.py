@@ -13,6 +13,7 @@ from labsim.world.world import World
 from runtime.ports import FileKind
 from slapgrid.config import Config
 from slapgrid.format.formatting import FormatRefused, Formatting
+from slapgrid.format.settings import FormatSettings
 from slapgrid.platform import Platform
 
 CONFIG = Config(
@@ -20,7 +21,7 @@ CONFIG = Config(
     master_urls=("http://[fd00::1]:5000",),
     software_root="/srv/software",
     instance_root="/srv/instances",
-    partition_amount=3,
+    format=FormatSettings(partition_amount=3),
 )
 
 
@@ -74,7 +75,10 @@ def test_what_format_made_survives_a_power_loss(world: World) -> None:
 def test_an_address_of_another_computer_is_refused(world: World) -> None:
     """With what to change."""
     network = world.host("elsewhere").ipv6_network
-    config = evolve(CONFIG, ipv6_network=IPv6Network(network))
+    config = evolve(
+        CONFIG,
+        format=FormatSettings(partition_amount=3, ipv6_network=IPv6Network(network)),
+    )
 
     with pytest.raises(FormatRefused, match="is not an address of this computer"):
         formatted(world, config)
@@ -87,7 +91,7 @@ def test_fewer_partitions_are_refused_while_one_is_in_use(world: World) -> None:
     tree.write("slappart2/buildout.cfg", b"[buildout]")
 
     with pytest.raises(FormatRefused, match="slappart2 is in use"):
-        formatted(world, evolve(CONFIG, partition_amount=2))
+        formatted(world, evolve(CONFIG, format=FormatSettings(partition_amount=2)))
 
 
 def test_root_without_users_is_refused(world: World) -> None:

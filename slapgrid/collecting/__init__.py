@@ -1,0 +1,1 @@
+"""What the computer and its partitions use, measured."""

@@ -1,0 +1,1 @@
+"""What instances may ask of the computer beyond their partition."""

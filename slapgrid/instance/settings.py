@@ -1,0 +1,73 @@
+"""Core. How partitions are processed, and again when."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from slapgrid.settings import (
+    NUMBER,
+    SECONDS,
+    SIZE,
+    Area,
+    Key,
+    Kind,
+    is_positive,
+)
+
+#: What stock nodes keep free.
+FREE_BYTES_MIN_DEFAULT = 1000 * 1024**2
+#: A day, as stock nodes.
+PERIODICITY_SECONDS_DEFAULT = 86400.0
+
+
+@frozen
+class InstanceSettings:
+    """``timeout_seconds`` is ``None`` for the agent's own bound."""
+
+    periodicity_seconds: float = PERIODICITY_SECONDS_DEFAULT
+    timeout_seconds: float | None = None
+    free_bytes_min: int = FREE_BYTES_MIN_DEFAULT
+    parallel_count: int = field(default=1, validator=is_positive)
+
+
+def _timeout(text: str) -> float | None:
+    seconds = SECONDS.read(text)
+    assert isinstance(seconds, float)
+    if seconds < 0:
+        raise ValueError(text)
+    return seconds or None
+
+
+AREA = Area(
+    InstanceSettings,
+    (
+        Key(
+            "slapos",
+            "maximum_periodicity",
+            "periodicity_seconds",
+            SECONDS,
+            "an unchanged partition is processed again after this; below 0 never",
+        ),
+        Key(
+            "slapos",
+            "partition_timeout",
+            "timeout_seconds",
+            Kind("seconds", _timeout),
+            "how long the installation of an instance may take",
+        ),
+        Key(
+            "slapos",
+            "instance_min_free_space",
+            "free_bytes_min",
+            SIZE,
+            "no instance is installed when the disk has less free",
+        ),
+        Key(
+            "slapos",
+            "instance_parallel",
+            "parallel_count",
+            NUMBER,
+            "of ours: how many instances are installed at a time",
+        ),
+    ),
+)

@@ -1,0 +1,133 @@
+"""Core. The keys of stock nodes that this agent does not read, and why.
+
+A key that is read has its row in the ``AREA`` of its settings instead. What is ignored
+changes nothing that an operator could miss; what would, is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_JITTER = "the agent waits for the master's changes; its polls differ by 10 %"
+_OWN_PLACE = "the agent keeps its own files below the instance root"
+_NO_CACHE = "releases are built here, none is fetched built"
+_FORMAT = "partitions get addresses out of ipv6_network, and no devices"
+_FIREWALL = "the agent changes no firewall"
+
+IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("slapos", "buildout"): "the agent brings its own buildout",
+        ("slapos", "buildout_debug"): "the whole output of a build is in its log",
+        ("slapos", "root_check"): "the agent runs as root or as any other user",
+        ("slapos", "instance_storage_home"): "there is no storage outside partitions",
+        ("slapos", "ipv4_global_network"): "recipes are told what partitions have",
+        ("slapos", "certificate_repository_path"): "the master asks no certificates",
+        ("slapos", "maximal_delay"): _JITTER,
+        ("slapos", "pidfile"): _OWN_PLACE,
+        ("slapos", "pidfile_software"): _OWN_PLACE,
+        ("slapos", "pidfile_instance"): _OWN_PLACE,
+        ("slapos", "pidfile_report"): _OWN_PLACE,
+        ("slapos", "log_file"): "the log goes to standard error",
+        ("slapos", "console"): "the log goes to standard error",
+        ("slapos", "verbose"): "--debug says more",
+        **dict.fromkeys(
+            (
+                ("slapformat", name)
+                for name in (
+                    "interface_name",
+                    "ipv6_interface",
+                    "ipv4_local_network",
+                    "computer_xml",
+                    "computer_json",
+                    "tap_base_name",
+                    "create_tap",
+                    "tap_ipv6",
+                    "tap_gateway_interface",
+                    "create_tun",
+                    "tun_ipv6",
+                    "partition_has_ipv6_range",
+                    "ipv6_prefixshift",
+                    "alter_user",
+                    "alter_network",
+                    "instance_storage_home",
+                    "input_definition_file",
+                    "output_definition_file",
+                    "computer_model_id",
+                    "heating_sensor_id",
+                )
+            ),
+            _FORMAT,
+        ),
+        ("slapformat", "log_file"): "the log goes to standard error",
+        ("slapformat", "dry_run"): "it is an option of the command",
+        ("collect", "disk_snapshot_process_pid_foder"): _OWN_PLACE,
+        ("collect", "disk_snapshot_use_quota"): "stock nodes do not use it either",
+        **dict.fromkeys(
+            (
+                ("networkcache", name)
+                for name in (
+                    "download-cache-url",
+                    "download-dir-url",
+                    "download-binary-cache-url",
+                    "download-binary-dir-url",
+                    "upload-cache-url",
+                    "upload-dir-url",
+                    "upload-binary-cache-url",
+                    "upload-binary-dir-url",
+                    "signature-private-key-file",
+                    "signature-certificate-list",
+                    "shacache-ca-file",
+                    "shacache-cert-file",
+                    "shacache-key-file",
+                    "shadir-ca-file",
+                    "shadir-cert-file",
+                    "shadir-key-file",
+                    "download-from-binary-cache-url-blacklist",
+                    "upload-to-binary-cache-url-blacklist",
+                    "download-from-binary-cache-force-url-list",
+                )
+            ),
+            _NO_CACHE,
+        ),
+        **dict.fromkeys(
+            (
+                ("firewall", name)
+                for name in (
+                    "firewall_executable",
+                    "firewall_cmd",
+                    "dbus_executable",
+                    "reload_config_cmd",
+                    "log_file",
+                    "authorized_sources",
+                    "testing",
+                )
+            ),
+            _FIREWALL,
+        ),
+        ("manager:devperm", "allowed-disk-for-vm"): "no disk is given to instances",
+    }
+)
+
+#: Sections that other programs read from the same file.
+IGNORED_SECTIONS = frozenset({"slapproxy", "slapconsole"})
+
+REFUSED: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("slapos", "master_ca_file"): (
+            "the agent speaks no TLS; put stunnel before the master, which verifies "
+            "it, and name its local address as master_url"
+        ),
+        ("slapos", "only_sr"): (
+            "it would hide all other releases for ever; say --only-sr to the command"
+        ),
+        ("slapos", "only_cp"): (
+            "it would hide all other partitions for ever; say --only-cp to the command"
+        ),
+    }
+)
+
+
+def is_ignored(section: str, name: str) -> bool:
+    """Whether a stock node reads it, or another program does, and we need not."""
+    return section in IGNORED_SECTIONS or (section, name) in IGNORED
