@@ -18,15 +18,37 @@ CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("stock-requirements.txt")
 RECIPE_REQUIREMENTS = Path(__file__).with_name("recipe-requirements.txt")
 FUZZ_REQUIREMENTS = Path(__file__).parent.parent / "hostile" / "fuzz-requirements.txt"
+RECIPE = Path(__file__).with_name("probe_recipe.py")
 INSTALL_SECONDS_MAX = 600
+
+#: Half of the stock commands ask for the files beside a module, which Python before
+#: 3.12 refuses for no reason but a check; without this they silently do not exist.
+RESOURCES_PTH = """\
+import importlib.resources._common as c; c.get_package = getattr(c, "resolve", None) \
+or c.get_package
+"""
+#: What makes the recipe a distribution, found by buildout even when it is offline.
+DISTRIBUTION = {
+    "METADATA": "Metadata-Version: 2.1\nName: probe-recipe\nVersion: 1.0\n",
+    "entry_points.txt": """\
+[zc.buildout]
+file = probe_recipe:File
+parameters = probe_recipe:Parameters
+publish = probe_recipe:Publish
+""",
+    "RECORD": "",
+    "INSTALLER": "tests\n",
+}
 
 
 def stock_environment() -> Path:
     """The ``bin`` of an environment with slapos.core; made when it is missing.
 
-    One of its dependencies is compiled: it wants a C compiler and Python's headers.
+    All of its commands work, also those of the agent, and ``probe-recipe`` is a recipe
+    that releases may use without any index of packages. One of its dependencies is
+    compiled: it wants a C compiler and Python's headers.
     """
-    return _made("env", REQUIREMENTS, _install) / "bin"
+    return _made("env", REQUIREMENTS, _install_stock) / "bin"
 
 
 def fuzz_environment() -> Path:
@@ -46,7 +68,9 @@ def _made(name: str, requirements: Path, make: Callable[[Path, Path], None]) -> 
     made = home / name
     with (home / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = requirements.read_text()
+        wanted = "\n".join(
+            [requirements.read_text(), RESOURCES_PTH, *DISTRIBUTION.values()]
+        )
         made_from = home / f"{name}.txt"
         if not made_from.exists() or made_from.read_text() != wanted:
             shutil.rmtree(made, ignore_errors=True)
@@ -60,6 +84,17 @@ def _install(environment: Path, requirements: Path) -> None:
     _finish(str(interpreter), "-m", "venv", str(environment))
     pip = str(environment / "bin" / "pip")
     _finish(pip, "install", "--no-deps", "--requirement", str(requirements))
+
+
+def _install_stock(environment: Path, requirements: Path) -> None:
+    _install(environment, requirements)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    (packages / "stock_resources.pth").write_text(RESOURCES_PTH)
+    described = packages / "probe_recipe-1.0.dist-info"
+    described.mkdir()
+    for name, content in DISTRIBUTION.items():
+        (described / name).write_text(content)
+    (packages / RECIPE.name).symlink_to(RECIPE)
 
 
 def _collect(wheels: Path, requirements: Path) -> None:
