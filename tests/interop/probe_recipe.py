@@ -11,6 +11,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from slapos.slap import slap  # type: ignore[import-not-found] # of its environment
+
 Options = MutableMapping[str, str]
 
 
@@ -36,8 +38,6 @@ class File:
 
 
 def _partition(connection: Options) -> object:
-    from slapos.slap import slap  # type: ignore[import-not-found] # of its own
-
     client = slap()
     client.initializeConnection(
         connection["url"], connection.get("key"), connection.get("cert")
