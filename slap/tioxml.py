@@ -13,15 +13,18 @@ is read, so nothing is kept of what is refused, and the first flaw ends the read
 It is as strict as the schema of the reference, and stricter in three places: a quantity
 must be finite and a price too (no ledger adds ``INF``), no attribute but ``type`` is
 known, and no name has a prefix.
+
+What is written is what is read: ``decode_journal(encode_journal(it)) == it``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
 
 from attrs import define, field, frozen
 
@@ -56,6 +59,8 @@ _MANY = float("inf")
 _MODELS: Mapping[str, tuple[_Part, ...]] = MappingProxyType(
     {
         "": (_Part("journal"),),
+        "a partition's report": (_Part("consumption"),),
+        "consumption": (_Part("movement", maximum=_MANY),),
         "journal": (_Part("transaction", maximum=_MANY),),
         "transaction": (
             _Part("title", 0),
@@ -83,6 +88,9 @@ _MODELS: Mapping[str, tuple[_Part, ...]] = MappingProxyType(
 _TYPED = frozenset({"transaction", "arrow"})
 """Elements with the attribute ``type``, which they must have."""
 
+_ESCAPES: Mapping[str, str] = MappingProxyType({"\r": "&#13;"})
+"""A reader takes a bare return for the end of a line."""
+
 _NUMBER = re.compile(
     r"[+-]?(?P<digits>[0-9]+(\.[0-9]*)?|\.[0-9]+)([eE](?P<exponent>[+-]?[0-9]+))?",
     re.ASCII,
@@ -95,13 +103,74 @@ def decode_journal(document: str) -> Journal:
     The encoding that it declares is ignored: it travelled inside a form or JSON, which
     were decoded already.
     """
+    journal = _Reader("").read(_encoded(document))
+    assert isinstance(journal, Journal)
+    return journal
+
+
+def decode_consumption(document: str) -> tuple[Movement, ...]:
+    """Read what an instance says that it consumed: movements without a journal.
+
+    Errors as of ``decode_journal``.
+    """
+    movements = _Reader("a partition's report").read(_encoded(document))
+    assert isinstance(movements, tuple)
+    return movements
+
+
+def encode_journal(journal: Journal) -> str:
+    """Write a usage document: the same journal gives the same text, for ever.
+
+    Text must be of characters that XML knows, as whatever was decoded is.
+    """
+    parts = ["<?xml version='1.0' encoding='utf-8'?>\n<journal>\n"]
+    for entry in journal.entries:
+        parts += _entry_parts(entry)
+    parts.append("</journal>\n")
+    return "".join(parts)
+
+
+def _entry_parts(entry: JournalEntry) -> Iterator[str]:
+    yield f"<transaction type={quoteattr(entry.kind, _ESCAPES)}>\n"
+    yield _leaf("title", entry.title)
+    yield _leaf("start_date", entry.start_date)
+    yield _leaf("stop_date", entry.stop_date)
+    yield _leaf("reference", entry.reference)
+    yield _leaf("currency", entry.currency)
+    yield _leaf("payment_mode", entry.payment_mode)
+    for category in entry.categories:
+        yield _leaf("category", category)
+    for arrow in entry.arrows:
+        yield f"<arrow type={quoteattr(arrow.kind, _ESCAPES)}>\n"
+        yield _leaf("source", arrow.source)
+        yield _leaf("destination", arrow.destination)
+        yield "</arrow>\n"
+    for movement in entry.movements:
+        yield "<movement>\n"
+        yield _leaf("resource", movement.resource)
+        yield _leaf("title", movement.title)
+        yield _leaf("reference", movement.reference)
+        yield _leaf("quantity", movement.quantity)
+        yield _leaf("price", movement.price)
+        yield _leaf("VAT", movement.vat)
+        for category in movement.categories:
+            yield _leaf("category", category)
+        yield "</movement>\n"
+    yield "</transaction>\n"
+
+
+def _leaf(tag: str, text: str) -> str:
+    return f"<{tag}>{escape(text, _ESCAPES)}</{tag}>\n"
+
+
+def _encoded(document: str) -> bytes:
     try:
         encoded = document.encode()
     except UnicodeEncodeError as error:
         raise MalformedDocument("not UTF-8", error.start) from error
     if len(encoded) > DOCUMENT_BYTES_MAX:
         raise MalformedDocument(f"longer than {DOCUMENT_BYTES_MAX} bytes")
-    return _Reader().read(encoded)
+    return encoded
 
 
 @define
@@ -128,8 +197,8 @@ class _Element:
 class _Reader:
     """Reads one document."""
 
-    def __init__(self) -> None:
-        self._open = [_Element("")]
+    def __init__(self, root: str) -> None:
+        self._open = [_Element(root)]
         self._leaf = ""
         self._texts: list[str] = []
         self._text_length = 0
@@ -142,15 +211,15 @@ class _Reader:
         parser.CharacterDataHandler = self._hear
         parser.StartDoctypeDeclHandler = lambda *_: self._refuse("a DOCTYPE")
 
-    def read(self, document: bytes) -> Journal:
+    def read(self, document: bytes) -> object:
         try:
             self._parser.Parse(document, True)  # noqa: FBT003 - positional in expat
         except expat.ExpatError as error:
             reason = expat.errors.messages[error.code]
             raise MalformedDocument(f"line {error.lineno}: {reason}") from error
-        (journal,) = self._open[0].all("journal")
-        assert isinstance(journal, Journal)
-        return journal
+        root = self._open[0]
+        (value,) = root.all(_MODELS[root.tag][0].tag)
+        return value
 
     def _refuse(self, reason: str) -> NoReturn:
         raise MalformedDocument(f"line {self._parser.CurrentLineNumber}: {reason}")
@@ -227,6 +296,8 @@ class _Reader:
     def _built(self, element: _Element) -> object:
         if element.tag == "journal":
             return Journal(element.all("transaction"))
+        if element.tag == "consumption":
+            return element.all("movement")
         if element.tag == "arrow":
             return Arrow(
                 element.kind, element.text("source"), element.text("destination")

@@ -41,6 +41,7 @@ from slap.products import ProductReport, ProductsReport, ReleaseQuestion
 from slap.reserved import RESERVED_PARAMETERS, SHARED_KEYS
 from slap.rpc_methods import RPC_TABLE
 from slap.statuses import AccessStatus, Subject
+from slap.usage import Arrow, Journal, JournalEntry, Movement
 
 
 def texts(min_size: int = 0, max_size: int = 20) -> SearchStrategy[str]:
@@ -53,6 +54,46 @@ def texts(min_size: int = 0, max_size: int = 20) -> SearchStrategy[str]:
     tricky = st.sampled_from(["&amp;", "&lt;b&gt;", "]]>", "<!-- -->", "None", "&#0;"])
     plain = st.text(characters, min_size=min_size, max_size=max_size)
     return st.one_of(plain, tricky)
+
+
+def usage_numbers() -> SearchStrategy[str]:
+    """Draw quantities and prices as TioXML writes them."""
+    decimals = st.decimals(-(10**12), 10**12, places=3).map(str)
+    return st.one_of(decimals, st.sampled_from(["0", "1e3", "+.5", "5.", "-1E-9"]))
+
+
+def usage_movements() -> SearchStrategy[Movement]:
+    """Draw movements of whichever resource."""
+    return st.builds(
+        Movement,
+        resource=texts(),
+        quantity=usage_numbers(),
+        price=usage_numbers(),
+        vat=texts(),
+        title=texts(),
+        reference=texts(),
+        categories=st.lists(texts(), max_size=3).map(tuple),
+    )
+
+
+def usage_journals() -> SearchStrategy[Journal]:
+    """Draw journals as large as a schema demands at least, and larger."""
+    entries = st.builds(
+        JournalEntry,
+        kind=texts(),
+        start_date=texts(),
+        stop_date=texts(),
+        reference=texts(),
+        currency=texts(),
+        payment_mode=texts(),
+        arrows=st.lists(
+            st.builds(Arrow, texts(), texts(), texts()), min_size=1, max_size=3
+        ).map(tuple),
+        movements=st.lists(usage_movements(), min_size=1, max_size=4).map(tuple),
+        title=texts(),
+        categories=st.lists(texts(), max_size=3).map(tuple),
+    )
+    return st.builds(Journal, st.lists(entries, min_size=1, max_size=3).map(tuple))
 
 
 def identifiers() -> SearchStrategy[str]:

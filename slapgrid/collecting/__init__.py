@@ -1,1 +1,1 @@
-"""What the computer and its partitions use, measured."""
+"""What was consumed: measured, added up by days, written down for the master."""

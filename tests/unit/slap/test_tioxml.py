@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
 
 from slap.errors import MalformedDocument
 from slap.tioxml import (
     DOCUMENT_BYTES_MAX,
     MOVEMENT_COUNT_MAX,
     TEXT_LENGTH_MAX,
+    decode_consumption,
     decode_journal,
+    encode_journal,
 )
 from slap.usage import Arrow, Journal, JournalEntry, Movement
 from tests.builders import a_usage_document
+from tests.strategies import usage_journals
 
 
 def test_a_document_is_understood() -> None:
@@ -130,3 +134,43 @@ def test_the_number_of_movements_is_bounded() -> None:
 
     with pytest.raises(MalformedDocument, match=f"more than {MOVEMENT_COUNT_MAX}"):
         decode_journal(document)
+
+
+@given(usage_journals())
+def test_what_is_written_is_read_as_it_was(journal: Journal) -> None:
+    """And the same journal gives the same text."""
+    assert decode_journal(encode_journal(journal)) == journal
+    assert encode_journal(decode_journal(encode_journal(journal))) == (
+        encode_journal(journal)
+    )
+
+
+CONSUMPTION = (
+    "<consumption><movement><resource>service_module/requests</resource>"
+    "<title>a &lt; b</title><quantity>7</quantity><price>0.5</price><VAT/>"
+    "</movement></consumption>"
+)
+
+
+def test_a_report_of_an_instance_is_its_movements() -> None:
+    assert decode_consumption(CONSUMPTION) == (
+        Movement("service_module/requests", "7", "0.5", "", title="a < b"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("<consumption/>", "<consumption> without <movement>"),
+        (a_usage_document(), "<journal> where <consumption> is due"),
+        (CONSUMPTION.replace("<VAT/>", ""), "<movement> without <VAT>"),
+        (CONSUMPTION.replace(">7<", ">many<"), "'many' is no finite number"),
+    ],
+)
+def test_a_report_of_an_instance_that_is_none_is_refused(
+    document: str, reason: str
+) -> None:
+    with pytest.raises(MalformedDocument) as refused:
+        decode_consumption(document)
+
+    assert reason in str(refused.value)
