@@ -19,8 +19,13 @@ RESOURCE_FILE = ".slapos-resource"
 TIMESTAMP_FILE = ".timestamp"
 AGENT_DIRECTORY = ".slapgrid"
 RELEASE_LINK = "software_release"
+RETENTION_DELAY_FILE = ".slapos-retention-lock-delay"
+RETENTION_DATE_FILE = ".slapos-retention-lock-date"
+WAIT_LIST_FILE = ".slapos-report-wait-service-list"
+DESTROY_SCRIPT = "sbin/destroy"
 RUN_DIRECTORY = "etc/run"
 SERVICE_DIRECTORY = "etc/service"
+REMOVAL_DIRECTORY = "etc/prerm"
 PROMISE_DIRECTORY = "etc/promise"
 PLUGIN_DIRECTORY = "etc/plugin"
 PROMISE_CACHE_DIRECTORY = ".slapgrid/promise/cache"
@@ -46,11 +51,22 @@ LOCK_FILE = "var/slapgrid/lock"
 BUILD_LOG_DIRECTORY = "var/log/software"
 
 
+#: A partition's groups beside that of its programs are named ``<partition_id>-...``.
+REMOVAL_SUFFIX = "prerm"
+SIDE_SUFFIXES = frozenset({REMOVAL_SUFFIX})
+
+
 class ProgramKind(StrEnum):
     """The directory of a partition that a program stands in."""
 
     RUN = RUN_DIRECTORY
     SERVICE = SERVICE_DIRECTORY
+    #: Run once, when the instance is destroyed, in a group of their own.
+    REMOVAL = REMOVAL_DIRECTORY
+
+
+#: The kinds of programs that an instance runs while it is started.
+INSTANCE_KINDS = (ProgramKind.RUN, ProgramKind.SERVICE)
 
 
 def release_directory(software_release_url: str) -> str:
@@ -77,6 +93,16 @@ def transaction_file(partition_id: str) -> str:
 def group_file(partition_id: str) -> str:
     """The definition of a partition's programs; without it they are stopped."""
     return f"{GROUP_DIRECTORY}/{partition_id}.conf"
+
+
+def removal_group(partition_id: str) -> str:
+    """The group of the programs that run when an instance is destroyed."""
+    return f"{partition_id}-{REMOVAL_SUFFIX}"
+
+
+def departure_file(partition_id: str) -> str:
+    """In the instance root: what was done of the departure of an instance."""
+    return f"var/slapgrid/departures/{partition_id}.json"
 
 
 def build_log(software_release_url: str) -> str:

@@ -11,12 +11,12 @@ from enum import IntEnum
 from itertools import groupby
 from types import MappingProxyType
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from runtime.ports import Runtime
 from slap import calls
 from slap.errors import MasterAway, SlapError
-from slap.model import Computer
+from slap.model import Computer, Partition, RequestedState
 from slap.polling import Unchanged
 from slap.replicas import Replicas
 from slapgrid.config import Config
@@ -25,6 +25,7 @@ from slapgrid.convergence.instances import plan_instances
 from slapgrid.convergence.offline import plan_offline
 from slapgrid.convergence.plans import Action, Plan
 from slapgrid.convergence.retrying import (
+    DEPARTURE_EFFORTS,
     Effort,
     Outcome,
     RetryMemory,
@@ -35,9 +36,10 @@ from slapgrid.convergence.retrying import (
     waiting_efforts,
 )
 from slapgrid.convergence.software import plan_software
-from slapgrid.convergence.views import LocalView
+from slapgrid.convergence.views import LocalPartition, LocalView
 from slapgrid.format.addresses import define_computer
 from slapgrid.format.formatting import FormatRefused, Formatting
+from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import RETRY_MEMORY
 from slapgrid.performing import Performing
@@ -45,14 +47,17 @@ from slapgrid.platform import Platform
 from slapgrid.promises.running import PromiseRunner
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import BuildProgress, Releases
-from slapgrid.supervision.port import ISupervision, SupervisionError
+from slapgrid.supervision.port import (
+    ISupervision,
+    SupervisionError,
+    groups_by_partition,
+)
 
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
 
 SOFTWARE_EFFORTS = frozenset({Effort.BUILD, Effort.RECORD_BUILT, Effort.REMOVE})
-DESTROY_EFFORTS = frozenset({Effort.DESTROY})
-INSTANCE_EFFORTS = frozenset(Effort) - SOFTWARE_EFFORTS - DESTROY_EFFORTS
+INSTANCE_EFFORTS = frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS
 
 
 class ExitStatus(IntEnum):
@@ -111,6 +116,9 @@ class Agent:
         )
         self._partitions = Partitions(config, runtime, platform, self._releases)
         self._promises = PromiseRunner(config, runtime, platform)
+        self._departing = Departing(
+            config, runtime, platform, self._partitions, supervision
+        )
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)
         self._desired: Computer | None = None
@@ -192,7 +200,7 @@ class Agent:
     async def converge_destruction(self, desired: Computer) -> PassResult:
         """The pass that destroys, towards a document that was polled before."""
         return await self._converge(
-            desired, lambda *seen: plan_destruction(desired, *seen), DESTROY_EFFORTS
+            desired, lambda *seen: plan_destruction(desired, *seen), DEPARTURE_EFFORTS
         )
 
     async def keep_running(self) -> PassResult:
@@ -247,14 +255,32 @@ class Agent:
         releases = self._releases.observe(tuple(sorted(urls)))
         if is_software:
             return LocalView(releases=releases)
-        groups = {each.partition_id: each for each in await self._supervision.observe()}
-        names = {each.key.partition_id for each in desired.partitions} | set(groups)
+        names = [each.key.partition_id for each in desired.partitions]
+        groups = groups_by_partition(await self._supervision.observe(), names)
         now = self.runtime.calendar.now()
         partitions = {
-            name: self._partitions.observe(name, groups.get(name), now)
-            for name in sorted(names)
+            name: self._partitions.observe(name, of_partition, now)
+            for name, of_partition in groups.items()
         }
+        for partition in desired.partitions:
+            local = partitions[partition.key.partition_id]
+            partitions[local.partition_id] = self._with_departure(partition, local)
         return LocalView(MappingProxyType(partitions), releases)
+
+    def _with_departure(
+        self, partition: Partition, local: LocalPartition
+    ) -> LocalPartition:
+        if (
+            partition.instance is None
+            or partition.requested_state is not RequestedState.DESTROYED
+            or local.programs is not None
+            or not local.has_content
+        ):
+            return local
+        departure = self._departing.view(
+            local.partition_id, partition.instance, local.side_groups
+        )
+        return evolve(local, departure=departure)
 
     async def _perform(
         self, actions: tuple[Action, ...], desired: Computer
@@ -266,6 +292,7 @@ class Agent:
             self._releases,
             self._partitions,
             self._promises,
+            self._departing,
             desired,
         )
         outcomes = []

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from slap import calls
 from slap.errors import MasterAway, NotFound, SlapError
 from slap.model import Computer, Partition, PartitionKey
+from slapgrid.convergence.departure import BadRetention
 from slapgrid.convergence.plans import (
     Action,
     BuildSoftware,
@@ -23,6 +24,8 @@ from slapgrid.convergence.plans import (
     Report,
     ReportSoftware,
     ResumePrograms,
+    RetainInstance,
+    RetireInstance,
     ReviveProgram,
     RunPromises,
     SoftwareAction,
@@ -33,6 +36,7 @@ from slapgrid.convergence.plans import (
 from slapgrid.convergence.retrying import Outcome
 from slapgrid.convergence.views import LIVE_STATES
 from slapgrid.identity import IdentityRefused
+from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import InstanceRefused, Partitions
 from slapgrid.promises.running import PromiseRunner
 from slapgrid.slap_client import SlapClient
@@ -45,6 +49,7 @@ DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
 
 _REFUSALS = (
     OSError,
+    BadRetention,
     UnicodeDecodeError,
     IdentityRefused,
     InstanceRefused,
@@ -63,6 +68,7 @@ class Performing:
     releases: Releases
     partitions: Partitions
     promises: PromiseRunner
+    departing: Departing
     desired: Computer
 
     async def perform(
@@ -81,7 +87,7 @@ class Performing:
                 for program in each.programs
             )
             return await self._together(actions, self.supervision.start(keys))
-        if kind is RunPromises:
+        if kind in {RunPromises, DestroyInstance}:
             return list(
                 await gatherResults(
                     [Deferred.fromCoroutine(self._alone(each)) for each in actions],
@@ -128,13 +134,25 @@ class Performing:
                 return await self._report(action)
             case RecordProcessed(partition_id, _, timestamp):
                 self.partitions.record_processed(partition_id, timestamp)
-            case DestroyInstance(partition_id):
-                await self.partitions.destroy(partition_id)
+            case RetainInstance() | RetireInstance() | DestroyInstance():
+                return await self._depart(action)
             case CleanPartition(partition_id):
                 await self.partitions.clean(partition_id)
             case _:
                 raise AssertionError(f"nobody performs {action!r}")
         return None
+
+    async def _depart(
+        self, action: RetainInstance | RetireInstance | DestroyInstance
+    ) -> str | None:
+        match action:
+            case RetainInstance(partition_id, until):
+                self.departing.retain(partition_id, until)
+                return None
+            case RetireInstance(partition_id, guid, ended, resting):
+                return await self.departing.retire(partition_id, guid, ended, resting)
+            case DestroyInstance(partition_id, guid):
+                return await self.departing.destroy(partition_id, guid)
 
     async def _do_software(self, action: SoftwareAction) -> str | None:
         url = action.software_release_url
@@ -179,10 +197,15 @@ class Performing:
         return failures
 
     async def _install(self, partition: Partition) -> str | None:
+        instance = partition.instance
+        assert instance is not None, "only an instance is installed"
+        partition_id = partition.key.partition_id
+        self.departing.forget(partition_id, instance)
         failure = await self.partitions.install(partition)
         if failure is not None:
             return failure
-        titles = self.partitions.requested_titles(partition.key.partition_id)
+        self.departing.freeze_retention(partition_id, instance)
+        titles = self.partitions.requested_titles(partition_id)
         if titles is not None:
             call = calls.report_requested_titles(partition.key, titles)
             # Stock mini-masters do not know this call.

@@ -88,7 +88,9 @@ class _ModelProgram:
             each.callback(None)
 
 
-_COMMAND = re.compile(r"^command=(/.*)/(etc/(?:run|service))/([^/\n]+)$", re.MULTILINE)
+_COMMAND = re.compile(
+    r"^command=(/.*)/(etc/(?:run|service|prerm))/([^/\n]+)$", re.MULTILINE
+)
 
 
 def _read_groups(tree: IFileTree) -> tuple[ProgramGroup, ...]:

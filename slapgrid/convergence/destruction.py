@@ -5,11 +5,29 @@ Apart from the other plans because one-shot passes of stock nodes perform it apa
 
 from __future__ import annotations
 
-from slap.model import Computer, RequestedState
+from slap.model import Computer, Partition, PartitionInstance, RequestedState
+from slapgrid.convergence.departure import (
+    BeginRetention,
+    Departure,
+    Keep,
+    Remove,
+    RunRemovalPrograms,
+    decide_departure,
+)
 from slapgrid.convergence.draft import Draft
-from slapgrid.convergence.plans import DestroyInstance, Plan, Verdict
-from slapgrid.convergence.retrying import Effort, RetryMemory
+from slapgrid.convergence.plans import (
+    DestroyInstance,
+    PartitionAction,
+    Plan,
+    RetainInstance,
+    RetireInstance,
+    Verdict,
+)
+from slapgrid.convergence.retrying import RetryMemory
 from slapgrid.convergence.views import LocalPartition, LocalView
+
+#: Each may run a program of the instance for minutes; they run side by side.
+DESTROYS_PER_PLAN_MAX = 16
 
 
 def plan_destruction(
@@ -29,10 +47,36 @@ def plan_destruction(
             or local.programs is not None
         ):
             continue
-        if not local.has_content:
+        if local.has_content or local.side_groups:
+            _plan_departure(draft, partition, instance, local)
+        else:
             draft.report(partition, instance, Verdict.DESTROYED)
-        elif not draft.add(DestroyInstance(partition_id)):
-            failure = draft.failure(Effort.DESTROY, partition_id)
-            assert failure is not None, "only a failure delays a destruction"
-            draft.report(partition, instance, Verdict.ERROR, failure.message)
+    draft.bound(DestroyInstance, DESTROYS_PER_PLAN_MAX)
     return draft.finished()
+
+
+def _plan_departure(
+    draft: Draft,
+    partition: Partition,
+    instance: PartitionInstance,
+    local: LocalPartition,
+) -> None:
+    partition_id, guid = local.partition_id, instance.instance_guid
+    departure = local.departure or Departure()
+    action: PartitionAction
+    match decide_departure(partition_id, departure, draft.now):
+        case Keep(reason, until):
+            draft.say(reason)
+            if until is not None:
+                draft.wake(until)
+            return
+        case BeginRetention(until):
+            action = RetainInstance(partition_id, until)
+        case RunRemovalPrograms(ended, resting):
+            action = RetireInstance(partition_id, guid, ended, resting)
+        case Remove():
+            action = DestroyInstance(partition_id, guid)
+    draft.add(action)
+    failure = draft.departure_failure(partition_id)
+    if failure is not None:
+        draft.report(partition, instance, Verdict.ERROR, failure)

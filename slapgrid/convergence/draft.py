@@ -15,7 +15,12 @@ from slapgrid.convergence.plans import (
     Verdict,
     wanted_stamp,
 )
-from slapgrid.convergence.retrying import Attempt, Effort, RetryMemory
+from slapgrid.convergence.retrying import (
+    DEPARTURE_EFFORTS,
+    Attempt,
+    Effort,
+    RetryMemory,
+)
 
 #: A master that still asks for what was acknowledged is told again so often.
 REPORT_AGAIN_SECONDS = 60.0
@@ -51,6 +56,11 @@ class Draft:
 
     def failure(self, effort: Effort, name: str, stamp: str = "") -> Attempt | None:
         return self.memory.attempt(effort, name, stamp)
+
+    def departure_failure(self, partition_id: str) -> str | None:
+        """Why the instance has not left the partition, if something failed."""
+        found = [self.failure(each, partition_id) for each in sorted(DEPARTURE_EFFORTS)]
+        return next((each.message for each in found if each is not None), None)
 
     def bound(self, kind: type[Action], count_max: int) -> None:
         """Keep at most so many actions of a kind; the rest is for the next plan."""

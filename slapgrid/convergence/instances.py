@@ -156,6 +156,10 @@ class _Step:
     def _plan_retirement(self) -> None:
         if self.local.programs is not None:
             self.draft.add(StopPrograms(self._id))
+            return
+        failure = self.draft.departure_failure(self._id)
+        if failure is not None:
+            self._report(Verdict.ERROR, failure)
         elif self.local.has_content:
             self._report(Verdict.STOPPED)
 

@@ -191,10 +191,29 @@ class Report(_StampedAction):
 
 
 @frozen
+class RetainInstance(PartitionAction):
+    """Write until when the instance stays though it is to be destroyed."""
+
+    effort = Effort.RETAIN
+    until: float
+
+
+@frozen
+class RetireInstance(PartitionAction):
+    """Remember which programs of ``etc/prerm`` ended, and start these others."""
+
+    effort = Effort.RETIRE
+    instance_guid: str
+    ended_programs: frozenset[str]
+    resting_programs: tuple[str, ...]
+
+
+@frozen
 class DestroyInstance(PartitionAction):
     """Remove all content of the partition, whose programs are stopped."""
 
     effort = Effort.DESTROY
+    instance_guid: str = ""
 
 
 @frozen

@@ -48,8 +48,14 @@ class Effort(StrEnum):
     PROVE = "prove"
     RECORD = "record"
     REPORT = "report"
+    RETAIN = "retain"
+    RETIRE = "retire"
     DESTROY = "destroy"
     CLEAN = "clean"
+
+
+#: The efforts by which an instance that stopped leaves its partition.
+DEPARTURE_EFFORTS = frozenset({Effort.RETAIN, Effort.RETIRE, Effort.DESTROY})
 
 
 class Stage(IntEnum):
@@ -89,6 +95,8 @@ BACKOFFS: Mapping[Effort, Backoff] = MappingProxyType(
         Effort.PROVE: Backoff(1, 60),
         Effort.RECORD: Backoff(5, 300),
         Effort.REPORT: Backoff(2, 300),
+        Effort.RETAIN: Backoff(5, 600),
+        Effort.RETIRE: Backoff(5, 600),
         Effort.DESTROY: Backoff(5, 600),
         Effort.CLEAN: Backoff(10, 600),
     }

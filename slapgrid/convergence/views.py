@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from slapgrid.convergence.departure import Departure
+
 
 class ProgramState(StrEnum):
     """The words of supervisord."""
@@ -58,13 +60,19 @@ class PromiseView:
     failure: str | None = None
 
 
+def _no_groups() -> Mapping[str, tuple[ProgramStatus, ...]]:
+    return MappingProxyType({})
+
+
 @frozen
 class LocalPartition:
     """A partition as it is on disk and under supervision.
 
     ``programs`` is ``None`` when supervision knows no group of this partition.
     ``has_content`` ignores what ``format`` wrote; ``has_remains`` is content that says
-    that an instance was processed here.
+    that an instance was processed here. ``side_groups`` are the programs of its other
+    groups, ``<partition_id>-...``. ``departure`` is there when the instance is to be
+    destroyed and its programs stopped.
     """
 
     partition_id: str
@@ -76,6 +84,8 @@ class LocalPartition:
     processed_at: float = 0.0
     programs: tuple[ProgramStatus, ...] | None = None
     promises: tuple[PromiseView, ...] = ()
+    side_groups: Mapping[str, tuple[ProgramStatus, ...]] = field(factory=_no_groups)
+    departure: Departure | None = None
 
 
 @frozen

@@ -9,10 +9,12 @@ from slap.model import Partition, PartitionInstance
 from slapgrid.config import Config
 from slapgrid.convergence.views import LocalPartition, PromiseView
 from slapgrid.identity import Identity, choose_identity
+from slapgrid.instance.reading import list_directory, read_if_there
 from slapgrid.layout import (
     AGENT_DIRECTORY,
     BUILDOUT_CFG,
     BUILDOUT_SCRIPT,
+    INSTANCE_KINDS,
     INSTANCE_LOG,
     PARTITION_MODE,
     PLUGIN_DIRECTORY,
@@ -22,7 +24,6 @@ from slapgrid.layout import (
     RELEASE_LINK,
     RESOURCE_FILE,
     TIMESTAMP_FILE,
-    ProgramKind,
     error_log,
     transaction_file,
 )
@@ -36,7 +37,7 @@ from slapgrid.software.releases import (
     describe_end,
 )
 from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
-from slapgrid.supervision.port import GroupStatus
+from slapgrid.supervision.port import PartitionGroups
 from slapgrid.writing_out import write_out
 
 #: An installation takes seconds; one that hangs must not stop all others for ever.
@@ -86,13 +87,18 @@ class Partitions:
         return choose_identity(partition_id, self._platform.uid, owner.uid, owner.gid)
 
     def observe(
-        self, partition_id: str, group: GroupStatus | None, now: float
+        self, partition_id: str, groups: PartitionGroups, now: float
     ) -> LocalPartition:
         """The partition as it is on disk, with its programs as supervision says."""
-        programs = None if group is None else group.programs
+        programs, side_groups = groups.programs, groups.side_groups
         found = self._tree.status(partition_id)
         if found is None or found.kind is not FileKind.DIRECTORY:
-            return LocalPartition(partition_id, is_formatted=False, programs=programs)
+            return LocalPartition(
+                partition_id,
+                is_formatted=False,
+                programs=programs,
+                side_groups=side_groups,
+            )
         files = self.files(partition_id)
         names = frozenset(files.list())
         stamp = files.status(TIMESTAMP_FILE) if TIMESTAMP_FILE in names else None
@@ -105,14 +111,24 @@ class Partitions:
             processed_at=0.0 if stamp is None else stamp.modified,
             programs=programs,
             promises=self._view_promises(files, now) if "etc" in names else (),
+            side_groups=side_groups,
         )
 
     def group(self, partition_id: str) -> ProgramGroup:
         """The programs of a partition as its files define them."""
+        programs = self._programs(self.files(partition_id))
+        return self.group_of(partition_id, partition_id, programs)
+
+    def group_of(
+        self,
+        partition_id: str,
+        name: str,
+        programs: tuple[ProgramDefinition, ...],
+    ) -> ProgramGroup:
+        """A group of programs that run in a partition, as its user."""
         owner = self._tree.status(partition_id)
         assert owner is not None, "only of an installed instance"
         self.identity(partition_id)
-        programs = self._programs(self.files(partition_id))
         for program in programs:
             if not _PROGRAM_NAME.match(program.name):
                 raise InstanceRefused(
@@ -120,7 +136,7 @@ class Partitions:
                     "letters, digits and _ . + @ -"
                 )
         return ProgramGroup(
-            partition_id,
+            name,
             self._tree.path(partition_id),
             programs,
             self._platform.find_account(owner.uid, owner.gid),
@@ -130,7 +146,8 @@ class Partitions:
         """The promises of a partition."""
         files = self.files(partition_id)
         return find_promises(
-            _list(files, PLUGIN_DIRECTORY), _list(files, PROMISE_DIRECTORY)
+            list_directory(files, PLUGIN_DIRECTORY),
+            list_directory(files, PROMISE_DIRECTORY),
         )
 
     async def install(self, partition: Partition) -> str | None:
@@ -179,6 +196,8 @@ class Partitions:
     async def destroy(self, partition_id: str) -> None:
         """Remove all content; the directory and its resource file stay."""
         files = self.files(partition_id)
+        if files.status("") is None:
+            return
         files.remove(TIMESTAMP_FILE)
         for name in files.list():
             if name != RESOURCE_FILE:
@@ -193,14 +212,15 @@ class Partitions:
     def _programs(self, files: IFileTree) -> tuple[ProgramDefinition, ...]:
         return tuple(
             ProgramDefinition(name, kind)
-            for kind in ProgramKind
-            for name in _list(files, kind)
+            for kind in INSTANCE_KINDS
+            for name in list_directory(files, kind)
         )
 
     def _view_promises(self, files: IFileTree, now: float) -> tuple[PromiseView, ...]:
         views = []
         found = find_promises(
-            _list(files, PLUGIN_DIRECTORY), _list(files, PROMISE_DIRECTORY)
+            list_directory(files, PLUGIN_DIRECTORY),
+            list_directory(files, PROMISE_DIRECTORY),
         )
         for promise in found:
             status = files.status(promise.path)
@@ -209,8 +229,8 @@ class Partitions:
             views.append(
                 view_promise(
                     promise,
-                    _read(files, f"{PROMISE_CACHE_DIRECTORY}/{promise.title}"),
-                    _read(
+                    read_if_there(files, f"{PROMISE_CACHE_DIRECTORY}/{promise.title}"),
+                    read_if_there(
                         files, f"{PROMISE_RESULT_DIRECTORY}/{promise.title}.status.json"
                     ),
                     status.modified,
@@ -281,21 +301,6 @@ class Partitions:
         output = ended.output.decode(errors="replace")
         end = describe_end(f"buildout of {partition_id}", ended)
         return f"{output}\n{end}"[-ERROR_BYTES_MAX:]
-
-
-def _list(files: IFileTree, directory: str) -> tuple[str, ...]:
-    try:
-        return files.list(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-
-
-def _read(files: IFileTree, path: str) -> bytes | None:
-    try:
-        return files.read(path)
-    except OSError:
-        # Absent, or not a file: what it would say is then unknown.
-        return None
 
 
 async def _remove(files: IFileTree, name: str) -> None:

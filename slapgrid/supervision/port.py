@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from types import MappingProxyType
 
-from attrs import frozen
+from attrs import field, frozen
 from zope.interface import Interface
 
 from slapgrid.convergence.views import ProgramStatus
+from slapgrid.layout import SIDE_SUFFIXES
 from slapgrid.supervision.conf import ProgramGroup
 
 
@@ -29,6 +32,44 @@ class GroupStatus:
 
     partition_id: str
     programs: tuple[ProgramStatus, ...] = ()
+
+
+def _no_groups() -> Mapping[str, tuple[ProgramStatus, ...]]:
+    return MappingProxyType({})
+
+
+@frozen
+class PartitionGroups:
+    """What supervision knows of a partition: its programs, and its other groups."""
+
+    programs: tuple[ProgramStatus, ...] | None = None
+    side_groups: Mapping[str, tuple[ProgramStatus, ...]] = field(factory=_no_groups)
+
+
+def groups_by_partition(
+    groups: Iterable[GroupStatus], partition_ids: Collection[str]
+) -> Mapping[str, PartitionGroups]:
+    """Whose each group is, by exact name; ``partition_ids`` are those that are known.
+
+    Groups ``<partition_id>-<suffix>`` belong beside the partition, unless a partition
+    is called so itself.
+    """
+    programs: dict[str, tuple[ProgramStatus, ...]] = {}
+    sides: defaultdict[str, dict[str, tuple[ProgramStatus, ...]]] = defaultdict(dict)
+    for group in groups:
+        name, _, suffix = group.partition_id.rpartition("-")
+        if suffix in SIDE_SUFFIXES and group.partition_id not in partition_ids:
+            sides[name][group.partition_id] = group.programs
+        else:
+            programs[group.partition_id] = group.programs
+    return MappingProxyType(
+        {
+            name: PartitionGroups(
+                programs.get(name), MappingProxyType(sides.get(name, {}))
+            )
+            for name in sorted({*programs, *sides, *partition_ids})
+        }
+    )
 
 
 class ISupervision(Interface):
