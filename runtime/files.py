@@ -24,7 +24,7 @@ from runtime.paths import (
     components,
     parent_and_name,
 )
-from runtime.ports import FileKind, FileStatus, IFileTree
+from runtime.ports import DiskSpace, FileKind, FileStatus, IFileTree
 from runtime.removal import remove_directory
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -157,6 +157,15 @@ class DirectoryTree:
     def free_bytes(self) -> int:
         found = os.statvfs(self.root)
         return found.f_bavail * found.f_frsize
+
+    def space(self) -> DiskSpace:
+        found = os.statvfs(self.root)
+        return DiskSpace(
+            total_bytes=found.f_blocks * found.f_frsize,
+            free_bytes=found.f_bavail * found.f_frsize,
+            file_count_max=found.f_files,
+            file_count_free=found.f_favail,
+        )
 
     def _remove_tree(self, parents: tuple[str, ...], name: str) -> None:
         with suppress(FileNotFoundError), self._directory(parents) as directory:

@@ -138,6 +138,19 @@ class FileStatus:
     gid: int
 
 
+@frozen
+class DiskSpace:
+    """A file system; what is free is so for ordinary users.
+
+    Those that make their files' records as needed have ``file_count_max`` 0.
+    """
+
+    total_bytes: int
+    free_bytes: int
+    file_count_max: int
+    file_count_free: int
+
+
 class IFileTree(Interface):
     """The files below one directory; paths are relative to it, ``..`` is refused.
 
@@ -193,6 +206,9 @@ class IFileTree(Interface):
 
     def free_bytes() -> int:
         """What an ordinary user may still write."""
+
+    def space() -> DiskSpace:
+        """The file system that the root stands on."""
 
 
 class StoreUnavailable(Exception):

@@ -17,6 +17,7 @@ BUILDOUT_CFG = "buildout.cfg"
 
 RESOURCE_FILE = ".slapos-resource"
 TIMESTAMP_FILE = ".timestamp"
+BANG_FILE = ".slapos_latest_bang_timestamp"
 AGENT_DIRECTORY = ".slapgrid"
 RELEASE_LINK = "software_release"
 RETENTION_DELAY_FILE = ".slapos-retention-lock-delay"
@@ -48,6 +49,13 @@ SUPERVISORD_PID = "var/run/supervisord.pid"
 SUPERVISORD_SOCKET = "sv.sock"
 RETRY_MEMORY = "var/slapgrid/retry-memory.json"
 LOCK_FILE = "var/slapgrid/lock"
+#: Usage: what is open, what went wrong, days that are over.
+USAGE_DIRECTORY = "var/slapgrid/usage"
+USAGE_LEDGER = "var/slapgrid/usage/ledger.json"
+USAGE_INCIDENTS = "var/slapgrid/usage/incidents.json"
+USAGE_DAYS = "var/slapgrid/usage/days"
+#: In the instance root and in a partition: reports that wait for the agent.
+XML_REPORT_DIRECTORY = "var/xml_report"
 BUILD_LOG_DIRECTORY = "var/log/software"
 
 
@@ -108,3 +116,13 @@ def departure_file(partition_id: str) -> str:
 def build_log(software_release_url: str) -> str:
     """The whole output of the last build of a release."""
     return f"{BUILD_LOG_DIRECTORY}/{release_directory(software_release_url)}.log"
+
+
+def sealed_day(date: str) -> str:
+    """What was consumed on a day that is over; the newest days are kept."""
+    return f"{USAGE_DAYS}/{date}.json"
+
+
+def journal_directory(computer_id: str) -> str:
+    """Where documents of the computer wait that are sent as they are."""
+    return f"{XML_REPORT_DIRECTORY}/{computer_id}"

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from labsim.world.disk import Entry, Layers, change_entry
 from runtime.paths import absolute_path, components, parent_and_name
-from runtime.ports import FileKind, FileStatus, ICalendar, IFileTree
+from runtime.ports import DiskSpace, FileKind, FileStatus, ICalendar, IFileTree
 
 REMOVAL_SECONDS = 0.02
 """Removing a tree takes two such steps; a power loss between them leaves a part."""
@@ -128,6 +128,10 @@ class DiskTree:
 
     def free_bytes(self) -> int:
         return self.layers.free_bytes()
+
+    def space(self) -> DiskSpace:
+        free_bytes = self.layers.free_bytes()
+        return DiskSpace(self.layers.used_bytes() + free_bytes, free_bytes, 0, 0)
 
     def _empty(self, relative: str, removed: Deferred[None]) -> None:
         """Remove the first half of what a directory holds."""

@@ -89,7 +89,8 @@ def absorb(
     """Add what was consumed until now, and what the levels are now."""
     changed = dict(days)
     elapsed = consumption.elapsed_seconds
-    for day, share in _shares(now, elapsed):
+    shares = _shares(now, elapsed) if consumption.amounts or elapsed > 0 else ()
+    for day, share in shares:
         open_day = _first_open(day, sealed)
         changed[open_day] = _add(
             changed.get(open_day, Day(open_day)), consumption, share
@@ -110,6 +111,7 @@ def due_for_sealing(days: Days, now: float) -> tuple[str, ...]:
 def _shares(now: float, elapsed_seconds: float) -> Iterable[tuple[str, float]]:
     """The days of the time that ends now, each with its part of it."""
     if elapsed_seconds <= 0:
+        yield date_of(now), 1.0
         return
     start = now - elapsed_seconds
     end = now

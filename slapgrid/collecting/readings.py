@@ -4,7 +4,7 @@ Theory of operation. The kernel only counts up, from the boot or from the start 
 process. What was consumed is the difference of two readings:
 
 1. Before the first reading ever nothing was consumed. After another boot, everything
-   that the counters hold was: they began at nothing.
+   that the counters hold was: they began at nothing. Tallies go on.
 2. A counter that is new, or went down, began again at nothing. A process that is new
    and started before the earlier reading was overlooked by it: it begins here.
 3. When a process ends, what it used moves to the parent that waits for it. So what a
@@ -60,12 +60,16 @@ class ProcessReading:
 
 @frozen
 class Reading:
-    """All counters at one instant of a boot."""
+    """All counters at one instant of a boot.
+
+    ``tallies`` are counted on disk: another boot does not begin them again.
+    """
 
     boot_id: str
     uptime_seconds: float
     processes: tuple[ProcessReading, ...] = ()
     counters: Counters = field(default=MappingProxyType({}))
+    tallies: Counters = field(default=MappingProxyType({}))
 
 
 @frozen
@@ -81,12 +85,12 @@ def compare(before: Reading | None, after: Reading) -> Consumption:
     if before is None:
         return Consumption()
     if before.boot_id != after.boot_id:
-        before = Reading(after.boot_id, 0.0)
+        before = Reading(after.boot_id, 0.0, tallies=before.tallies)
     amounts: defaultdict[str, dict[Measure, float]] = defaultdict(dict)
-    for (subject, measure), count in sorted(after.counters.items()):
-        amounts[subject][measure] = _growth(
-            before.counters.get((subject, measure), 0.0), count
-        )
+    counters = {**after.counters, **after.tallies}
+    known = {**before.counters, **before.tallies}
+    for (subject, measure), count in sorted(counters.items()):
+        amounts[subject][measure] = _growth(known.get((subject, measure), 0.0), count)
     for partition_id, used in _of_processes(before, after.processes).items():
         amounts[partition_id].update(used)
     return Consumption(

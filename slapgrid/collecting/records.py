@@ -7,7 +7,7 @@ write: a power loss between two collections neither loses nor repeats anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,12 @@ from attrs import field, frozen
 
 from slapgrid.collecting.days import Day, Days
 from slapgrid.collecting.measures import Measure
-from slapgrid.collecting.readings import Amounts, ProcessReading, Reading
+from slapgrid.collecting.readings import (
+    Amounts,
+    Counters,
+    ProcessReading,
+    Reading,
+)
 
 #: Another shape of the files gets another number.
 FORMAT = 1
@@ -28,9 +33,9 @@ class RecordRefused(ValueError):
 
 @frozen
 class DiskFigure:
-    """What a partition took when it was last measured."""
+    """What a partition took when it was last measured; unknown when that failed."""
 
-    used_bytes: int
+    used_bytes: int | None
     measured_at: float
 
 
@@ -47,11 +52,16 @@ class Latest:
 
 @frozen
 class Ledger:
-    """All that is open. ``unwritten`` are sealed days whose document is not there."""
+    """All that is open.
+
+    ``unwritten`` are sealed days whose document is not there yet; ``bangs`` the date of
+    each partition's last bang that was counted.
+    """
 
     reading: Reading | None = None
     days: Days = field(default=MappingProxyType({}))
     unwritten: tuple[str, ...] = ()
+    bangs: Mapping[str, float] = field(default=MappingProxyType({}))
     disks: Mapping[str, DiskFigure] = field(default=MappingProxyType({}))
     latest: Latest = field(default=Latest())
 
@@ -64,6 +74,7 @@ def encode_ledger(ledger: Ledger) -> bytes:
         "reading": None if reading is None else _reading_document(reading),
         "days": [_day_document(day) for day in ledger.days.values()],
         "unwritten": list(ledger.unwritten),
+        "bangs": dict(ledger.bangs),
         "disks": {
             name: [figure.used_bytes, figure.measured_at]
             for name, figure in ledger.disks.items()
@@ -90,8 +101,13 @@ def decode_ledger(content: bytes) -> Ledger:
             MappingProxyType({day.date: day for day in days}),
             tuple(map(str, document["unwritten"])),
             MappingProxyType(
+                {str(name): float(at) for name, at in document["bangs"].items()}
+            ),
+            MappingProxyType(
                 {
-                    str(name): DiskFigure(int(used), float(at))
+                    str(name): DiskFigure(
+                        None if used is None else int(used), float(at)
+                    )
                     for name, (used, at) in document["disks"].items()
                 }
             ),
@@ -149,10 +165,8 @@ def _reading_document(reading: Reading) -> Mapping[str, Any]:
             ]
             for process in reading.processes
         ],
-        "counters": [
-            [subject, measure, count]
-            for (subject, measure), count in reading.counters.items()
-        ],
+        "counters": _counters_document(reading.counters),
+        "tallies": _counters_document(reading.tallies),
     }
 
 
@@ -163,12 +177,24 @@ def _read_reading(document: Mapping[str, Any] | None) -> Reading | None:
         str(document["boot_id"]),
         float(document["uptime_seconds"]),
         tuple(ProcessReading(*fields) for fields in document["processes"]),
-        MappingProxyType(
-            {
-                (str(subject), Measure(measure)): float(count)
-                for subject, measure, count in document["counters"]
-            }
-        ),
+        _read_counters(document["counters"]),
+        _read_counters(document["tallies"]),
+    )
+
+
+def _counters_document(counters: Counters) -> list[list[str | float]]:
+    return [
+        [subject, str(measure), count]
+        for (subject, measure), count in sorted(counters.items())
+    ]
+
+
+def _read_counters(rows: Iterable[tuple[str, str, float]]) -> Counters:
+    return MappingProxyType(
+        {
+            (str(subject), Measure(measure)): float(count)
+            for subject, measure, count in rows
+        }
     )
 
 
@@ -211,3 +237,16 @@ def _read_amounts(document: Mapping[str, Mapping[str, float]]) -> Amounts:
                 values[Measure(name)] = float(value)
         amounts[subject] = MappingProxyType(values)
     return MappingProxyType(amounts)
+
+
+def encode_tallies(tallies: Counters) -> bytes:
+    """Write the tallies of incidents as JSON."""
+    return _encode({"format": FORMAT, "tallies": _counters_document(tallies)})
+
+
+def decode_tallies(content: bytes) -> Counters:
+    """Read the tallies of incidents; ``RecordRefused`` when it is none of ours."""
+    try:
+        return _read_counters(_decode(content)["tallies"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecordRefused(f"no tallies of incidents: {error!r}") from error

@@ -201,6 +201,12 @@ class FileContract:
     def test_there_is_room(self, tree):
         assert tree.free_bytes() > 0
 
+    def test_what_is_free_is_a_part_of_the_whole(self, tree):
+        space = tree.space()
+
+        assert 0 < space.free_bytes <= space.total_bytes
+        assert 0 <= space.file_count_free <= space.file_count_max
+
 
 async def remove_tree(tree, relative):
     await tree.remove_tree(relative)

@@ -20,7 +20,12 @@ from slapgrid.collecting.days import (
 )
 from slapgrid.collecting.journals import SUBJECTS_PER_DOCUMENT_MAX, render_day
 from slapgrid.collecting.measures import Measure
-from slapgrid.collecting.readings import COMPUTER, Consumption, Reading
+from slapgrid.collecting.readings import (
+    COMPUTER,
+    Consumption,
+    ProcessReading,
+    Reading,
+)
 from slapgrid.collecting.records import (
     DiskFigure,
     Latest,
@@ -206,10 +211,17 @@ def test_a_large_computer_has_several_documents_that_masters_read() -> None:
 
 def test_what_is_open_is_read_as_it_was_written() -> None:
     ledger = Ledger(
-        Reading("boot", 60.5, (), {("slappart0", Measure.SENT_BYTES): 5.0}),
+        Reading(
+            "boot",
+            60.5,
+            (ProcessReading(10, 1000, 1, "slappart0", 1, 2, 3, 4),),
+            {("slappart0", Measure.SENT_BYTES): 5.0},
+            {("slappart0", Measure.BANGS): 6.0},
+        ),
         {"2026-11-20": a_day()},
         ("2026-11-19",),
-        {"slappart0": DiskFigure(4096, 1.5)},
+        {"slappart0": 7.5},
+        {"slappart0": DiskFigure(4096, 1.5), "slappart1": DiskFigure(None, 2.5)},
         Latest(2.5, 60.0, {"slappart0": {Measure.CPU_SECONDS: 1.0}}, {}, {"a": [1]}),
     )
 
