@@ -57,7 +57,7 @@ class BuildoutModel:
     """What builds and installations do on a host.
 
     ``fails`` is asked with the directory of each run. Each instance gets one program
-    that lasts and one promise, which holds unless ``breaks`` says so.
+    that lasts and, if it has any, one promise, which holds unless ``breaks`` says so.
     """
 
     build_seconds: float = 30.0
@@ -65,6 +65,7 @@ class BuildoutModel:
     promise_seconds: float = 0.1
     fails: Callable[[str], bool] = _never
     breaks: Callable[[str], bool] = _never
+    has_promises: bool = True
 
     def add_to(self, host: Host) -> None:
         """Give the host these behaviours."""
@@ -92,9 +93,10 @@ class BuildoutModel:
             files.write(INSTANCE_TEMPLATES[0], TEMPLATE)
             return Exit(0, output=b"Installing instance.\n")
         files.make_directory(SERVICE_DIRECTORY)
-        files.make_directory(PROMISE_DIRECTORY)
         files.write(f"{SERVICE_DIRECTORY}/server", b"#!/bin/sh\n", 0o755)
-        files.write(f"{PROMISE_DIRECTORY}/alive", b"#!/bin/sh\n", 0o755)
+        if self.has_promises:
+            files.make_directory(PROMISE_DIRECTORY)
+            files.write(f"{PROMISE_DIRECTORY}/alive", b"#!/bin/sh\n", 0o755)
         return Exit(0, output=b"Installing server.\n")
 
     async def _serve(self, program: Program, process: Process) -> Exit:

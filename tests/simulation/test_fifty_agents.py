@@ -5,80 +5,17 @@ from __future__ import annotations
 import subprocess  # noqa: TID251 - a hash seed is set when an interpreter starts
 import sys
 
-from labsim.models.buildout import BuildoutModel, simulated_platform
-from labsim.models.supervisord import SupervisordModel
-from labsim.world.host import Host
+from labsim.models.buildout import BuildoutModel
 from labsim.world.world import World
-from master_cluster import config as master_config
-from master_cluster.service import build_service as build_master
-from runtime.ports import Runtime, TcpAddress
 from slap import calls
 from slap.model import InstanceRequest, PartitionKey, SoftwareInstallation
-from slap.replicas import Replicas
 from slap.reports import TreeReport
-from slapgrid.config import Config
-from slapgrid.format.settings import FormatSettings
-from slapgrid.instance.settings import InstanceSettings
-from slapgrid.passes import Agent, ExitStatus
-from slapgrid.service import build_model_service
-from slapgrid.slap_client import SlapClient
-from slapgrid.software.settings import SoftwareSettings
+from tests.simulation.computers import Cloud
 
 URL = "http://releases.example/software.cfg"
-PORT = 5000
 AGENT_COUNT = 50
 SECONDS_MAX = 400.0
 """A build of a minute, a poll of a minute, both twice, and the cut."""
-
-
-class Computer:
-    """One simulated computer with the agent that production runs."""
-
-    def __init__(self, host: Host, master_url: str) -> None:
-        self.host = host
-        self.config = Config(
-            computer_id=host.name,
-            master_urls=(master_url,),
-            software_root="/srv/software",
-            instance_root="/srv/instances",
-            format=FormatSettings(partition_amount=2),
-            software=SoftwareSettings(free_bytes_min=1),
-            instance=InstanceSettings(free_bytes_min=1),
-        )
-        BuildoutModel().add_to(host)
-        self._supervision: SupervisordModel | None = None
-
-    async def format(self) -> ExitStatus:
-        agent = Agent(
-            self.config,
-            self.host.runtime,
-            simulated_platform(),
-            self._build_supervision(self.host.runtime),
-        )
-        formatted = await agent.format()
-        await agent.close()
-        return formatted.exit_status
-
-    def boot(self) -> None:
-        self.host.boot(
-            lambda runtime: build_model_service(
-                self.config,
-                runtime,
-                simulated_platform(),
-                self._build_supervision(runtime),
-            )
-        )
-
-    async def stop(self) -> None:
-        """Stop the agent, then the programs that it leaves running."""
-        await self.host.stop_services()
-        if self._supervision is not None:
-            await self._supervision.shut_down()
-
-    def _build_supervision(self, runtime: Runtime) -> SupervisordModel:
-        tree = runtime.file_tree(self.config.instance_root)
-        self._supervision = SupervisordModel(runtime, tree)
-        return self._supervision
 
 
 def run_cloud(seed: int, agent_count: int) -> tuple[str, dict[str, PartitionKey]]:
@@ -87,32 +24,20 @@ def run_cloud(seed: int, agent_count: int) -> tuple[str, dict[str, PartitionKey]
     The digest of the trace, and where each instance is: all are started by then.
     """
     world = World(seed)
-    master = world.host("master")
-    url = f"http://[{master.address}]:{PORT}"
-    listen = TcpAddress(master.address, PORT)
-    master.boot(
-        lambda runtime: build_master(
-            master_config.Config("memory:", listen, is_loopback_only=False), runtime
-        )
-    )
-    world.run_for(1)
-    person = SlapClient(world.host("person").runtime, Replicas((url,)))
-    computers = [
-        Computer(world.host(f"COMP-{number}"), url) for number in range(agent_count)
-    ]
-    for computer in computers:
-        assert world.result(computer.format()) is ExitStatus.OK
-        computer.boot()
+    cloud = Cloud(world)
+    cloud.boot_master()
+    cloud.add_computers(agent_count, BuildoutModel())
+    computers = cloud.computers
     severed = computers[::2]
     for computer in severed:
         world.sever("master", computer.host.name)
     for computer in computers:
         name = computer.host.name
-        world.result(person.perform(calls.supply(SoftwareInstallation(URL, name))))
+        cloud.perform(calls.supply(SoftwareInstallation(URL, name)))
         wanted = InstanceRequest(
             f"instance-{name}", URL, allocation_filter={"computer_guid": name}
         )
-        world.result(person.perform(calls.request_instance(wanted)))
+        cloud.perform(calls.request_instance(wanted))
     world.run_for(60)
     for computer in severed:
         world.heal("master", computer.host.name)
@@ -126,16 +51,13 @@ def run_cloud(seed: int, agent_count: int) -> tuple[str, dict[str, PartitionKey]
     places = {}
     for computer in computers:
         title = f"instance-{computer.host.name}"
-        report = world.result(person.perform(calls.get_tree_report(title)))
+        report = cloud.perform(calls.get_tree_report(title))
         assert isinstance(report, TreeReport)
         (instance,) = report.instances
         assert instance.reported_state == "started", instance
         assert instance.partition is not None
         places[title] = instance.partition
-    for computer in computers:
-        world.result(computer.stop())
-    world.result(person.close())
-    world.finish()
+    cloud.finish()
     return world.digest(), places
 
 
