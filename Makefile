@@ -29,8 +29,9 @@ test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@PYTHONPATH=.make/browser bin/pytest tests/browser
 
 SECONDS ?= 3600
-soak: all ## drawn histories for SECONDS, on from where the last run of this commit ended
-	@bin/python tests/soak.py --seconds $(SECONDS)
+CAMPAIGN ?= histories
+soak: all ## CAMPAIGN (histories, weeks, kills) for SECONDS, on from its last run
+	@bin/python tests/soak.py --campaign $(CAMPAIGN) --seconds $(SECONDS)
 
 lint: all ## style and types alone
 	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py

@@ -1,4 +1,4 @@
-"""Drawn histories without end: ``make soak`` appends to a file and goes on there.
+"""Campaigns without end: ``make soak`` appends to a file and goes on there.
 
 Each line is a batch of seeds that held, with the commit they held for; another run of
 the same commit begins behind them. A seed that fails ends the run, with the line that
@@ -12,20 +12,22 @@ import json
 import subprocess  # noqa: TID251 - git is a program
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
+from attrs import frozen
+
+from tests.emulation.test_kills import killed
+from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP
 from tests.unit.master_cluster.histories import MASTERS, VERBS, Run, Step
 from tests.unit.master_cluster.test_histories import BEGINNING
 
-LOG = TOP / ".soak" / "histories.jsonl"
-
-BATCH = 100
-"""Histories between two lines: a second or two of work is lost by a kill."""
-
 STEP_COUNT_MAX = 60
 """Longer than what `make test` draws; nothing here is shrunk."""
+
+KILLS_PER_SEED = 20
 
 
 def drawn_steps(seed: int) -> list[Step]:
@@ -43,8 +45,38 @@ def drawn_steps(seed: int) -> list[Step]:
     ]
 
 
-def play(seed: int) -> None:
+def play_history(seed: int) -> None:
     Run(seed).play([*BEGINNING, *drawn_steps(seed)])
+
+
+def play_week(seed: int) -> None:
+    check_week(seed, COMPUTER_COUNT)
+
+
+def play_kills(seed: int) -> None:
+    sys.stdout.write(f"{killed(seed, KILLS_PER_SEED)}\n")
+
+
+@frozen
+class Campaign:
+    """What is played, and how many seeds are between two lines of its file."""
+
+    play: Callable[[int], None]
+    batch: int
+
+    @staticmethod
+    def log(name: str) -> Path:
+        return TOP / ".soak" / f"{name}.jsonl"
+
+
+CAMPAIGNS: Mapping[str, Campaign] = {
+    # A second or two of work is lost by a kill.
+    "histories": Campaign(play_history, 100),
+    # Two minutes each.
+    "weeks": Campaign(play_week, 1),
+    # Twenty kills each, a minute.
+    "kills": Campaign(play_kills, 1),
+}
 
 
 def next_seed(log: Path, commit: str) -> int:
@@ -63,28 +95,32 @@ def present_commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--campaign", choices=sorted(CAMPAIGNS), default="histories")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, help="play this one and end")
     options = parser.parse_args()
+    name, campaign = options.campaign, CAMPAIGNS[options.campaign]
     if options.seed is not None:
-        play(options.seed)
+        campaign.play(options.seed)
         return
     commit = present_commit()
-    LOG.parent.mkdir(exist_ok=True)
-    seed = next_seed(LOG, commit)
+    log = campaign.log(name)
+    log.parent.mkdir(exist_ok=True)
+    seed = next_seed(log, commit)
     deadline = time.monotonic() + options.seconds  # noqa: TID251 - the real clock
     while time.monotonic() < deadline:  # noqa: TID251
-        for each in range(seed, seed + BATCH):
+        for each in range(seed, seed + campaign.batch):
             try:
-                play(each)
+                campaign.play(each)
             except BaseException:
-                sys.stderr.write(f"again: bin/python tests/soak.py --seed {each}\n")
+                again = f"bin/python tests/soak.py --campaign {name} --seed {each}"
+                sys.stderr.write(f"again: {again}\n")
                 raise
-        batch = {"commit": commit, "begin": seed, "end": seed + BATCH}
-        seed += BATCH
-        with LOG.open("a") as log:
-            log.write(json.dumps(batch) + "\n")
-    sys.stdout.write(f"{seed} histories held for {commit}\n")
+        batch = {"commit": commit, "begin": seed, "end": seed + campaign.batch}
+        seed += campaign.batch
+        with log.open("a") as opened:
+            opened.write(json.dumps(batch) + "\n")
+    sys.stdout.write(f"{seed} seeds of {name} held for {commit}\n")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from slap.model import RequestedState
-from tests.simulation.week import Week
+from tests.simulation.week import TITLES_PER_COMPUTER, Week
 
 COMPUTER_COUNT = 100
 
 
-def test_a_hundred_agents_come_to_what_was_wanted_after_a_week_of_faults() -> None:
+def check_week(seed: int, computer_count: int) -> None:
     """Every report and every running program is what the last request said."""
-    week = Week(seed=20261121, computer_count=COMPUTER_COUNT)
+    week = Week(seed, computer_count)
 
     week.run()
 
@@ -20,11 +20,16 @@ def test_a_hundred_agents_come_to_what_was_wanted_after_a_week_of_faults() -> No
     assert week.running() == {
         f"COMP-{number}": sum(
             week.wanted.get(f"COMP-{number}-{index}") is RequestedState.STARTED
-            for index in range(2)
+            for index in range(TITLES_PER_COMPUTER)
         )
-        for number in range(COMPUTER_COUNT)
+        for number in range(computer_count)
     }
     # What makes it a test of anything: builds failed, and each kind of fault came.
-    assert week.failed_build_count > COMPUTER_COUNT
+    assert week.failed_build_count > computer_count
     assert set(week.event_counts) == {"request", "power loss", "kill", "cut", "bang"}
     week.cloud.finish()
+
+
+def test_a_hundred_agents_come_to_what_was_wanted_after_a_week_of_faults() -> None:
+    """Two releases each, builds that fail at random, a thousand faults and wishes."""
+    check_week(20261121, COMPUTER_COUNT)
