@@ -118,6 +118,45 @@ class IProcessRunner(Interface):
         daemon of its own for more than 1 s.
         """
 
+    def start_fork_server(program: Program) -> Deferred[IForkServer]:
+        """Start a program that forks itself on demand.
+
+        Its standard input is the socket over which it is asked. The time limit is that
+        of its preparation; ``ForkServerUnavailable`` when it ends before or is late.
+        It dies with this process; so do its forks when it is killed alone.
+        """
+
+
+class ForkServerUnavailable(Exception):
+    """No fork server can be had; the sentence says why."""
+
+
+class ForkRefused(Exception):
+    """Nothing was run; the sentence says why."""
+
+
+class ForkServerLost(Exception):
+    """The server ended with its forks: what was run did something or nothing."""
+
+
+class IForkServer(Interface):
+    """A process that has imported what programs need, and becomes them in forks."""
+
+    is_alive = Attribute("whether it can be asked to run something")
+
+    def run(
+        program: Program, on_output: Callable[[bytes], None] | None = None
+    ) -> Deferred[Exit]:
+        """Run to the end, as ``IProcessRunner.run`` does and with all its bounds.
+
+        The interpreter of ``argv`` and its options are those that the server has: what
+        follows them is the file to run, which the server must know, and its arguments.
+        Fails with ``ForkRefused`` and ``ForkServerLost``.
+        """
+
+    def stop() -> Deferred[None]:
+        """End it and what it runs; resolves when it has gone."""
+
 
 class FileKind(Enum):
     FILE = "file"

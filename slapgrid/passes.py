@@ -52,6 +52,7 @@ from slapgrid.supervision.port import (
     SupervisionError,
     groups_by_partition,
 )
+from slapgrid.warm.servers import WarmServers
 
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
@@ -114,7 +115,10 @@ class Agent:
             if notify is None
             else Releases(config, runtime, platform, notify)
         )
-        self._partitions = Partitions(config, runtime, platform, self._releases)
+        self._warm = WarmServers(config, runtime, platform)
+        self._partitions = Partitions(
+            config, runtime, platform, self._releases, self._warm
+        )
         self._promises = PromiseRunner(config, runtime, platform)
         self._departing = Departing(
             config, runtime, platform, self._partitions, supervision
@@ -126,7 +130,8 @@ class Agent:
         self._saved = b""
 
     async def close(self) -> None:
-        """Close connections; programs run on."""
+        """Close connections, end warm processes; programs run on."""
+        await self._warm.stop()
         await self._client.close()
 
     async def format(self) -> PassResult:

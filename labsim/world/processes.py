@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -22,7 +22,14 @@ from zope.interface import implementer
 
 from labsim.world.clock import LifeClock
 from labsim.world.files import DiskTree
-from runtime.ports import Exit, FileKind, IProcessRunner, Program
+from runtime.ports import (
+    Exit,
+    FileKind,
+    ForkRefused,
+    IForkServer,
+    IProcessRunner,
+    Program,
+)
 from runtime.processes import NOT_STARTED, TERMINATION_SECONDS
 
 START_SECONDS_MAX = 0.01
@@ -55,6 +62,11 @@ class SimulatedRunner:
         self, program: Program, on_output: Callable[[bytes], None] | None = None
     ) -> Deferred[Exit]:
         return Deferred.fromCoroutine(self._run(program, on_output))
+
+    def start_fork_server(self, program: Program) -> Deferred[IForkServer]:
+        """What is prepared takes no time here: its programs run like any other."""
+        del program
+        return succeed(SimulatedForkServer(self))
 
     async def _run(
         self, program: Program, on_output: Callable[[bytes], None] | None
@@ -100,6 +112,26 @@ class SimulatedRunner:
     def _is_directory(self, path: str) -> bool:
         status = self._files.status(path.lstrip("/"))
         return status is not None and status.kind is FileKind.DIRECTORY
+
+
+@implementer(IForkServer)
+class SimulatedForkServer:
+    """Runs programs by their behaviours; those of one life of a host."""
+
+    def __init__(self, runner: SimulatedRunner) -> None:
+        self._runner = runner
+        self.is_alive = True
+
+    def run(
+        self, program: Program, on_output: Callable[[bytes], None] | None = None
+    ) -> Deferred[Exit]:
+        if not self.is_alive:
+            return fail(ForkRefused("the fork server has ended"))
+        return self._runner.run(program, on_output)
+
+    def stop(self) -> Deferred[None]:
+        self.is_alive = False
+        return succeed(None)
 
 
 class _Execution:

@@ -13,7 +13,6 @@ from slapgrid.instance.reading import list_directory, read_if_there
 from slapgrid.layout import (
     AGENT_DIRECTORY,
     BUILDOUT_CFG,
-    BUILDOUT_SCRIPT,
     INSTANCE_KINDS,
     INSTANCE_LOG,
     PARTITION_MODE,
@@ -38,6 +37,7 @@ from slapgrid.software.releases import (
 )
 from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
 from slapgrid.supervision.port import PartitionGroups
+from slapgrid.warm.servers import WarmServers
 from slapgrid.writing_out import write_out
 
 #: An installation takes seconds; one that hangs must not stop all others for ever.
@@ -63,11 +63,13 @@ class Partitions:
         runtime: Runtime,
         platform: Platform,
         releases: Releases,
+        warm: WarmServers,
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._platform = platform
         self._releases = releases
+        self._warm = warm
         self._tree = runtime.file_tree(config.instance_root)
 
     def files(self, partition_id: str) -> IFileTree:
@@ -274,16 +276,11 @@ class Partitions:
     ) -> str | None:
         url = instance.software_release_url
         limit = self._config.instance.timeout_seconds or INSTALL_SECONDS_MAX
-        ended = await self._runtime.processes.run(
+        warmth = self._releases.warmth(url)
+        ended = await self._warm.run(
+            warmth,
             Program(
-                (
-                    self._releases.python(url),
-                    "-I",
-                    "-S",
-                    self._platform.shim("buildout_shim"),
-                    f"{self._releases.path(url)}/{BUILDOUT_SCRIPT}",
-                    "-U",
-                ),
+                (*warmth.python, warmth.shim, warmth.argument, "-U"),
                 directory=files.root,
                 environment=buildout_environment(
                     files.root, {"SLAPGRID_INSTANCE_ROOT": self._config.instance_root}
@@ -294,7 +291,7 @@ class Partitions:
                 output_bytes_max=ERROR_BYTES_MAX,
                 log_path=files.path(INSTANCE_LOG),
                 log_bytes_max=INSTANCE_LOG_BYTES_MAX,
-            )
+            ),
         )
         if ended.is_success:
             return None

@@ -119,24 +119,36 @@ def repair_options(buildout: Any) -> None:
     buildout.dumps, buildout.loads = dumps, loads
 
 
-def main(script: str, arguments: list[str]) -> None:
-    """Run buildout as the script would.
+def import_buildout(script: str) -> Any:
+    """The zc.buildout of the script, repaired; once in a process."""
+    path = [entry for entry in script_path(script) if entry not in sys.path]
+    sys.path[0:0] = path
+    # These come from the release; this file must run without them.
+    buildout = importlib.import_module("zc.buildout.buildout")
+    if not hasattr(buildout, "dumps"):
+        easy_install = importlib.import_module("zc.buildout.easy_install")
+        resources = importlib.import_module("pkg_resources")
+        repair_offline(easy_install, resources.EGG_DIST)
+        repair_options(buildout)
+    return buildout
+
+
+def prepare(script: str) -> None:
+    """In a fork server: import what each run of the script does."""
+    import_buildout(script)
+
+
+def run(arguments: list[str]) -> None:
+    """Run buildout as the script would, which is the first argument.
 
     One at a time in a directory: an agent that was killed leaves its buildout behind,
     and the next agent's waits for that one, then goes on from its result.
     """
     fcntl.flock(os.open(".", os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
-    sys.path[0:0] = script_path(script)
-    # These come from the release; this file must run without them.
-    buildout = importlib.import_module("zc.buildout.buildout")
-    easy_install = importlib.import_module("zc.buildout.easy_install")
-    resources = importlib.import_module("pkg_resources")
-
-    repair_offline(easy_install, resources.EGG_DIST)
-    repair_options(buildout)
-    sys.argv = [script, *arguments]
+    buildout = import_buildout(arguments[0])
+    sys.argv = arguments
     sys.exit(buildout.main())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    run(sys.argv[1:])

@@ -23,6 +23,7 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
+from slapgrid.warm.warmth import Warmth
 from slapgrid.writing_out import write_out
 
 #: The longest builds known take two hours; one that hangs must end.
@@ -110,6 +111,18 @@ class Releases:
     def path(self, software_release_url: str) -> str:
         """The absolute path of the release."""
         return self._tree.path(release_directory(software_release_url))
+
+    def warmth(self, software_release_url: str) -> Warmth:
+        """What the instances of the release have in common when they are installed."""
+        directory = release_directory(software_release_url)
+        completed = self._tree.status(f"{directory}/{COMPLETED_FILE}")
+        return Warmth(
+            release_path=self._tree.path(directory),
+            stamp="" if completed is None else str(completed.modified),
+            python=(self._interpreter(directory), "-I", "-S"),
+            shim=self._platform.shim("buildout_shim"),
+            argument=self._tree.path(f"{directory}/{BUILDOUT_SCRIPT}"),
+        )
 
     async def build(self, software_release_url: str) -> str | None:
         """Build or finish building; the reason when it does not build."""

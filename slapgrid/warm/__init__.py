@@ -1,0 +1,1 @@
+"""Warm processes: what releases have in common is imported once."""
