@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from slap.marshalling import Value
+
 
 def _frozen_texts(value: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(sorted(value.items())))
@@ -194,12 +196,17 @@ class PartitionDefinition:
 
 @frozen
 class ComputerDefinition:
-    """What ``format`` says of a computer."""
+    """What ``format`` says of a computer.
+
+    ``document`` is everything that it says, as it travels; a master that reads it keeps
+    the rest alone.
+    """
 
     computer_id: str
     address: str | None = None
     netmask: str | None = None
     partitions: tuple[PartitionDefinition, ...] = ()
+    document: dict[str, Value] | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

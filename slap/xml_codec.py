@@ -151,10 +151,12 @@ def decode_certificate(document: bytes) -> Certificate:
 
 
 def encode_definition(definition: ComputerDefinition) -> bytes:
-    """Write what a master needs of a definition.
+    """Write the document of a definition, else what a master needs of it.
 
     All addresses of a partition have one interface, since the document has one tap.
     """
+    if definition.document is not None:
+        return dumps(definition.document)
     partitions: list[Value] = [_definition_dict(it) for it in definition.partitions]
     return dumps(
         {

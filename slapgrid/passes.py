@@ -37,8 +37,8 @@ from slapgrid.convergence.retrying import (
 )
 from slapgrid.convergence.software import plan_software
 from slapgrid.convergence.views import LocalPartition, LocalView
-from slapgrid.format.addresses import define_computer
-from slapgrid.format.formatting import FormatRefused, Formatting
+from slapgrid.format.choosing import FormatRefused
+from slapgrid.format.formatting import Formatting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import RETRY_MEMORY
@@ -137,20 +137,30 @@ class Agent:
     async def format(self) -> PassResult:
         """Prepare the computer, then tell the master; 2 when only that failed."""
         try:
-            changed = await self._formatting.apply()
+            formatted = await self._formatting.apply()
         except (FormatRefused, OSError) as error:
             return PassResult(ExitStatus.FAILED, str(error))
-        count = self.config.format.partition_amount
-        reason = f"{count} partitions are there, {changed} of them changed"
+        count = len(formatted.computer.partitions)
+        reason = f"{count} partitions are there, {formatted.changed_count} of them"
+        reason = f"{reason} changed"
         try:
             await self._client.perform(
-                calls.define_computer(define_computer(self.config))
+                calls.define_computer(formatted.computer.define())
             )
         except SlapError as error:
             return PassResult(
                 ExitStatus.PROMISE_FAILED, f"{reason}; the master was not told: {error}"
             )
         return PassResult(ExitStatus.OK, reason)
+
+    async def plan_format(self) -> PassResult:
+        """Say what ``format`` would do; nothing is changed and nobody is told."""
+        try:
+            planned = await self._formatting.plan()
+        except (FormatRefused, OSError) as error:
+            return PassResult(ExitStatus.FAILED, str(error))
+        sentences = [f"{len(planned.actions)} things to do", *map(str, planned.actions)]
+        return PassResult(ExitStatus.OK, "\n".join(sentences))
 
     async def poll(self) -> Computer:
         """What is wanted of the computer; forget what is wanted no more."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import pwd
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,7 +74,19 @@ def observe_platform() -> Platform:
         shim_directory=str(Path(__file__).resolve().parent / "shims"),
         find_account=find_account,
         find_user=find_user,
+        os_type=_describe_system(),
+        python_version=platform.python_version(),
+        agent_version=metadata.version("slapcluster"),
     )
+
+
+def _describe_system() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    names = (release.get(it, "") for it in ("ID", "VERSION_ID", "NAME"))
+    return json.dumps([platform.platform(), *names])
 
 
 def build_agent(

@@ -12,7 +12,7 @@ from types import MappingProxyType
 _JITTER = "the agent waits for the master's changes; its polls differ by 10 %"
 _OWN_PLACE = "the agent keeps its own files below the instance root"
 _NO_CACHE = "releases are built here, none is fetched built"
-_FORMAT = "partitions get addresses out of ipv6_network, and no devices"
+_NO_SENSORS = "it is of computers that heat a house; no master asks for it"
 _FIREWALL = "the agent changes no firewall"
 
 IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
@@ -20,7 +20,6 @@ IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("slapos", "buildout"): "the agent brings its own buildout",
         ("slapos", "buildout_debug"): "the whole output of a build is in its log",
         ("slapos", "root_check"): "the agent runs as root or as any other user",
-        ("slapos", "instance_storage_home"): "there is no storage outside partitions",
         ("slapos", "ipv4_global_network"): "recipes are told what partitions have",
         ("slapos", "certificate_repository_path"): "the master asks no certificates",
         ("slapos", "maximal_delay"): _JITTER,
@@ -31,34 +30,8 @@ IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("slapos", "log_file"): "the log goes to standard error",
         ("slapos", "console"): "the log goes to standard error",
         ("slapos", "verbose"): "--debug says more",
-        **dict.fromkeys(
-            (
-                ("slapformat", name)
-                for name in (
-                    "interface_name",
-                    "ipv6_interface",
-                    "ipv4_local_network",
-                    "computer_xml",
-                    "computer_json",
-                    "tap_base_name",
-                    "create_tap",
-                    "tap_ipv6",
-                    "tap_gateway_interface",
-                    "create_tun",
-                    "tun_ipv6",
-                    "partition_has_ipv6_range",
-                    "ipv6_prefixshift",
-                    "alter_user",
-                    "alter_network",
-                    "instance_storage_home",
-                    "input_definition_file",
-                    "output_definition_file",
-                    "computer_model_id",
-                    "heating_sensor_id",
-                )
-            ),
-            _FORMAT,
-        ),
+        ("slapformat", "computer_model_id"): _NO_SENSORS,
+        ("slapformat", "heating_sensor_id"): _NO_SENSORS,
         ("slapformat", "log_file"): "the log goes to standard error",
         ("slapformat", "dry_run"): "it is an option of the command",
         ("collect", "disk_snapshot_process_pid_foder"): _OWN_PLACE,

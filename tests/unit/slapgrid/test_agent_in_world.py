@@ -24,7 +24,7 @@ from slap.model import (
 from slap.replicas import Replicas
 from slap.reports import ComputerReport, TreeReport
 from slapgrid.config import Config
-from slapgrid.format.addresses import define_computer
+from slapgrid.format.formatting import Formatting
 from slapgrid.format.settings import FormatSettings
 from slapgrid.instance.settings import InstanceSettings
 from slapgrid.passes import Agent, ExitStatus
@@ -191,7 +191,9 @@ def test_an_agent_follows_its_master_through_a_restart(world: World) -> None:
     world.run_for(10)
     cloud.master.boot()
     world.run_for(120)
-    cloud.perform(calls.define_computer(define_computer(cloud.config)))
+    formatting = Formatting(cloud.config, cloud.computer.runtime, simulated_platform())
+    computer = world.result(formatting.plan()).computer
+    cloud.perform(calls.define_computer(computer.define()))
     cloud.supply()
     cloud.request("second")
 

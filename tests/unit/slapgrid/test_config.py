@@ -38,7 +38,11 @@ EXPECTED = Config(
     master_urls=("http://127.0.0.1:15001/",),
     software_root="/srv/example/soft",
     instance_root="/srv/example/inst",
-    format=FormatSettings(partition_amount=3, ipv6_network=IPv6Network("fd00:1::/64")),
+    format=FormatSettings(
+        partition_amount=3,
+        interface_name="lo",
+        ipv6_network=IPv6Network("fd00:1::/64"),
+    ),
     instance=InstanceSettings(free_bytes_min=20 * 1024 * 1024),
 )
 

@@ -35,7 +35,7 @@ def world() -> World:
 def formatted(world: World, config: Config, platform: Platform | None = None) -> int:
     runtime = world.host("computer").runtime
     formatting = Formatting(config, runtime, platform or simulated_platform())
-    return world.result(formatting.apply())
+    return world.result(formatting.apply()).changed_count
 
 
 def test_partitions_are_made_once(world: World) -> None:
