@@ -144,6 +144,11 @@ class DirectoryTree:
             os.rename(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
 
+    def target(self, relative: str) -> str:
+        parents, name = parent_and_name(relative)
+        with self._directory(parents) as directory:
+            return os.readlink(name, dir_fd=directory)
+
     def remove(self, relative: str) -> None:
         parents, name = parent_and_name(relative)
         with suppress(FileNotFoundError), self._directory(parents) as directory:

@@ -234,6 +234,9 @@ class IFileTree(Interface):
     def link(relative: str, target: str) -> None:
         """Make or replace a symbolic link, atomically."""
 
+    def target(relative: str) -> str:
+        """Where a symbolic link points, as it was written; EINVAL for anything else."""
+
     def remove(relative: str) -> None:
         """Remove a file or link; nothing happens when it is missing."""
 

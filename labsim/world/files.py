@@ -108,6 +108,13 @@ class DiskTree:
             Entry(FileKind.LINK, 0o777, self.calendar.now(), target=target),
         )
 
+    def target(self, relative: str) -> str:
+        parent_and_name(relative)
+        entry = self._existing(relative)
+        if entry.kind is not FileKind.LINK:
+            raise _error(errno.EINVAL, relative)
+        return entry.target
+
     def remove(self, relative: str) -> None:
         parent_and_name(relative)
         path = self.path(relative)

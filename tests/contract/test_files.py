@@ -99,6 +99,14 @@ class FileContract:
 
         assert tree.status("link").size == len("other")
 
+    def test_a_link_tells_where_it_points(self, tree):
+        tree.write("file", b"")
+        tree.link("link", "../outside/x")
+
+        assert tree.target("link") == "../outside/x"
+        assert number_of_refusal(tree.target, "file") == errno.EINVAL
+        assert number_of_refusal(tree.target, "missing") == errno.ENOENT
+
     def test_links_are_not_followed(self, tree):
         tree.make_directory("a")
         tree.write("a/file", b"secret")
