@@ -20,7 +20,7 @@ from slapgrid.lock import AlreadyRunning, InstanceRootLock
 from slapgrid.passes import Agent, ExitStatus, PassResult
 from slapgrid.service import build_agent, build_service, take_lock
 from slapgrid.settings import ConfigError
-from slapgrid.software.releases import BuildProgress
+from slapgrid.software.progress import BuildProgress
 
 TELL_SECONDS = 2.0
 """Between two tries to tell a master of the partitions: it may be starting too."""

@@ -37,6 +37,8 @@ INSTANCE_LOG = ".slapgrid/log/instance.log"
 #: In a release: present once it is built and the master knows.
 COMPLETED_FILE = ".completed"
 PERIODICITY_FILE = "periodicity"
+#: Present while no wanted document names the release: how long that is so.
+ABSENCE_FILE = ".slapgrid-unsupplied"
 #: In this order: the second is the name of older releases.
 INSTANCE_TEMPLATES = ("instance.cfg", "template.cfg")
 BUILDOUT_SCRIPT = "bin/buildout"

@@ -6,8 +6,7 @@ there, so a pass that was killed is continued by the next one wherever it stood.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from enum import IntEnum
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import groupby
 from types import MappingProxyType
 
@@ -35,7 +34,6 @@ from slapgrid.convergence.retrying import (
     retain,
     waiting_efforts,
 )
-from slapgrid.convergence.software import plan_software
 from slapgrid.convergence.views import LocalPartition, LocalView
 from slapgrid.format.choosing import FormatRefused
 from slapgrid.format.formatting import Formatting
@@ -45,8 +43,11 @@ from slapgrid.layout import RETRY_MEMORY
 from slapgrid.performing import Performing
 from slapgrid.platform import Platform
 from slapgrid.promises.running import PromiseRunner
+from slapgrid.results import SOFTWARE_EFFORTS, ExitStatus, PassResult
 from slapgrid.slap_client import SlapClient
-from slapgrid.software.releases import BuildProgress, Releases
+from slapgrid.software.convergence import SoftwareConvergence
+from slapgrid.software.progress import BuildProgress
+from slapgrid.software.releases import Releases
 from slapgrid.supervision.port import (
     ISupervision,
     SupervisionError,
@@ -54,30 +55,14 @@ from slapgrid.supervision.port import (
 )
 from slapgrid.warm.servers import WarmServers
 
+__all__ = ["INSTANCE_EFFORTS", "Agent", "ExitStatus", "PassResult", "Watched"]
+
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
 
-SOFTWARE_EFFORTS = frozenset({Effort.BUILD, Effort.RECORD_BUILT, Effort.REMOVE})
 INSTANCE_EFFORTS = frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS
 
-
-class ExitStatus(IntEnum):
-    """As stock commands say how a pass ended."""
-
-    OK = 0
-    FAILED = 1
-    PROMISE_FAILED = 2
-    MASTER_AWAY = 3
-
-
-@frozen
-class PassResult:
-    """How a pass ended, what it did, and when another may do more."""
-
-    exit_status: ExitStatus
-    reason: str
-    outcomes: tuple[Outcome, ...] = ()
-    next_wake: float | None = None
+Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
 
 @frozen
@@ -86,9 +71,6 @@ class Watched:
 
     desired: Computer
     can_wait: bool
-
-
-Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
 
 class Agent:
@@ -125,12 +107,16 @@ class Agent:
         )
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)
+        self._software = SoftwareConvergence(
+            config, runtime, self._releases, self._converge, self._recall
+        )
         self._desired: Computer | None = None
         self._memory: RetryMemory | None = None
         self._saved = b""
 
     async def close(self) -> None:
-        """Close connections, end warm processes; programs run on."""
+        """End builds and warm processes, close connections; programs run on."""
+        await self._software.stop()
         await self._warm.stop()
         await self._client.close()
 
@@ -180,9 +166,17 @@ class Agent:
         self._remember(retain(self._recall(), names))
         return Watched(desired, can_wait=answer.etag is not None)
 
-    async def software_pass(self) -> PassResult:
-        """Build and remove releases until nothing is due."""
-        return await self._one_shot(self.converge_software)
+    async def software_pass(
+        self, only: Collection[str] = (), *, is_forced: bool = False
+    ) -> PassResult:
+        """Build and remove releases until nothing is due.
+
+        ``only`` are URLs or directories of releases, all when there are none. When
+        forced, supplied releases are built though they are complete.
+        """
+        return await self._one_shot(
+            lambda desired: self._software.converge(desired, only, is_forced=is_forced)
+        )
 
     async def instance_pass(self) -> PassResult:
         """Bring every partition to what is wanted in it; offline without a master."""
@@ -202,9 +196,13 @@ class Agent:
 
     async def converge_software(self, desired: Computer) -> PassResult:
         """The software pass towards a document that was polled before."""
-        return await self._converge(
-            desired, lambda *seen: plan_software(desired, *seen), SOFTWARE_EFFORTS
-        )
+        return await self._software.converge(desired)
+
+    def begin_software(
+        self, desired: Computer, on_end: Callable[[PassResult], None]
+    ) -> None:
+        """Converge each release that does not yet, and tell of each that has."""
+        self._software.begin(desired, on_end)
 
     async def converge_instances(self, desired: Computer) -> PassResult:
         """The pass over instances towards a document that was polled before."""
@@ -235,15 +233,20 @@ class Agent:
         return await converge(desired)
 
     async def _converge(
-        self, desired: Computer, planner: Planner, efforts: frozenset[Effort]
+        self,
+        desired: Computer,
+        planner: Planner,
+        efforts: frozenset[Effort],
+        observe: Callable[[], LocalView] | None = None,
     ) -> PassResult:
-        is_software = efforts is SOFTWARE_EFFORTS
         outcomes: list[Outcome] = []
         plan = Plan()
         sentences: list[str] = []
         for _ in range(ROUNDS_MAX):
             try:
-                observed = await self._observe(desired, is_software=is_software)
+                observed = (
+                    observe() if observe is not None else await self._observe(desired)
+                )
             except (OSError, SupervisionError) as error:
                 return PassResult(ExitStatus.FAILED, str(error), tuple(outcomes))
             plan = planner(observed, self._recall(), self.runtime.calendar.now())
@@ -260,7 +263,7 @@ class Agent:
             plan.next_wake,
         )
 
-    async def _observe(self, desired: Computer, *, is_software: bool) -> LocalView:
+    async def _observe(self, desired: Computer) -> LocalView:
         urls = {each.software_release_url for each in desired.installations}
         urls |= {
             each.instance.software_release_url
@@ -268,8 +271,6 @@ class Agent:
             if each.instance is not None
         }
         releases = self._releases.observe(tuple(sorted(urls)))
-        if is_software:
-            return LocalView(releases=releases)
         names = [each.key.partition_id for each in desired.partitions]
         groups = groups_by_partition(await self._supervision.observe(), names)
         now = self.runtime.calendar.now()

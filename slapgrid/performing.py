@@ -17,10 +17,13 @@ from slapgrid.convergence.plans import (
     BuildSoftware,
     CleanPartition,
     DestroyInstance,
+    ForgetAbsence,
     InstallInstance,
+    NoteAbsence,
     RecordBuilt,
     RecordProcessed,
     RemoveSoftware,
+    RemoveUnsupplied,
     Report,
     ReportSoftware,
     ResumePrograms,
@@ -31,6 +34,7 @@ from slapgrid.convergence.plans import (
     SoftwareAction,
     StartPrograms,
     StopPrograms,
+    UnsuppliedAction,
     Verdict,
 )
 from slapgrid.convergence.retrying import Outcome
@@ -123,7 +127,7 @@ class Performing:
             return action.ended(str(error))
 
     async def _do(self, action: Action) -> str | None:
-        if isinstance(action, SoftwareAction):
+        if isinstance(action, SoftwareAction | UnsuppliedAction):
             return await self._do_software(action)
         match action:
             case InstallInstance(partition):
@@ -154,17 +158,24 @@ class Performing:
             case DestroyInstance(partition_id, guid):
                 return await self.departing.destroy(partition_id, guid)
 
-    async def _do_software(self, action: SoftwareAction) -> str | None:
-        url = action.software_release_url
+    async def _do_software(
+        self, action: SoftwareAction | UnsuppliedAction
+    ) -> str | None:
         match action:
-            case BuildSoftware():
+            case BuildSoftware(url):
                 return await self.releases.build(url)
-            case RecordBuilt():
+            case RecordBuilt(url):
                 self.releases.record_built(url)
-            case RemoveSoftware():
+            case RemoveSoftware(url):
                 await self.releases.remove(url)
             case ReportSoftware():
                 await self._report_software(action)
+            case NoteAbsence(directory, absence):
+                self.releases.note_absence(directory, absence)
+            case ForgetAbsence(directory):
+                self.releases.note_absence(directory, None)
+            case RemoveUnsupplied(directory):
+                await self.releases.remove_directory(directory)
             case _:
                 raise AssertionError(f"nobody performs {action!r}")
         return None

@@ -8,6 +8,7 @@ import platform
 import pwd
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ from slapgrid.layout import LOCK_FILE
 from slapgrid.lock import InstanceRootLock
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
-from slapgrid.software.releases import BuildProgress
+from slapgrid.software.progress import BuildProgress, ProgressLog
 from slapgrid.supervision.conf import Account
 from slapgrid.supervision.port import ISupervision
 from slapgrid.supervision.supervisord import Supervisord, find_account
@@ -115,7 +116,9 @@ def take_lock(config: Config) -> InstanceRootLock:
 
 def build_service(config: Config, runtime: Runtime) -> IService:
     """The agent of this computer as a service."""
-    return AgentService(build_agent(config, runtime), lambda: take_lock(config))
+    log = ProgressLog(runtime.clock, runtime.log)
+    agent = build_agent(config, runtime, log.show)
+    return AgentService(agent, lambda: take_lock(config))
 
 
 def build_model_service(
@@ -180,6 +183,7 @@ class AgentService(Service):
         self._clock = agent.runtime.clock
         self._desired: Computer | None = None
         self._poll_at = 0.0
+        self._software_at = 0.0
         self._poll_nap = _Nap(self._clock)
         self._instance_nap = _Nap(self._clock)
         self._software_nap = _Nap(self._clock)
@@ -286,7 +290,7 @@ class AgentService(Service):
             return
         self._instance_nap.wake()
         if before is None or before.installations != desired.installations:
-            self._software_nap.wake()
+            self._software_within(0)
 
     def _poll_within(self, seconds: float) -> None:
         self._poll_at = min(self._poll_at, self._clock.seconds() + seconds)
@@ -294,12 +298,28 @@ class AgentService(Service):
 
     async def _keep_software(self) -> None:
         while True:
-            wait = self._agent.config.poll_seconds
-            if self._desired is not None:
-                result = await self._agent.converge_software(self._desired)
-                if result.outcomes:
-                    self.poll_soon()
-                if result.next_wake is not None:
-                    now = self._agent.runtime.calendar.now()
-                    wait = min(wait, result.next_wake - now)
-            await self._software_nap.sleep(max(PAUSE_SECONDS_MIN, wait))
+            now = self._clock.seconds()
+            if now >= self._software_at and self._desired is not None:
+                self._software_at = now + self._agent.config.poll_seconds
+                self._agent.begin_software(
+                    self._desired, partial(self._note, self._desired)
+                )
+            rest = self._software_at - self._clock.seconds()
+            await self._software_nap.sleep(max(PAUSE_SECONDS_MIN, rest))
+
+    def _note(self, desired: Computer, result: PassResult) -> None:
+        """A release that began to converge towards this document has ended."""
+        if result.outcomes:
+            self.poll_soon()
+            # A release that is there now is what an instance may wait for.
+            self._instance_nap.wake()
+        if result.next_wake is not None:
+            self._software_within(result.next_wake - self._agent.runtime.calendar.now())
+        if desired is not self._desired:
+            self._software_within(0)
+
+    def _software_within(self, seconds: float) -> None:
+        self._software_at = min(
+            self._software_at, self._clock.seconds() + max(PAUSE_SECONDS_MIN, seconds)
+        )
+        self._software_nap.wake()

@@ -56,11 +56,12 @@ def _find_user(name: str) -> Account:
 class BuildoutModel:
     """What builds and installations do on a host.
 
-    ``fails`` is asked with the directory of each run. Each instance gets one program
-    that lasts and, if it has any, one promise, which holds unless ``breaks`` says so.
+    ``fails`` is asked with the directory of each run, as ``build_seconds`` may be. Each
+    instance gets one program that lasts and, if it has any, one promise, which holds
+    unless ``breaks`` says so.
     """
 
-    build_seconds: float = 30.0
+    build_seconds: float | Callable[[str], float] = 30.0
     install_seconds: float = 1.0
     promise_seconds: float = 0.1
     fails: Callable[[str], bool] = _never
@@ -86,7 +87,10 @@ class BuildoutModel:
         is_build = "-N" in program.argv
         files = process.host.pending_files(program.directory)
         assert files.status(BUILDOUT_CFG) is not None, "the agent writes it first"
-        await process.sleep(self.build_seconds if is_build else self.install_seconds)
+        build_seconds = self.build_seconds
+        if callable(build_seconds):
+            build_seconds = build_seconds(program.directory)
+        await process.sleep(build_seconds if is_build else self.install_seconds)
         if self.fails(program.directory):
             return Exit(1, output=b"Installing server.\nthe disc is round\n")
         if is_build:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from slap.model import Partition
 from slapgrid.convergence.retrying import Effort, Outcome, digest
+from slapgrid.convergence.views import Absence
 
 
 class Verdict(StrEnum):
@@ -75,6 +76,39 @@ class RecordBuilt(SoftwareAction):
 @frozen
 class RemoveSoftware(SoftwareAction):
     """Remove the directory of the release."""
+
+    effort = Effort.REMOVE
+
+
+@frozen
+class UnsuppliedAction(Action):
+    """About a release on disk that no document names, or did not."""
+
+    directory: str
+
+    @property
+    def name(self) -> str:
+        return self.directory
+
+
+@frozen
+class NoteAbsence(UnsuppliedAction):
+    """Write for how long the release was seen to be supplied no more."""
+
+    effort = Effort.NOTE_ABSENCE
+    absence: Absence
+
+
+@frozen
+class ForgetAbsence(UnsuppliedAction):
+    """The release is supplied again."""
+
+    effort = Effort.NOTE_ABSENCE
+
+
+@frozen
+class RemoveUnsupplied(UnsuppliedAction):
+    """Remove the directory of a release that nobody supplies or uses."""
 
     effort = Effort.REMOVE
 

@@ -41,6 +41,7 @@ class Effort(StrEnum):
     BUILD = "build"
     RECORD_BUILT = "record-built"
     REMOVE = "remove"
+    NOTE_ABSENCE = "note-absence"
     INSTALL = "install"
     START = "start"
     STOP = "stop"
@@ -88,6 +89,7 @@ BACKOFFS: Mapping[Effort, Backoff] = MappingProxyType(
         Effort.BUILD: Backoff(10, 3600),
         Effort.RECORD_BUILT: Backoff(5, 300),
         Effort.REMOVE: Backoff(10, 3600),
+        Effort.NOTE_ABSENCE: Backoff(10, 3600),
         Effort.INSTALL: Backoff(5, 600),
         Effort.START: Backoff(2, 120),
         Effort.STOP: Backoff(2, 60),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from slap.model import Computer, SupplyState
 from slapgrid.convergence.draft import Draft
 from slapgrid.convergence.plans import (
@@ -15,16 +17,28 @@ from slapgrid.convergence.plans import (
 from slapgrid.convergence.retrying import Effort, RetryMemory, Stage
 from slapgrid.convergence.views import LocalRelease, LocalView
 
+#: How often it is looked again who uses a release that waits to be removed.
+LOOK_AGAIN_SECONDS = 60.0
+
 
 def plan_software(
-    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+    desired: Computer,
+    observed: LocalView,
+    memory: RetryMemory,
+    now: float,
+    only: Collection[str] | None = None,
 ) -> Plan:
-    """Build what is supplied, remove what is not wanted any more, say so."""
+    """Build what is supplied, remove what is not wanted any more, say so.
+
+    ``only`` are the URLs of the releases to plan for, all when there are none.
+    """
     draft = Draft(memory, now)
     for installation in sorted(
         desired.installations, key=lambda each: each.software_release_url
     ):
         url = installation.software_release_url
+        if only is not None and url not in only:
+            continue
         release = observed.releases.get(url, LocalRelease(url))
         if installation.requested_state is SupplyState.AVAILABLE:
             _plan_build(draft, release)
@@ -62,9 +76,14 @@ def _plan_removal(draft: Draft, desired: Computer, release: LocalRelease) -> Non
         if partition.instance is not None
         and partition.instance.software_release_url == url
     ]
+    if release.is_present:
+        # An instance that was asked to run from another release still runs from this
+        # one until that is built and the instance is installed from it.
+        users += release.users
     if users:
         # The master asks too early; what runs from the release must not lose it.
         draft.say(f"{url} stays while {users[0]} uses it")
+        draft.wake(draft.now + LOOK_AGAIN_SECONDS)
     elif release.is_present:
         draft.add(RemoveSoftware(url))
     else:

@@ -90,12 +90,40 @@ class LocalPartition:
 
 @frozen
 class LocalRelease:
-    """A release as it is on disk."""
+    """A release as it is on disk.
+
+    ``users`` are partitions whose files name it; they are looked for only when the
+    release may be removed. ``has_absence`` when it is marked as unsupplied.
+    """
 
     software_release_url: str
     is_present: bool = False
     is_completed: bool = False
     periodicity_seconds: float | None = None
+    users: tuple[str, ...] = ()
+    has_absence: bool = False
+
+
+@frozen
+class Absence:
+    """For how long a release was seen to be supplied no more, and when last."""
+
+    seconds: float
+    seen_at: float
+
+
+@frozen
+class UnsuppliedRelease:
+    """A release on disk that the wanted document does not name.
+
+    ``directory`` is its name in the software root; the URL is what its profile says,
+    for people. ``users`` is ``None`` where nobody looked for them.
+    """
+
+    directory: str
+    software_release_url: str = ""
+    absence: Absence | None = None
+    users: tuple[str, ...] | None = None
 
 
 def _no_partitions() -> Mapping[str, LocalPartition]:
@@ -112,3 +140,5 @@ class LocalView:
 
     partitions: Mapping[str, LocalPartition] = field(factory=_no_partitions)
     releases: Mapping[str, LocalRelease] = field(factory=_no_releases)
+    unsupplied: tuple[UnsuppliedRelease, ...] = ()
+    is_space_short: bool = False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from attrs import define, field, frozen
+from attrs import evolve
 
 from runtime.ports import Exit, Program, Runtime
 from slapgrid.config import Config
-from slapgrid.convergence.views import LocalRelease
+from slapgrid.convergence.collection import is_removable
+from slapgrid.convergence.views import Absence, LocalRelease, LocalView
 from slapgrid.environment import clean_environment
 from slapgrid.identity import Identity, choose_identity
 from slapgrid.layout import (
+    ABSENCE_FILE,
     BUILD_LOG_DIRECTORY,
     BUILDOUT_CFG,
     BUILDOUT_SCRIPT,
@@ -23,6 +25,18 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
+from slapgrid.software.progress import (
+    BuildProgress,
+    ProgressReader,
+    nobody_watches,
+)
+from slapgrid.software.unsupplied import (
+    find_unsupplied,
+    read_absence,
+    remove_release,
+    write_absence,
+)
+from slapgrid.software.uses import observe_uses
 from slapgrid.warm.warmth import Warmth
 from slapgrid.writing_out import write_out
 
@@ -32,44 +46,6 @@ BUILD_SECONDS_MAX = 6 * 3600.0
 BOOTSTRAP_SECONDS_MAX = 300.0
 #: Posted to the master; the whole log stays on the computer.
 ERROR_BYTES_MAX = 16 * 1024
-#: A line of a build that is longer says nothing to a person.
-PROGRESS_LINE_BYTES_MAX = 2000
-
-_STEPS = (b"Installing ", b"Updating ", b"Getting distribution for ", b"Got ")
-
-
-@frozen
-class BuildProgress:
-    """What a build does now, and how many steps it has taken."""
-
-    software_release_url: str
-    step: str
-    step_count: int
-
-
-def _ignore(_: BuildProgress) -> None:
-    """Nobody watches."""
-
-
-@define
-class ProgressReader:
-    """Finds the steps of buildout in its output, however that is cut in pieces."""
-
-    software_release_url: str
-    notify: Callable[[BuildProgress], None]
-    step_count: int = 0
-    _rest: bytes = field(default=b"", init=False)
-
-    def add(self, content: bytes) -> None:
-        *lines, rest = (self._rest + content).split(b"\n")
-        self._rest = rest[:PROGRESS_LINE_BYTES_MAX]
-        for line in lines:
-            if line.startswith(_STEPS):
-                self.step_count += 1
-                step = line.decode(errors="replace").strip()
-                self.notify(
-                    BuildProgress(self.software_release_url, step, self.step_count)
-                )
 
 
 class Releases:
@@ -80,7 +56,7 @@ class Releases:
         config: Config,
         runtime: Runtime,
         platform: Platform,
-        notify: Callable[[BuildProgress], None] = _ignore,
+        notify: Callable[[BuildProgress], None] = nobody_watches,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -89,9 +65,47 @@ class Releases:
         self._tree = runtime.file_tree(config.software_root)
         self._instance_tree = runtime.file_tree(config.instance_root)
 
-    def observe(self, urls: tuple[str, ...]) -> Mapping[str, LocalRelease]:
+    def observe(self, urls: Collection[str]) -> Mapping[str, LocalRelease]:
         """The state on disk of each of these releases."""
         return {url: self._observe(url) for url in urls}
+
+    def observe_with_users(self, urls: Collection[str]) -> Mapping[str, LocalRelease]:
+        """The state of these, with the partitions whose files name each."""
+        uses = observe_uses(self._instance_tree)
+        return {
+            url: evolve(found, users=uses.get(release_directory(url), ()))
+            for url, found in self.observe(urls).items()
+        }
+
+    def observe_unsupplied(
+        self, wanted: frozenset[str], retention_seconds: float, now: float
+    ) -> LocalView:
+        """What the collection of releases looks at; ``wanted`` are directories.
+
+        Users are looked for when one may be removed: that reads files of all
+        partitions.
+        """
+        found = find_unsupplied(self._tree, wanted)
+        is_space_short = bool(found) and self.is_space_short()
+        if is_space_short or any(
+            is_removable(each, retention_seconds, now) for each in found
+        ):
+            uses = observe_uses(self._instance_tree)
+            found = tuple(
+                evolve(each, users=uses.get(each.directory, ())) for each in found
+            )
+        return LocalView(unsupplied=found, is_space_short=is_space_short)
+
+    def is_space_short(self) -> bool:
+        """Whether a build would be refused for want of space."""
+        return self._tree.free_bytes() < self._config.software.free_bytes_min
+
+    def note_absence(self, directory: str, absence: Absence | None) -> None:
+        """Note for how long a release is unsupplied; nothing: it is supplied again."""
+        if absence is None:
+            self._tree.remove(f"{directory}/{ABSENCE_FILE}")
+        else:
+            write_absence(self._tree, directory, absence)
 
     def python(self, software_release_url: str) -> str:
         """The interpreter of a release; ``OSError`` when it has none."""
@@ -127,10 +141,11 @@ class Releases:
     async def build(self, software_release_url: str) -> str | None:
         """Build or finish building; the reason when it does not build."""
         self._tree.make_directory("")
-        if self._tree.free_bytes() < self._config.software.free_bytes_min:
+        if self.is_space_short():
             return (
-                f"{self._config.software_root} has less than "
-                f"{self._config.software.free_bytes_min} bytes free: free some"
+                f"{self._config.software_root} has {self._tree.free_bytes()} bytes "
+                f"free, and builds need {self._config.software.free_bytes_min}: free "
+                "some, or lower software_min_free_space"
             )
         directory = release_directory(software_release_url)
         identity = self._identity()
@@ -148,6 +163,12 @@ class Releases:
             return _failure(ended)
         return await write_out(self._runtime, self._tree.path(directory))
 
+    def reopen(self, software_release_url: str) -> None:
+        """Have a complete release built again; until then instances wait for it."""
+        directory = release_directory(software_release_url)
+        if self._tree.status("") is not None:
+            self._tree.remove(f"{directory}/{COMPLETED_FILE}")
+
     def record_built(self, software_release_url: str) -> None:
         """Mark the release as complete."""
         directory = release_directory(software_release_url)
@@ -157,9 +178,13 @@ class Releases:
     async def remove(self, software_release_url: str) -> None:
         """Remove the release; its mark goes first, so that half of it is never used."""
         directory = release_directory(software_release_url)
-        self._tree.remove(f"{directory}/{COMPLETED_FILE}")
-        await self._tree.remove_tree(directory)
+        await self.remove_directory(directory)
         self._instance_tree.remove(build_log(software_release_url))
+
+    async def remove_directory(self, directory: str) -> None:
+        """Remove the release in a directory; its mark goes first here too."""
+        self._tree.remove(f"{directory}/{COMPLETED_FILE}")
+        await remove_release(self._tree, directory)
 
     def _observe(self, url: str) -> LocalRelease:
         directory = release_directory(url)
@@ -179,6 +204,7 @@ class Releases:
             is_present=True,
             is_completed=is_completed,
             periodicity_seconds=periodicity,
+            has_absence=read_absence(tree, directory) is not None,
         )
 
     def _identity(self) -> Identity:
