@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from attrs import frozen
@@ -101,6 +101,19 @@ class DirectoryTree:
             names = os.listdir(directory)
         return tuple(sorted(n for n in names if not n.startswith(UNFINISHED_PREFIX)))
 
+    def entries(self, relative: str = "") -> Mapping[str, FileStatus]:
+        found = {}
+        with (
+            self._directory(components(relative)) as directory,
+            os.scandir(directory) as entries,
+        ):
+            for entry in entries:
+                if entry.name.startswith(UNFINISHED_PREFIX):
+                    continue
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    found[entry.name] = _status(entry.stat(follow_symlinks=False))
+        return dict(sorted(found.items()))
+
     def status(self, relative: str) -> FileStatus | None:
         names = components(relative)
         try:
@@ -111,14 +124,7 @@ class DirectoryTree:
                     found = os.lstat(names[-1], dir_fd=directory)
         except FileNotFoundError:
             return None
-        return FileStatus(
-            kind=_kind(found.st_mode),
-            mode=stat.S_IMODE(found.st_mode),
-            size=found.st_size,
-            modified=found.st_mtime,
-            uid=found.st_uid,
-            gid=found.st_gid,
-        )
+        return _status(found)
 
     def change(
         self,
@@ -180,8 +186,11 @@ class DirectoryTree:
     @contextmanager
     def _directory(self, names: tuple[str, ...]) -> Iterator[int]:
         """A readable descriptor of a directory of the tree."""
-        with self._walk(names) as place:
-            directory = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=place)
+        if names:
+            with self._walk(names[:-1]) as place:
+                directory = os.open(names[-1], os.O_RDONLY | _DIRECTORY, dir_fd=place)
+        else:
+            directory = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield directory
         finally:
@@ -238,6 +247,18 @@ def _make_root(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _status(found: os.stat_result) -> FileStatus:
+    return FileStatus(
+        kind=_kind(found.st_mode),
+        mode=stat.S_IMODE(found.st_mode),
+        size=found.st_size,
+        modified=found.st_mtime,
+        uid=found.st_uid,
+        gid=found.st_gid,
+        changed=found.st_ctime,
+    )
 
 
 def _kind(mode: int) -> FileKind:

@@ -167,7 +167,12 @@ class FileKind(Enum):
 
 @frozen
 class FileStatus:
-    """What lstat says. ``modified`` is in seconds of the calendar."""
+    """What lstat says. ``modified`` and ``changed`` are in seconds of the calendar.
+
+    ``changed`` is set by every change of content, mode, owner or name, and nobody can
+    set it back: what has equal statuses, of which ``changed`` is some seconds old, is
+    unchanged.
+    """
 
     kind: FileKind
     mode: int
@@ -175,6 +180,7 @@ class FileStatus:
     modified: float
     uid: int
     gid: int
+    changed: float
 
 
 @frozen
@@ -219,6 +225,9 @@ class IFileTree(Interface):
 
     def list(relative: str = "") -> tuple[str, ...]:
         """The names in a directory, sorted; without those of unfinished writes."""
+
+    def entries(relative: str = "") -> Mapping[str, FileStatus]:
+        """The names in a directory, as ``list`` gives them, each with its status."""
 
     def status(relative: str) -> FileStatus | None:
         """What stands there, links not followed; ``None`` when nothing does."""

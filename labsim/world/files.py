@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -79,6 +80,13 @@ class DiskTree:
         components(relative)
         return self.layers.names(self.path(relative))
 
+    def entries(self, relative: str = "") -> Mapping[str, FileStatus]:
+        found = {
+            name: self.status(f"{relative}/{name}".lstrip("/"))
+            for name in self.list(relative)
+        }
+        return {name: status for name, status in found.items() if status is not None}
+
     def status(self, relative: str) -> FileStatus | None:
         components(relative)
         try:
@@ -86,7 +94,13 @@ class DiskTree:
         except FileNotFoundError:
             return None
         return FileStatus(
-            entry.kind, entry.mode, entry.size, entry.modified, entry.uid, entry.gid
+            entry.kind,
+            entry.mode,
+            entry.size,
+            entry.modified,
+            entry.uid,
+            entry.gid,
+            changed=entry.modified,
         )
 
     def change(

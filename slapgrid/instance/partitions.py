@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from attrs import evolve
+
 from runtime.ports import FileKind, IFileTree, Program, Runtime
 from slap.model import Partition, PartitionInstance
 from slapgrid.config import Config
 from slapgrid.convergence.views import LocalPartition, PromiseView
 from slapgrid.identity import Identity, choose_identity
 from slapgrid.instance.reading import list_directory, read_if_there
+from slapgrid.instance.remembering import PartitionMemory
 from slapgrid.layout import (
     AGENT_DIRECTORY,
     BUILDOUT_CFG,
@@ -71,6 +74,7 @@ class Partitions:
         self._releases = releases
         self._warm = warm
         self._tree = runtime.file_tree(config.instance_root)
+        self._memory = PartitionMemory(self._tree)
 
     def files(self, partition_id: str) -> IFileTree:
         """The tree of a partition."""
@@ -92,15 +96,16 @@ class Partitions:
         self, partition_id: str, groups: PartitionGroups, now: float
     ) -> LocalPartition:
         """The partition as it is on disk, with its programs as supervision says."""
-        programs, side_groups = groups.programs, groups.side_groups
+        seen = self._memory.observe(
+            partition_id, now, lambda: self._observe(partition_id, now)
+        )
+        return evolve(seen, programs=groups.programs, side_groups=groups.side_groups)
+
+    def _observe(self, partition_id: str, now: float) -> LocalPartition:
+        # Read here only what ``PartitionMemory`` looks at.
         found = self._tree.status(partition_id)
         if found is None or found.kind is not FileKind.DIRECTORY:
-            return LocalPartition(
-                partition_id,
-                is_formatted=False,
-                programs=programs,
-                side_groups=side_groups,
-            )
+            return LocalPartition(partition_id, is_formatted=False)
         files = self.files(partition_id)
         names = frozenset(files.list())
         stamp = files.status(TIMESTAMP_FILE) if TIMESTAMP_FILE in names else None
@@ -111,9 +116,7 @@ class Partitions:
             has_programs="etc" in names and bool(self._programs(files)),
             timestamp=None if stamp is None else files.read(TIMESTAMP_FILE).decode(),
             processed_at=0.0 if stamp is None else stamp.modified,
-            programs=programs,
             promises=self._view_promises(files, now) if "etc" in names else (),
-            side_groups=side_groups,
         )
 
     def group(self, partition_id: str) -> ProgramGroup:

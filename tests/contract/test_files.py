@@ -72,6 +72,27 @@ class FileContract:
         assert tree.list() == ("a", "b", "c")
         assert tree.list("c") == ()
 
+    def test_entries_are_listed_with_their_statuses(self, tree):
+        """As one by one, in order; links are not followed."""
+        tree.make_directory("made")
+        tree.make_directory("made/below")
+        tree.write("made/file", b"content", 0o640)
+        tree.link("made/link", "/nowhere")
+
+        found = tree.entries("made")
+
+        assert list(found) == ["below", "file", "link"]
+        assert found == {name: tree.status(f"made/{name}") for name in found}
+        with pytest.raises(FileNotFoundError):
+            tree.entries("none")
+
+    def test_a_change_of_the_same_size_and_date_is_seen(self, bench, tree):
+        """What a status says of the last change is that of the calendar."""
+        tree.write("file", b"one")
+        now = bench.runtime.calendar.now()
+
+        assert abs(tree.status("file").changed - now) < 5
+
     def test_nothing_has_no_status(self, tree):
         assert tree.status("missing") is None
         assert tree.status("missing/deeper") is None
