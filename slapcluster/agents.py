@@ -2,71 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import implementer
 
 from runtime.ports import Runtime
-from slapcluster.outcomes import CommandFailed
-from slapcluster.pausing import pause
+from slapcluster.agent_options import PassOptions
+from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.printing import print_note
-from slapcluster.running import serve
+from slapcluster.running import log_to, log_to_stderr, serve
 from slapcluster.session import Launch
-from slapgrid.config import Config, find_unknown_keys, read_config
-from slapgrid.lock import AlreadyRunning, InstanceRootLock
-from slapgrid.passes import Agent, ExitStatus, PassResult
-from slapgrid.service import build_agent, build_service, take_lock
+from slapgrid.config import NO_OVERRIDES, Config, find_unknown_keys, read_config
+from slapgrid.life import NotFormatted, boot
+from slapgrid.neighbours.lock import AlreadyRunning
+from slapgrid.neighbours.ownership import Ownership
+from slapgrid.passes import Agent, PassResult
+from slapgrid.service import build_agent, build_service
 from slapgrid.settings import ConfigError
 from slapgrid.software.progress import BuildProgress
-
-TELL_SECONDS = 2.0
-"""Between two tries to tell a master of the partitions: it may be starting too."""
 
 
 def run_agent(config_path: Path, *, is_debug: bool) -> None:
     """Format and keep this computer until told to stop."""
-    config = _read(config_path)
-    serve(lambda runtime: FormattingAgent(config, runtime), is_debug=is_debug)
+    config = read_settings(config_path)
+    serve(lambda runtime: _Program(build_service(config, runtime)), is_debug=is_debug)
 
 
 def run_pass(
-    launch: Launch, config_path: Path, method: str, show: Callable[[str], None]
+    launch: Launch,
+    config_path: Path,
+    perform: Callable[[Agent, Callable[[str], None]], Awaitable[PassResult]],
+    show: Callable[[str], None],
+    options: PassOptions,
 ) -> PassResult:
-    """Run one pass; ``method`` is that of ``slapgrid.passes.Agent``."""
-    config = _read(config_path)
+    """Run one pass while no other agent works."""
+    config = read_settings(config_path, options.settings)
 
     def notify(progress: BuildProgress) -> None:
         show(f"{progress.software_release_url}: {progress.step}")
 
     async def main(runtime: Runtime) -> PassResult:
-        lock = _take_lock(config)
+        lock = _own(config, runtime)
         agent = build_agent(config, runtime, notify)
         try:
-            result: PassResult = await getattr(agent, method)()
-            return result
+            return await perform(agent, show)
         finally:
             await agent.close()
             lock.release()
 
-    return launch(main)
+    with ExitStack() as stack:
+        if options.log_path is not None:
+            log = stack.enter_context(Path(options.log_path).open("ab", buffering=0))
+            log_to(log.fileno(), is_debug=options.is_verbose)
+        elif options.is_verbose:
+            log_to_stderr(is_debug=False)
+        return launch(main)
+
+
+def perform_method(
+    method: str,
+    *arguments: object,
+    **named: object,
+) -> Awaitable[PassResult]:
+    """Run a verb: the last two arguments are the agent and where to say progress."""
+    *rest, agent, show = arguments
+    assert isinstance(agent, Agent)
+    assert callable(show)
+    if method == "boot":
+        return boot(agent, show)
+    performing: Awaitable[PassResult] = getattr(agent, method)(*rest, **named)
+    return performing
 
 
 @implementer(IService)
-class FormattingAgent(Service):
-    """The agent of a computer that formats itself first.
+class _Program(Service):
+    """The agent's service, whose refusals to start are sentences and exit codes."""
 
-    Without a master it starts all the same: known instances are kept running, and the
-    master is told of the partitions when it is there.
-    """
-
-    def __init__(self, config: Config, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._formatting = build_agent(config, runtime)
-        self._agent = build_service(config, runtime)
-        self._telling: Deferred[None] | None = None
+    def __init__(self, service: IService) -> None:
+        self._service = service
 
     def startService(self) -> Deferred[None]:
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
@@ -74,52 +91,41 @@ class FormattingAgent(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call] # Twisted's
-        return Deferred.fromCoroutine(self._stop())
+        stopping: Deferred[None] = maybeDeferred(self._service.stopService)
+        return stopping
 
     async def _start(self) -> None:
-        is_told = await _format(self._formatting)
         try:
-            await maybeDeferred(self._agent.startService)
+            await maybeDeferred(self._service.startService)
         except AlreadyRunning as error:
-            raise CommandFailed(f"{error}.") from error
-        if not is_told:
-            self._telling = Deferred.fromCoroutine(self._tell())
-            self._telling.addErrback(lambda failure: failure.trap(CancelledError))
-
-    async def _tell(self) -> None:
-        is_told = False
-        while not is_told:
-            await pause(self._runtime.clock, TELL_SECONDS)
-            is_told = await _format(self._formatting)
-
-    async def _stop(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-            await self._telling
-        await maybeDeferred(self._agent.stopService)
-        await self._formatting.close()
+            raise _another_runs(error) from error
+        except NotFormatted as error:
+            raise CommandFailed(f"{_sentence(error)}.") from error
 
 
-async def _format(agent: Agent) -> bool:
-    """Format; return whether the master was told."""
-    result = await agent.format()
-    if result.exit_status is ExitStatus.FAILED:
-        raise CommandFailed(f"This computer cannot be formatted: {result.reason}.")
-    agent.runtime.log.info("{reason}", reason=result.reason)
-    return result.exit_status is ExitStatus.OK
-
-
-def _take_lock(config: Config) -> InstanceRootLock:
+def _own(config: Config, runtime: Runtime) -> Ownership:
     try:
-        return take_lock(config)
+        return Ownership(config, runtime)
     except AlreadyRunning as error:
-        raise CommandFailed(f"{error}.") from error
+        raise _another_runs(error) from error
 
 
-def _read(config_path: Path) -> Config:
+def _another_runs(error: AlreadyRunning) -> CommandFailed:
+    return CommandFailed(f"{_sentence(error)}.", ExitCode.ANOTHER_RUNS)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+def read_settings(
+    config_path: Path, overrides: Mapping[str, str] = NO_OVERRIDES
+) -> Config:
+    """The settings of a computer; a note names keys that nobody reads."""
     text = config_path.read_text("utf-8")
     try:
-        config = read_config(text)
+        config = read_config(text, overrides)
         unknown = find_unknown_keys(text)
     except ConfigError as error:
         raise CommandFailed(f"{config_path}: {error}.") from error

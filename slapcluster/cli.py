@@ -7,6 +7,7 @@ import click
 from slapcluster.boundary import RootGroup
 from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
+from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
@@ -27,6 +28,14 @@ away, 130 interrupted.
 The first commands: `slapcluster proxy`, `slapcluster node run --cfg slapos.cfg`, then
 `slapcluster supply` and `slapcluster request`; or `slapcluster play start` for all."""
 
+_output_option = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Tables for people or JSON for programs.",
+)
+
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
@@ -41,13 +50,7 @@ _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
     metavar="URL",
     help="Address of a master; repeat it for several replicas. [SLAPCLUSTER_MASTER]",
 )
-@click.option(
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Tables for people or JSON for programs.",
-)
+@_output_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
 @click.version_option(package_name="slapcluster", prog_name="slapcluster")
 @click.pass_context
@@ -80,12 +83,14 @@ for _command in (
 @click.group(
     "slapgrid", cls=RootGroup, commands=node.commands, context_settings=_HELP_NAMES
 )
+@group_config_option
+@_output_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
 @click.pass_context
-def slapgrid(ctx: click.Context, debug: bool) -> None:
+def slapgrid(ctx: click.Context, output: str, debug: bool) -> None:
     """Run the agent of this computer: `slapcluster node`, alone."""
     given = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    ctx.obj = Session(given.launch, (), is_json=False, is_debug=debug)
+    ctx.obj = Session(given.launch, (), output == "json", debug)
 
 
 def main() -> None:

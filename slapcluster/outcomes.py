@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     PENDING = 2
     MASTER_AWAY = 3
+    ANOTHER_RUNS = 10
     INTERRUPTED = 130
 
 

@@ -133,7 +133,12 @@ def serve(
 
 
 def log_to_stderr(*, is_debug: bool, is_json: bool = False) -> None:
-    """Send the log of this process to standard error, as text or one JSON a line.
+    """Send the log of this process to standard error, as text or one JSON a line."""
+    log_to(sys.stderr.fileno(), is_debug=is_debug, is_json=is_json)
+
+
+def log_to(descriptor: int, *, is_debug: bool, is_json: bool = False) -> None:
+    """Send the log of this process to an open file, which stays open.
 
     Of Twisted itself only warnings, unless ``is_debug``: each connection is two lines.
     """
@@ -141,6 +146,6 @@ def log_to_stderr(*, is_debug: bool, is_json: bool = False) -> None:
     if not is_debug:
         levels.setLogLevelForNamespace(OWN_LOG, LogLevel.info)
     render = render_json if is_json else render_text
-    lines = LineObserver(WallClock(), render, LineFile(sys.stderr.fileno()).write)
+    lines = LineObserver(WallClock(), render, LineFile(descriptor).write)
     observer = FilteringLogObserver(lines, [levels])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

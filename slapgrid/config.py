@@ -17,6 +17,7 @@ from slapgrid.collecting import settings as collecting_settings
 from slapgrid.format import settings as format_settings
 from slapgrid.grants import settings as grant_settings
 from slapgrid.instance import settings as instance_settings
+from slapgrid.neighbours import settings as neighbour_settings
 from slapgrid.promises import settings as promise_settings
 from slapgrid.settings import (
     NAME,
@@ -67,6 +68,9 @@ class Config:
     instance: instance_settings.InstanceSettings = field(
         factory=instance_settings.InstanceSettings
     )
+    neighbours: neighbour_settings.NeighbourSettings = field(
+        factory=neighbour_settings.NeighbourSettings
+    )
     promises: promise_settings.PromiseSettings = field(
         factory=promise_settings.PromiseSettings
     )
@@ -102,6 +106,7 @@ AREAS: Mapping[str, Area] = MappingProxyType(
         "format": format_settings.AREA,
         "grants": grant_settings.AREA,
         "instance": instance_settings.AREA,
+        "neighbours": neighbour_settings.AREA,
         "promises": promise_settings.AREA,
         "software": software_settings.AREA,
         "supervision": supervision_settings.AREA,

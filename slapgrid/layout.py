@@ -50,6 +50,7 @@ SUPERVISORD_LOG = "var/log/supervisord.log"
 SUPERVISORD_PID = "var/run/supervisord.pid"
 SUPERVISORD_SOCKET = "sv.sock"
 RETRY_MEMORY = "var/slapgrid/retry-memory.json"
+BOOT_FILE = "var/slapgrid/boot-id"
 LOCK_FILE = "var/slapgrid/lock"
 #: Usage: what is open, what went wrong, days that are over.
 USAGE_DIRECTORY = "var/slapgrid/usage"

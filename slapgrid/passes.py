@@ -6,7 +6,7 @@ there, so a pass that was killed is continued by the next one wherever it stood.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from types import MappingProxyType
 
@@ -44,6 +44,7 @@ from slapgrid.performing import Performing
 from slapgrid.platform import Platform
 from slapgrid.promises.running import PromiseRunner
 from slapgrid.results import SOFTWARE_EFFORTS, ExitStatus, PassResult
+from slapgrid.selection import ALL, Selection
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.convergence import SoftwareConvergence
 from slapgrid.software.progress import BuildProgress
@@ -166,21 +167,33 @@ class Agent:
         self._remember(retain(self._recall(), names))
         return Watched(desired, can_wait=answer.etag is not None)
 
-    async def software_pass(
-        self, only: Collection[str] = (), *, is_forced: bool = False
-    ) -> PassResult:
-        """Build and remove releases until nothing is due.
+    async def bang(self, message: str) -> PassResult:
+        """Ask the master that every instance of the computer be processed again."""
+        try:
+            await self._client.perform(
+                calls.bang_computer(self.config.computer_id, message)
+            )
+        except MasterAway as error:
+            return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
+        except SlapError as error:
+            return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
+        return PassResult(ExitStatus.OK, "the master was told")
 
-        ``only`` are URLs or directories of releases, all when there are none. When
-        forced, supplied releases are built though they are complete.
-        """
+    async def software_pass(self, selection: Selection = ALL) -> PassResult:
+        """Build and remove releases until nothing is due."""
         return await self._one_shot(
-            lambda desired: self._software.converge(desired, only, is_forced=is_forced)
+            lambda desired: self._software.converge(
+                desired, selection.releases or (), is_forced=selection.is_forced
+            ),
+            SOFTWARE_EFFORTS,
+            selection,
         )
 
-    async def instance_pass(self) -> PassResult:
+    async def instance_pass(self, selection: Selection = ALL) -> PassResult:
         """Bring every partition to what is wanted in it; offline without a master."""
-        result = await self._one_shot(self.converge_instances)
+        result = await self._one_shot(
+            self.converge_instances, INSTANCE_EFFORTS, selection
+        )
         if result.exit_status is ExitStatus.MASTER_AWAY and not result.outcomes:
             offline = await self.keep_running()
             return PassResult(
@@ -190,9 +203,11 @@ class Agent:
             )
         return result
 
-    async def report_pass(self) -> PassResult:
+    async def report_pass(self, selection: Selection = ALL) -> PassResult:
         """Remove the instances that are to be destroyed and have stopped."""
-        return await self._one_shot(self.converge_destruction)
+        return await self._one_shot(
+            self.converge_destruction, DEPARTURE_EFFORTS, selection
+        )
 
     async def converge_software(self, desired: Computer) -> PassResult:
         """The software pass towards a document that was polled before."""
@@ -222,7 +237,10 @@ class Agent:
         return await self._converge(nothing, plan_offline, INSTANCE_EFFORTS)
 
     async def _one_shot(
-        self, converge: Callable[[Computer], Awaitable[PassResult]]
+        self,
+        converge: Callable[[Computer], Awaitable[PassResult]],
+        efforts: frozenset[Effort],
+        selection: Selection,
     ) -> PassResult:
         try:
             desired = await self.poll()
@@ -230,7 +248,26 @@ class Agent:
             return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
         except SlapError as error:
             return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
-        return await converge(desired)
+        unknown = selection.unknown(desired)
+        if unknown:
+            return PassResult(
+                ExitStatus.FAILED, f"not of this computer: {', '.join(unknown)}"
+            )
+        self._remember(selection.forget_delays(self._recall(), desired, efforts))
+        if efforts is SOFTWARE_EFFORTS:
+            # Releases that are not chosen must not look like unsupplied ones.
+            return await converge(desired)
+        narrowed = selection.narrow(desired)
+        if selection.is_forced:
+            # On disk, so that a pass that is killed is forced still when continued.
+            for partition in narrowed.partitions:
+                self._partitions.forget_processed(partition.key.partition_id)
+        return await converge(narrowed)
+
+    def forget_processed(self) -> None:
+        """Have every partition processed again, whatever its timestamp."""
+        for partition_id in self.config.format.partition_ids:
+            self._partitions.forget_processed(partition_id)
 
     async def _converge(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,8 +25,9 @@ from slap.model import Computer
 from slap.polling import WAIT_SECONDS_MAX
 from slapgrid.config import Config
 from slapgrid.convergence.retrying import Effort
-from slapgrid.layout import LOCK_FILE
-from slapgrid.lock import InstanceRootLock
+from slapgrid.life import AgentLife
+from slapgrid.neighbours.lock import Lock
+from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
 from slapgrid.software.progress import BuildProgress, ProgressLog
@@ -48,13 +49,6 @@ WATCH_PAUSE_SECONDS = 0.25
 DEFECT_SECONDS = 10.0
 #: After these the wanted document may have changed.
 _NEWS = frozenset({Effort.INSTALL, Effort.REPORT, Effort.DESTROY})
-
-
-class Lock(Protocol):
-    """What owns an instance root while the service runs."""
-
-    def release(self) -> None:
-        """Let another agent have it."""
 
 
 def find_user(name: str) -> Account | None:
@@ -109,23 +103,22 @@ def build_agent(
     )
 
 
-def take_lock(config: Config) -> InstanceRootLock:
-    """Own the instance root; ``AlreadyRunning`` when another agent does."""
-    return InstanceRootLock(f"{config.instance_root}/{LOCK_FILE}")
-
-
 def build_service(config: Config, runtime: Runtime) -> IService:
     """The agent of this computer as a service."""
     log = ProgressLog(runtime.clock, runtime.log)
     agent = build_agent(config, runtime, log.show)
-    return AgentService(agent, lambda: take_lock(config))
+    return _build_life(agent, lambda: Ownership(config, runtime))
 
 
 def build_model_service(
     config: Config, runtime: Runtime, platform: Platform, supervision: ISupervision
 ) -> IService:
     """The agent of a simulated computer as a service."""
-    return AgentService(Agent(config, runtime, platform, supervision), _NoLock)
+    return _build_life(Agent(config, runtime, platform, supervision), _NoLock)
+
+
+def _build_life(agent: Agent, take_lock: Callable[[], Lock]) -> IService:
+    return AgentLife(agent, take_lock, lambda lock: AgentService(agent, lambda: lock))
 
 
 class _NoLock:

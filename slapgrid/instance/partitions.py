@@ -198,6 +198,11 @@ class Partitions:
         """Write that the partition is as wanted."""
         self.files(partition_id).write(TIMESTAMP_FILE, timestamp.encode())
 
+    def forget_processed(self, partition_id: str) -> None:
+        """Have the partition processed again, whatever its timestamp."""
+        if self._tree.status(partition_id) is not None:
+            self.files(partition_id).remove(TIMESTAMP_FILE)
+
     async def destroy(self, partition_id: str) -> None:
         """Remove all content; the directory and its resource file stay."""
         files = self.files(partition_id)

@@ -36,10 +36,11 @@ from slap.reports import ComputerReport, InstanceReport, TreeReport
 from slapgrid.config import Config
 from slapgrid.format.settings import FormatSettings
 from slapgrid.instance.settings import InstanceSettings
-from slapgrid.lock import AlreadyRunning
+from slapgrid.neighbours.lock import AlreadyRunning
+from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.promises.settings import PromiseSettings
-from slapgrid.service import AgentService, build_agent, take_lock
+from slapgrid.service import AgentService, build_agent
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.settings import SoftwareSettings
 from slapgrid.supervision.supervisord import Supervisord
@@ -502,10 +503,10 @@ def test_the_service_converges_and_revives_what_is_killed(cloud: Cloud) -> None:
         await agent.format()
         await cloud.perform(supplied(url))
         await cloud.perform(requested(url))
-        service = AgentService(agent, lambda: take_lock(cloud.config))
+        service = AgentService(agent, lambda: Ownership(cloud.config, cloud.runtime))
         service.startService()
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
-            take_lock(cloud.config)
+            Ownership(cloud.config, cloud.runtime)
 
         async def is_started() -> bool:
             return (await instance_report(cloud)).reported_state == "started"
@@ -520,7 +521,7 @@ def test_the_service_converges_and_revives_what_is_killed(cloud: Cloud) -> None:
         await eventually(cloud, is_revived, "the program was never revived")
         await service.stopService()
         os.kill(cloud.pids()[-1], 0)
-        take_lock(cloud.config).release()
+        Ownership(cloud.config, cloud.runtime).release()
 
     cloud.run(scenario)
 

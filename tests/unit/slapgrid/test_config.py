@@ -16,6 +16,7 @@ from slapgrid.config import (
 )
 from slapgrid.format.settings import FormatSettings
 from slapgrid.instance.settings import InstanceSettings
+from slapgrid.neighbours.settings import NeighbourSettings
 from slapgrid.settings import ConfigError
 from slapgrid.stock_keys import IGNORED, REFUSED
 
@@ -43,6 +44,7 @@ EXPECTED = Config(
         interface_name="lo",
         ipv6_network=IPv6Network("fd00:1::/64"),
     ),
+    neighbours=NeighbourSettings(pidfile_software="/srv/example/etc/sr.pid"),
     instance=InstanceSettings(free_bytes_min=20 * 1024 * 1024),
 )
 

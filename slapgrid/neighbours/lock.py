@@ -5,10 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Protocol
 
 
 class AlreadyRunning(Exception):
     """Another agent owns the instance root; the sentence names its process."""
+
+
+class Lock(Protocol):
+    """What owns an instance root while an agent works."""
+
+    def release(self) -> None:
+        """Let another agent have it."""
 
 
 class InstanceRootLock:

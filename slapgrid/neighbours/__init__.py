@@ -1,0 +1,1 @@
+"""Other agents on the computer: stock ones, and further ones of ours."""
