@@ -91,6 +91,9 @@ missing_packages() {
   [ -n "$interpreter" ] || echo python3-venv
   # The stock SlapOS programs, which tests run beside ours, compile a package.
   [ "$stage" = programs ] || has_command cc || echo gcc libc6-dev
+  # What instances may have of the agent: a firewall and redirected ports.
+  [ "$stage" = programs ] || has_command nft || echo nftables
+  [ "$stage" = programs ] || has_command socat || echo socat
   [ "$stage" = programs ] || has_headers "${interpreter:-false}" || echo python3-dev
 }
 

@@ -24,6 +24,8 @@ RETENTION_DELAY_FILE = ".slapos-retention-lock-delay"
 RETENTION_DATE_FILE = ".slapos-retention-lock-date"
 WAIT_LIST_FILE = ".slapos-report-wait-service-list"
 DESTROY_SCRIPT = "sbin/destroy"
+PORT_REDIRECTION_FILE = ".slapos-port-redirect"
+WHITELIST_FILE = ".slapos-whitelist-firewall"
 RUN_DIRECTORY = "etc/run"
 SERVICE_DIRECTORY = "etc/service"
 REMOVAL_DIRECTORY = "etc/prerm"
@@ -59,12 +61,15 @@ USAGE_INCIDENTS = "var/slapgrid/usage/incidents.json"
 USAGE_DAYS = "var/slapgrid/usage/days"
 #: In the instance root and in a partition: reports that wait for the agent.
 XML_REPORT_DIRECTORY = "var/xml_report"
+RULESET_FILE = "var/slapgrid/firewall.nft"
+TREE_ADDRESSES_FILE = "var/slapgrid/tree-addresses.json"
 BUILD_LOG_DIRECTORY = "var/log/software"
 
 
 #: A partition's groups beside that of its programs are named ``<partition_id>-...``.
 REMOVAL_SUFFIX = "prerm"
-SIDE_SUFFIXES = frozenset({REMOVAL_SUFFIX})
+REDIRECTION_SUFFIX = "socat"
+SIDE_SUFFIXES = frozenset({REMOVAL_SUFFIX, REDIRECTION_SUFFIX})
 
 
 class ProgramKind(StrEnum):
@@ -109,6 +114,11 @@ def group_file(partition_id: str) -> str:
 def removal_group(partition_id: str) -> str:
     """The group of the programs that run when an instance is destroyed."""
     return f"{partition_id}-{REMOVAL_SUFFIX}"
+
+
+def redirection_group(partition_id: str) -> str:
+    """The group of the programs that lead ports of the computer to an instance."""
+    return f"{partition_id}-{REDIRECTION_SUFFIX}"
 
 
 def departure_file(partition_id: str) -> str:

@@ -37,6 +37,8 @@ from slapgrid.convergence.retrying import (
 from slapgrid.convergence.views import LocalPartition, LocalView
 from slapgrid.format.choosing import FormatRefused
 from slapgrid.format.formatting import Formatting
+from slapgrid.grants.filtering import Filtering
+from slapgrid.grants.granting import Granting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import RETRY_MEMORY
@@ -105,6 +107,15 @@ class Agent:
         self._promises = PromiseRunner(config, runtime, platform)
         self._departing = Departing(
             config, runtime, platform, self._partitions, supervision
+        )
+        self._filtering = Filtering(config, runtime, platform, self._client)
+        self._granting = Granting(
+            config,
+            runtime.file_tree(config.instance_root),
+            platform,
+            self._partitions,
+            supervision,
+            self._filtering,
         )
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)
@@ -221,6 +232,7 @@ class Agent:
 
     async def converge_instances(self, desired: Computer) -> PassResult:
         """The pass over instances towards a document that was polled before."""
+        await self._filtering.apply(desired)
         return await self._converge(
             desired, lambda *seen: plan_instances(desired, *seen), INSTANCE_EFFORTS
         )
@@ -233,6 +245,7 @@ class Agent:
 
     async def keep_running(self) -> PassResult:
         """Without a master: start what rests in known groups."""
+        await self._filtering.restore()
         nothing = Computer(self.config.computer_id)
         return await self._converge(nothing, plan_offline, INSTANCE_EFFORTS)
 
@@ -317,6 +330,7 @@ class Agent:
         }
         for partition in desired.partitions:
             local = partitions[partition.key.partition_id]
+            local = self._granting.view(partition, local)
             partitions[local.partition_id] = self._with_departure(partition, local)
         return LocalView(MappingProxyType(partitions), releases)
 
@@ -346,6 +360,7 @@ class Agent:
             self._partitions,
             self._promises,
             self._departing,
+            self._granting,
             desired,
         )
         outcomes = []

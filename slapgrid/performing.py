@@ -16,10 +16,13 @@ from slapgrid.convergence.plans import (
     Action,
     BuildSoftware,
     CleanPartition,
+    CloseRedirections,
     DestroyInstance,
     ForgetAbsence,
     InstallInstance,
     NoteAbsence,
+    OpenRedirections,
+    PartitionAction,
     RecordBuilt,
     RecordProcessed,
     RemoveSoftware,
@@ -39,6 +42,8 @@ from slapgrid.convergence.plans import (
 )
 from slapgrid.convergence.retrying import Outcome
 from slapgrid.convergence.views import LIVE_STATES
+from slapgrid.grants.asking import BadGrant
+from slapgrid.grants.granting import Granting
 from slapgrid.identity import IdentityRefused
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import InstanceRefused, Partitions
@@ -53,6 +58,7 @@ DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
 
 _REFUSALS = (
     OSError,
+    BadGrant,
     BadRetention,
     UnicodeDecodeError,
     IdentityRefused,
@@ -73,6 +79,7 @@ class Performing:
     partitions: Partitions
     promises: PromiseRunner
     departing: Departing
+    granting: Granting
     desired: Computer
 
     async def perform(
@@ -138,25 +145,35 @@ class Performing:
                 return await self._report(action)
             case RecordProcessed(partition_id, _, timestamp):
                 self.partitions.record_processed(partition_id, timestamp)
-            case RetainInstance() | RetireInstance() | DestroyInstance():
-                return await self._depart(action)
+            case (
+                OpenRedirections()
+                | CloseRedirections()
+                | RetainInstance()
+                | RetireInstance()
+                | DestroyInstance()
+            ):
+                return await self._do_beside(action)
             case CleanPartition(partition_id):
                 await self.partitions.clean(partition_id)
             case _:
                 raise AssertionError(f"nobody performs {action!r}")
         return None
 
-    async def _depart(
-        self, action: RetainInstance | RetireInstance | DestroyInstance
-    ) -> str | None:
+    async def _do_beside(self, action: PartitionAction) -> str | None:
+        """What is done for an instance without its release."""
         match action:
-            case RetainInstance(partition_id, until):
-                self.departing.retain(partition_id, until)
-                return None
+            case OpenRedirections(partition_id):
+                wanted = self._wanted(partition_id)
+                return await self.granting.open_redirections(wanted)
+            case CloseRedirections(partition_id):
+                return await self.granting.close_redirections(partition_id)
             case RetireInstance(partition_id, guid, ended, resting):
                 return await self.departing.retire(partition_id, guid, ended, resting)
             case DestroyInstance(partition_id, guid):
                 return await self.departing.destroy(partition_id, guid)
+            case RetainInstance(partition_id, until):
+                self.departing.retain(partition_id, until)
+        return None
 
     async def _do_software(
         self, action: SoftwareAction | UnsuppliedAction

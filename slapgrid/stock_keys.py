@@ -13,10 +13,12 @@ _JITTER = "the agent waits for the master's changes; its polls differ by 10 %"
 _OWN_PLACE = "the agent keeps its own files below the instance root"
 _NO_CACHE = "releases are built here, none is fetched built"
 _NO_SENSORS = "it is of computers that heat a house; no master asks for it"
-_FIREWALL = "the agent changes no firewall"
+_FIREWALL = "the rules are a table of nft, which no program need keep"
+_PROCESSORS = "processors are shared: the files of cgroup 1 are gone from today's hosts"
 
 IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
+        ("slapos", "power_user_list"): _PROCESSORS,
         ("slapos", "buildout"): "the agent brings its own buildout",
         ("slapos", "buildout_debug"): "the whole output of a build is in its log",
         ("slapos", "root_check"): "the agent runs as root or as any other user",
@@ -65,11 +67,9 @@ IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
                 ("firewall", name)
                 for name in (
                     "firewall_executable",
-                    "firewall_cmd",
                     "dbus_executable",
                     "reload_config_cmd",
                     "log_file",
-                    "authorized_sources",
                     "testing",
                 )
             ),

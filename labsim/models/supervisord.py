@@ -54,7 +54,8 @@ class _ModelProgram:
         self.program_state, self.exit_status = ProgramState.RUNNING, None
         self.running = runtime.processes.run(
             Program(
-                (f"{directory}/{self.definition.kind}/{self.definition.name}",),
+                tuple(self.definition.command.split())
+                or (f"{directory}/{self.definition.kind}/{self.definition.name}",),
                 directory,
                 clean_environment(directory),
             )
@@ -88,9 +89,17 @@ class _ModelProgram:
             each.callback(None)
 
 
-_COMMAND = re.compile(
-    r"^command=(/.*)/(etc/(?:run|service|prerm))/([^/\n]+)$", re.MULTILINE
+_PROGRAM = re.compile(
+    r"^directory=(.*)\ncommand=(.*)\nprocess_name=(.*)$", re.MULTILINE
 )
+
+
+def _read_program(directory: str, command: str, process_name: str) -> ProgramDefinition:
+    for kind in ProgramKind:
+        prefix = f"{directory}/{kind}/"
+        if command.startswith(prefix):
+            return ProgramDefinition(command.removeprefix(prefix), kind)
+    return ProgramDefinition(process_name, ProgramKind.RUN, command)
 
 
 def _read_groups(tree: IFileTree) -> tuple[ProgramGroup, ...]:
@@ -99,13 +108,10 @@ def _read_groups(tree: IFileTree) -> tuple[ProgramGroup, ...]:
     groups = []
     for name in tree.list(GROUP_DIRECTORY):
         text = tree.read(f"{GROUP_DIRECTORY}/{name}").decode()
-        commands = _COMMAND.findall(text)
-        programs = tuple(
-            ProgramDefinition(program, ProgramKind(kind))
-            for _, kind, program in commands
-        )
+        found = _PROGRAM.findall(text)
+        programs = tuple(_read_program(*each) for each in found)
         partition_id = name.removesuffix(".conf")
-        groups.append(ProgramGroup(partition_id, commands[0][0], programs))
+        groups.append(ProgramGroup(partition_id, found[0][0], programs))
     return tuple(groups)
 
 

@@ -25,8 +25,10 @@ from slapgrid.convergence.offline import ended_programs, plan_resumption
 from slapgrid.convergence.plans import (
     Action,
     CleanPartition,
+    CloseRedirections,
     DestroyInstance,
     InstallInstance,
+    OpenRedirections,
     Plan,
     RecordProcessed,
     Report,
@@ -51,6 +53,7 @@ from slapgrid.convergence.views import (
     LocalRelease,
     LocalView,
 )
+from slapgrid.layout import redirection_group
 
 #: A day, as stock nodes do: children and parameters are asked again at least so often.
 PERIODICITY_SECONDS_DEFAULT = 86400.0
@@ -67,9 +70,11 @@ REINSTALL_DELAYS = 8
 
 _RANKS: tuple[type[Action], ...] = (
     StopPrograms,
+    CloseRedirections,
     ReviveProgram,
     ResumePrograms,
     StartPrograms,
+    OpenRedirections,
     RecordProcessed,
     Report,
     DestroyInstance,
@@ -130,6 +135,7 @@ class _Step:
 
     def plan(self) -> None:
         wanted = self.partition.requested_state
+        self._plan_redirections()
         if wanted is RequestedState.DESTROYED:
             self._plan_retirement()
         elif not self.local.is_formatted:
@@ -152,6 +158,16 @@ class _Step:
 
     def _report(self, verdict: Verdict, message: str = "") -> None:
         self.draft.report(self.partition, self.instance, verdict, message)
+
+    def _plan_redirections(self) -> None:
+        if not self.local.has_redirections:
+            if redirection_group(self._id) in self.local.side_groups:
+                self.draft.add(CloseRedirections(self._id))
+        elif self.local.programs is not None or not self.local.has_programs:
+            failure = self.draft.failure(Effort.REDIRECT, self._id)
+            # After a failure once more, to know that it is over.
+            if self.local.are_redirections_due or failure is not None:
+                self.draft.add(OpenRedirections(self._id))
 
     def _plan_retirement(self) -> None:
         if self.local.programs is not None:
@@ -265,12 +281,21 @@ class _Step:
             self.draft.say(f"{', '.join(ended)} of {self._id} ended")
             self.draft.add(ReviveProgram(self._id, ended))
 
+    def _grant_refusal(self) -> str | None:
+        failure = self.draft.failure(Effort.REDIRECT, self._id)
+        if self.local.grant_refusal is None and failure is not None:
+            return failure.message
+        return self.local.grant_refusal
+
     def _failure_message(self, *, is_processed: bool) -> str | None:
         draft = self.draft
         for effort in (Effort.INSTALL, Effort.START):
             failure = draft.failure(effort, self._id, self._stamp)
             if failure is not None:
                 return failure.message
+        refusal = self._grant_refusal()
+        if refusal is not None:
+            return refusal
         revival = draft.failure(Effort.REVIVE, self._id)
         if revival is not None and is_reviving_in_vain(revival, draft.now):
             draft.wake(revival.tried_at + REVIVAL_MEMORY_SECONDS)

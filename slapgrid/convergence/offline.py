@@ -10,7 +10,13 @@ from slapgrid.convergence.plans import (
     StartPrograms,
 )
 from slapgrid.convergence.retrying import RetryMemory
-from slapgrid.convergence.views import LocalPartition, LocalView, ProgramState
+from slapgrid.convergence.views import (
+    LIVE_STATES,
+    LocalPartition,
+    LocalView,
+    ProgramState,
+)
+from slapgrid.layout import redirection_group
 
 
 def plan_resumption(draft: Draft, local: LocalPartition) -> None:
@@ -36,6 +42,18 @@ def ended_programs(local: LocalPartition) -> tuple[str, ...]:
     )
 
 
+def plan_resumed_redirections(draft: Draft, local: LocalPartition) -> None:
+    """Start the programs that lead ports to an instance, when they rest or ended."""
+    name = redirection_group(local.partition_id)
+    resting = tuple(
+        program.name
+        for program in local.side_groups.get(name, ())
+        if program.program_state not in LIVE_STATES
+    )
+    if resting:
+        draft.add(ReviveProgram(name, resting))
+
+
 def plan_offline(observed: LocalView, memory: RetryMemory, now: float) -> Plan:
     """Without a master: what was started runs on, what was stopped stays so.
 
@@ -45,6 +63,7 @@ def plan_offline(observed: LocalView, memory: RetryMemory, now: float) -> Plan:
     draft = Draft(memory, now)
     for partition_id, local in sorted(observed.partitions.items()):
         plan_resumption(draft, local)
+        plan_resumed_redirections(draft, local)
         ended = ended_programs(local)
         if ended:
             draft.add(ReviveProgram(partition_id, ended))

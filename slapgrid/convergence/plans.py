@@ -196,6 +196,20 @@ class StopPrograms(PartitionAction):
 
 
 @frozen
+class OpenRedirections(PartitionAction):
+    """Run the programs that lead ports of the computer to the instance, as it asks."""
+
+    effort = Effort.REDIRECT
+
+
+@frozen
+class CloseRedirections(PartitionAction):
+    """End the programs that lead ports of the computer to the instance."""
+
+    effort = Effort.REDIRECT
+
+
+@frozen
 class RunPromises(_StampedAction):
     """Run these promises; the first that fails is the failure of the action."""
 

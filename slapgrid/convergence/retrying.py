@@ -46,6 +46,7 @@ class Effort(StrEnum):
     START = "start"
     STOP = "stop"
     REVIVE = "revive"
+    REDIRECT = "redirect"
     PROVE = "prove"
     RECORD = "record"
     REPORT = "report"
@@ -94,6 +95,7 @@ BACKOFFS: Mapping[Effort, Backoff] = MappingProxyType(
         Effort.START: Backoff(2, 120),
         Effort.STOP: Backoff(2, 60),
         Effort.REVIVE: Backoff(1, 60),
+        Effort.REDIRECT: Backoff(2, 120),
         Effort.PROVE: Backoff(1, 60),
         Effort.RECORD: Backoff(5, 300),
         Effort.REPORT: Backoff(2, 300),

@@ -72,7 +72,8 @@ class LocalPartition:
     ``has_content`` ignores what ``format`` wrote; ``has_remains`` is content that says
     that an instance was processed here. ``side_groups`` are the programs of its other
     groups, ``<partition_id>-...``. ``departure`` is there when the instance is to be
-    destroyed and its programs stopped.
+    destroyed and its programs stopped. ``grant_refusal`` says what the instance asks of
+    its computer in vain; redirections are due when they are not yet as it asks.
     """
 
     partition_id: str
@@ -86,6 +87,9 @@ class LocalPartition:
     promises: tuple[PromiseView, ...] = ()
     side_groups: Mapping[str, tuple[ProgramStatus, ...]] = field(factory=_no_groups)
     departure: Departure | None = None
+    grant_refusal: str | None = None
+    has_redirections: bool = False
+    are_redirections_due: bool = False
 
 
 @frozen

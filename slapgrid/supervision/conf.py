@@ -27,10 +27,16 @@ STOP_SECONDS_MAX = 60
 
 @frozen
 class ProgramDefinition:
-    """A program of a partition: an executable file in one of two directories."""
+    """A program of a partition: an executable file in the directory of its kind.
+
+    With a ``command``, one of the agent's own that runs for the partition;
+    ``is_root`` when its user could not.
+    """
 
     name: str
     kind: ProgramKind
+    command: str = ""
+    is_root: bool = False
 
     @property
     def is_watched(self) -> bool:
@@ -48,6 +54,9 @@ class Account:
     uid: int
     gid: int
     user_name: str
+
+
+ROOT_ACCOUNT = Account(0, 0, "root")
 
 
 @frozen
@@ -113,11 +122,14 @@ def render_group(group: ProgramGroup) -> str:
 def _render_program(group: ProgramGroup, program: ProgramDefinition) -> str:
     directory = _escaped(group.directory)
     name = _escaped(program.name)
+    command = _escaped(program.command)
+    if not command:
+        command = _quoted(f"{directory}/{program.kind}/{name}")
     log = f"{directory}/{program_log(group.partition_id, name)}"
     lines = [
         f"[program:{group.partition_id}_{program.name}]",
         f"directory={directory}",
-        f"command={_quoted(f'{directory}/{program.kind}/{name}')}",
+        f"command={command}",
         f"process_name={_escaped(program.process_name)}",
         "autostart=false",
         "autorestart=false",
@@ -129,8 +141,9 @@ def _render_program(group: ProgramGroup, program: ProgramDefinition) -> str:
         "stopasgroup=true",
         "killasgroup=true",
     ]
-    if group.account is not None:
-        lines += [f"user={group.account.uid}", f"group={group.account.gid}"]
+    account = ROOT_ACCOUNT if program.is_root else group.account
+    if account is not None:
+        lines += [f"user={account.uid}", f"group={account.gid}"]
     lines += [
         "serverurl=AUTO",
         "redirect_stderr=true",
@@ -140,7 +153,7 @@ def _render_program(group: ProgramGroup, program: ProgramDefinition) -> str:
         f"stderr_logfile={log}",
         "stderr_logfile_maxbytes=100KB",
         "stderr_logfile_backups=1",
-        f"environment={_environment(group)}",
+        f"environment={_environment(account, group.directory)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -149,10 +162,9 @@ def _quoted(path: str) -> str:
     return f"'{path}'" if " " in path else path
 
 
-def _environment(group: ProgramGroup) -> str:
-    account = group.account
+def _environment(account: Account | None, directory: str) -> str:
     pairs = []
     if account is not None:
         pairs += [("USER", account.user_name), ("LOGNAME", account.user_name)]
-    pairs.append(("HOME", _escaped(group.directory)))
+    pairs.append(("HOME", _escaped(directory)))
     return ",".join(f'{name}="{value}"' for name, value in pairs)
