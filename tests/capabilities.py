@@ -41,6 +41,16 @@ def has_ipv6_loopback() -> bool:
     return True
 
 
+@functools.cache
+def can_set_rules() -> bool:
+    """Whether nft works in a network of one's own."""
+    if not can_make_namespaces():
+        return False
+    argv = ["unshare", "--user", "--map-root-user", "--net", "nft", "list", "ruleset"]
+    return subprocess.run(argv, check=False, capture_output=True).returncode == 0
+
+
+needs_nft = pytest.mark.skipif(not can_set_rules(), reason=REFUSED + "rules of nft")
 needs_namespaces = pytest.mark.skipif(
     not can_make_namespaces(), reason=REFUSED + "network namespaces"
 )
