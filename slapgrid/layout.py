@@ -17,6 +17,7 @@ BUILDOUT_CFG = "buildout.cfg"
 
 RESOURCE_FILE = ".slapos-resource"
 TIMESTAMP_FILE = ".timestamp"
+#: The deployment that the master was last asked to process again.
 BANG_FILE = ".slapos_latest_bang_timestamp"
 AGENT_DIRECTORY = ".slapgrid"
 RELEASE_LINK = "software_release"
@@ -31,6 +32,7 @@ SERVICE_DIRECTORY = "etc/service"
 REMOVAL_DIRECTORY = "etc/prerm"
 PROMISE_DIRECTORY = "etc/promise"
 PLUGIN_DIRECTORY = "etc/plugin"
+PROMISE_STATE_DIRECTORY = ".slapgrid/promise"
 PROMISE_CACHE_DIRECTORY = ".slapgrid/promise/cache"
 PROMISE_LOG_DIRECTORY = ".slapgrid/promise/log"
 PROMISE_RESULT_DIRECTORY = ".slapgrid/promise/result"
@@ -63,6 +65,8 @@ USAGE_DAYS = "var/slapgrid/usage/days"
 XML_REPORT_DIRECTORY = "var/xml_report"
 RULESET_FILE = "var/slapgrid/firewall.nft"
 TREE_ADDRESSES_FILE = "var/slapgrid/tree-addresses.json"
+#: A file for each partition whose end of a service the master has not heard of.
+BANG_SPOOL = "var/slapgrid/bangs"
 BUILD_LOG_DIRECTORY = "var/log/software"
 
 

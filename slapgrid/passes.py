@@ -44,6 +44,8 @@ from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import RETRY_MEMORY
 from slapgrid.performing import Performing
 from slapgrid.platform import Platform
+from slapgrid.promises.banging import Bangs
+from slapgrid.promises.proving import Proving
 from slapgrid.promises.running import PromiseRunner
 from slapgrid.results import SOFTWARE_EFFORTS, ExitStatus, PassResult
 from slapgrid.selection import ALL, Selection
@@ -121,6 +123,9 @@ class Agent:
         self._tree = runtime.file_tree(config.instance_root)
         self._software = SoftwareConvergence(
             config, runtime, self._releases, self._converge, self._recall
+        )
+        self._bangs = Bangs(
+            config.computer_id, runtime, self._tree, self._client, platform.hold
         )
         self._desired: Computer | None = None
         self._memory: RetryMemory | None = None
@@ -307,7 +312,7 @@ class Agent:
             performed = await self._perform(plan.actions, desired)
             outcomes += performed
         return PassResult(
-            self._exit_status(outcomes, efforts),
+            self._exit_status(outcomes, efforts, plan),
             "; then ".join([*sentences, plan.reason][-3:]),
             tuple(outcomes),
             plan.next_wake,
@@ -358,7 +363,8 @@ class Agent:
             self._supervision,
             self._releases,
             self._partitions,
-            self._promises,
+            Proving(self._partitions, self._releases, self._promises, desired),
+            self._bangs,
             self._departing,
             self._granting,
             desired,
@@ -380,13 +386,15 @@ class Agent:
         return outcomes
 
     def _exit_status(
-        self, outcomes: Sequence[Outcome], efforts: frozenset[Effort]
+        self, outcomes: Sequence[Outcome], efforts: frozenset[Effort], plan: Plan
     ) -> ExitStatus:
         """What failed last, in this pass or in one before, and still waits."""
         last = {(each.effort, each.name): each for each in outcomes}
         failed = {each.effort for each in last.values() if each.failure is not None}
         now = self.runtime.calendar.now()
         failed |= waiting_efforts(self._recall(), now) & efforts
+        if plan.failing:
+            failed |= {Effort.PROVE}
         if not failed:
             return ExitStatus.OK
         if failed == {Effort.PROVE}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 
 from attrs import frozen
@@ -14,7 +14,9 @@ from slap.model import Computer, Partition, PartitionKey
 from slapgrid.convergence.departure import BadRetention
 from slapgrid.convergence.plans import (
     Action,
+    Bang,
     BuildSoftware,
+    CheckPromises,
     CleanPartition,
     CloseRedirections,
     DestroyInstance,
@@ -47,7 +49,8 @@ from slapgrid.grants.granting import Granting
 from slapgrid.identity import IdentityRefused
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import InstanceRefused, Partitions
-from slapgrid.promises.running import PromiseRunner
+from slapgrid.promises.banging import Bangs
+from slapgrid.promises.proving import Proving
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import ProgramGroup
@@ -77,7 +80,8 @@ class Performing:
     supervision: ISupervision
     releases: Releases
     partitions: Partitions
-    promises: PromiseRunner
+    proving: Proving
+    bangs: Bangs
     departing: Departing
     granting: Granting
     desired: Computer
@@ -85,20 +89,12 @@ class Performing:
     async def perform(
         self, kind: type[Action], actions: tuple[Action, ...]
     ) -> list[Outcome]:
-        if kind is StopPrograms:
-            names = tuple(each.name for each in actions)
-            return await self._together(actions, self.supervision.remove(names))
-        if kind is StartPrograms:
-            return await self._together(actions, self._start(actions))
-        if kind in {ReviveProgram, ResumePrograms}:
-            keys = tuple(
-                ProgramKey(each.partition_id, program)
-                for each in actions
-                if isinstance(each, (ReviveProgram, ResumePrograms))
-                for program in each.programs
-            )
-            return await self._together(actions, self.supervision.start(keys))
-        if kind in {RunPromises, DestroyInstance}:
+        together = self._of_supervision(kind, actions)
+        if together is not None:
+            return await self._together(actions, together)
+        if kind is CheckPromises:
+            return await self.proving.check(actions)
+        if kind in {RunPromises, Bang, DestroyInstance}:
             return list(
                 await gatherResults(
                     [Deferred.fromCoroutine(self._alone(each)) for each in actions],
@@ -111,6 +107,24 @@ class Performing:
             if failure is not None:
                 return [each.ended(failure) for each in actions]
         return outcomes
+
+    def _of_supervision(
+        self, kind: type[Action], actions: tuple[Action, ...]
+    ) -> Awaitable[Mapping[str, str]] | None:
+        """What one call of supervision performs for all actions of a kind."""
+        if kind is StopPrograms:
+            return self.supervision.remove(tuple(each.name for each in actions))
+        if kind is StartPrograms:
+            return self._start(actions)
+        if kind in {ReviveProgram, ResumePrograms}:
+            keys = tuple(
+                ProgramKey(each.partition_id, program)
+                for each in actions
+                if isinstance(each, (ReviveProgram, ResumePrograms))
+                for program in each.programs
+            )
+            return self.supervision.start(keys)
+        return None
 
     async def _together(
         self, actions: tuple[Action, ...], performing: Awaitable[object]
@@ -136,13 +150,16 @@ class Performing:
     async def _do(self, action: Action) -> str | None:
         if isinstance(action, SoftwareAction | UnsuppliedAction):
             return await self._do_software(action)
+        failure = None
         match action:
             case InstallInstance(partition):
-                return await self._install(partition)
+                failure = await self._install(partition)
             case RunPromises(partition_id, _, titles):
-                return await self._prove(partition_id, frozenset(titles))
+                failure = await self.proving.prove(partition_id, frozenset(titles))
+            case Bang(partition_id, timestamp, message):
+                failure = await self.bangs.bang(partition_id, timestamp, message)
             case Report():
-                return await self._report(action)
+                failure = await self._report(action)
             case RecordProcessed(partition_id, _, timestamp):
                 self.partitions.record_processed(partition_id, timestamp)
             case (
@@ -152,12 +169,12 @@ class Performing:
                 | RetireInstance()
                 | DestroyInstance()
             ):
-                return await self._do_beside(action)
+                failure = await self._do_beside(action)
             case CleanPartition(partition_id):
                 await self.partitions.clean(partition_id)
             case _:
                 raise AssertionError(f"nobody performs {action!r}")
-        return None
+        return failure
 
     async def _do_beside(self, action: PartitionAction) -> str | None:
         """What is done for an instance without its release."""
@@ -240,23 +257,6 @@ class Performing:
             with suppress(NotFound):
                 await self.client.perform(call)
         return None
-
-    async def _prove(self, partition_id: str, titles: frozenset[str]) -> str | None:
-        instance = self._wanted(partition_id).instance
-        assert instance is not None, "only an instance has promises to run"
-        promises = tuple(
-            each
-            for each in self.partitions.promises(partition_id)
-            if each.title in titles
-        )
-        runs = await self.promises.run(
-            partition_id,
-            self.partitions.files(partition_id),
-            promises,
-            self.partitions.identity(partition_id),
-            self.releases.python(instance.software_release_url),
-        )
-        return next((run.failure for run in runs if run.failure is not None), None)
 
     async def _report(self, report: Report) -> str | None:
         key = PartitionKey(self.desired.computer_id, report.partition_id)

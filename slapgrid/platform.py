@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import frozen
 
 from slapgrid.supervision.conf import Account
+
+
+class Hold(Protocol):
+    """What keeps other programs from something."""
+
+    def release(self) -> None:
+        """Let others."""
+
+
+class NoHold:
+    """Where nobody else is: a simulated computer runs one program of ours."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def hold_nothing(path: str) -> Hold | None:
+    """Hold a directory where nobody else is."""
+    del path
+    return NoHold()
 
 
 @frozen
@@ -15,6 +36,8 @@ class Platform:
 
     ``os_type`` is a JSON list: the kernel, then the identifier, version and name of the
     distribution.
+    ``hold`` locks the directory of an absolute path; ``None`` while another program
+    has it.
     """
 
     uid: int
@@ -26,6 +49,7 @@ class Platform:
     os_type: str = "[]"
     python_version: str = ""
     agent_version: str = ""
+    hold: Callable[[str], Hold | None] = hold_nothing
 
     def shim(self, name: str) -> str:
         """The path of a stand-alone program of the agent."""

@@ -26,7 +26,7 @@ from slap.polling import WAIT_SECONDS_MAX
 from slapgrid.config import Config
 from slapgrid.convergence.retrying import Effort
 from slapgrid.life import AgentLife
-from slapgrid.neighbours.lock import Lock
+from slapgrid.neighbours.lock import Lock, hold_directory
 from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
@@ -48,7 +48,7 @@ WATCH_PAUSE_SECONDS = 0.25
 #: After a defect of the agent, before it tries again.
 DEFECT_SECONDS = 10.0
 #: After these the wanted document may have changed.
-_NEWS = frozenset({Effort.INSTALL, Effort.REPORT, Effort.DESTROY})
+_NEWS = frozenset({Effort.INSTALL, Effort.REPORT, Effort.DESTROY, Effort.BANG})
 
 
 def find_user(name: str) -> Account | None:
@@ -72,6 +72,7 @@ def observe_platform() -> Platform:
         os_type=_describe_system(),
         python_version=platform.python_version(),
         agent_version=metadata.version("slapcluster"),
+        hold=hold_directory,
     )
 
 

@@ -64,8 +64,12 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     # Files that each run alone under a release's interpreter.
     "slapgrid.shims.bootstrap_shim": {},
-    "slapgrid.shims.promise_shim": {},
     "slapgrid.shims.fork_server": {},
+    "slapgrid.shims.promise_keeping": {},
+    "slapgrid.shims.promise_shim": {
+        "slapgrid.shims.promise_keeping": EVERYTHING,
+        "promise_keeping": EVERYTHING,  # the same, where it runs alone
+    },
     "slapgrid.shims.buildout_shim": {
         "zc.buildout": EVERYTHING,
         "pkg_resources": EVERYTHING,

@@ -6,21 +6,28 @@ promises of a partition. A run that is killed leaves what it had written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from string import ascii_letters
+from typing import Any
 
 from attrs import frozen
 
 from labsim.world.host import Host, Process
-from runtime.ports import Exit, Program
+from runtime.ports import Exit, IFileTree, Program
 from slapgrid.layout import (
     BUILDOUT_CFG,
     BUILDOUT_SCRIPT,
     INSTANCE_TEMPLATES,
+    PLUGIN_DIRECTORY,
+    PROMISE_CACHE_DIRECTORY,
     PROMISE_DIRECTORY,
+    PROMISE_LOG_DIRECTORY,
+    PROMISE_RESULT_DIRECTORY,
     SERVICE_DIRECTORY,
 )
 from slapgrid.platform import Platform
+from slapgrid.shims import promise_keeping as keeping
 from slapgrid.supervision.conf import Account
 
 INTERPRETER = "/usr/bin/python3"
@@ -28,6 +35,8 @@ TEMPLATE = b"[buildout]\nparts =\n"
 SHIMS = "/usr/lib/slapgrid"
 FIRST_UID = 1000
 SYNCHRONISATION_SECONDS = 0.05
+#: What a promise that breaks says.
+BREAKAGE = "it is not alive"
 
 
 def _never(_: str) -> bool:
@@ -57,8 +66,8 @@ class BuildoutModel:
     """What builds and installations do on a host.
 
     ``fails`` is asked with the directory of each run, as ``build_seconds`` may be. Each
-    instance gets one program that lasts and, if it has any, one promise, which holds
-    unless ``breaks`` says so.
+    instance gets one program that lasts and, if it has any, one promise, an executable
+    unless ``has_plugin``, which holds unless ``breaks`` says so.
     """
 
     build_seconds: float | Callable[[str], float] = 30.0
@@ -67,6 +76,7 @@ class BuildoutModel:
     fails: Callable[[str], bool] = _never
     breaks: Callable[[str], bool] = _never
     has_promises: bool = True
+    has_plugin: bool = False
 
     def add_to(self, host: Host) -> None:
         """Give the host these behaviours."""
@@ -74,7 +84,7 @@ class BuildoutModel:
         host.add_behaviour(_runs("buildout_shim"), self._buildout)
         host.add_behaviour(lambda program: program.argv[0] == "sync", _synchronise)
         host.add_behaviour(_stands_in(SERVICE_DIRECTORY), self._serve)
-        host.add_behaviour(_stands_in(PROMISE_DIRECTORY), self._prove)
+        host.add_behaviour(_runs("promise_shim"), self._prove)
 
     async def _bootstrap(self, program: Program, process: Process) -> Exit:
         await process.sleep(self.install_seconds)
@@ -99,8 +109,10 @@ class BuildoutModel:
         files.make_directory(SERVICE_DIRECTORY)
         files.write(f"{SERVICE_DIRECTORY}/server", b"#!/bin/sh\n", 0o755)
         if self.has_promises:
-            files.make_directory(PROMISE_DIRECTORY)
-            files.write(f"{PROMISE_DIRECTORY}/alive", b"#!/bin/sh\n", 0o755)
+            directory = PLUGIN_DIRECTORY if self.has_plugin else PROMISE_DIRECTORY
+            files.make_directory(directory)
+            name = "alive.py" if self.has_plugin else "alive"
+            files.write(f"{directory}/{name}", b"#!/bin/sh\n", 0o755)
         return Exit(0, output=b"Installing server.\n")
 
     async def _serve(self, program: Program, process: Process) -> Exit:
@@ -109,10 +121,61 @@ class BuildoutModel:
             await process.sleep(86400)
 
     async def _prove(self, program: Program, process: Process) -> Exit:
-        await process.sleep(self.promise_seconds)
-        if self.breaks(program.directory):
-            return Exit(1, output=b"it is not alive\n")
-        return Exit(0)
+        """A job of promises: each takes its time, is kept, and is answered."""
+        *_, token, document = program.argv
+        job = json.loads(document)
+        files = process.host.pending_files(program.directory)
+        answers = ""
+        for wanted in job["promises"]:
+            begun_at = process.host.calendar.now()
+            await process.sleep(self.promise_seconds)
+            breaks = self.breaks(program.directory)
+            run = _judge(files, wanted, job["kind"], begun_at, is_broken=breaks)
+            result = f"{PROMISE_RESULT_DIRECTORY}/{run.title}.status.json"
+            files.write(result, keeping.encode_result(run).encode())
+            cache = f"{PROMISE_CACHE_DIRECTORY}/{run.title}"
+            files.write(cache, keeping.encode_cache(run).encode())
+            answer = {
+                "title": run.title,
+                "failed": run.is_failed,
+                "message": run.message,
+                "unkept": "",
+            }
+            answers += f"\n{token}{json.dumps(answer)}\n"
+        return Exit(0, output=answers.encode())
+
+
+def _judge(
+    files: IFileTree,
+    wanted: dict[str, Any],
+    kind: str,
+    begun_at: float,
+    *,
+    is_broken: bool,
+) -> keeping.Run:
+    is_failed = is_broken
+    if not wanted["is_plugin"]:
+        log = f"{PROMISE_LOG_DIRECTORY}/{wanted['title']}.log"
+        before = b"" if files.status(log) is None else files.read(log)
+        transaction = f"{int(begun_at)}-100"
+        line = keeping.encode_log_line(
+            begun_at, transaction, failed=is_broken, message=BREAKAGE
+        )
+        files.write(log, before + line.encode())
+        if kind == keeping.ANOMALY:
+            row = keeping.failures_in_a_row(files.read(log))
+            is_failed = row >= keeping.EXECUTABLE_FAILURES_MIN
+        kind = keeping.TEST
+    return keeping.Run(
+        wanted["name"],
+        wanted["title"],
+        wanted["path"],
+        kind,
+        is_failed,
+        BREAKAGE if is_broken else "",
+        begun_at,
+        0.0,
+    )
 
 
 async def _synchronise(program: Program, process: Process) -> Exit:

@@ -37,6 +37,7 @@ class Draft:
     actions: list[Action] = field(factory=list)
     sentences: list[str] = field(factory=list)
     wakes: list[float] = field(factory=list)
+    failing: list[str] = field(factory=list)
 
     def add(self, action: Action) -> bool:
         """Take the action, or note when its delay ends."""
@@ -118,6 +119,7 @@ class Draft:
             tuple(self.actions),
             "; ".join([reason, *shown]),
             min(self.wakes, default=None),
+            tuple(self.failing),
         )
 
 

@@ -20,10 +20,17 @@ from slap.model import (
     RequestedState,
     SupplyState,
 )
+from slapgrid.convergence.banging import (
+    Deployment,
+    describe_anomaly,
+    find_anomaly,
+)
 from slapgrid.convergence.draft import Draft
 from slapgrid.convergence.offline import ended_programs, plan_resumption
 from slapgrid.convergence.plans import (
     Action,
+    Bang,
+    CheckPromises,
     CleanPartition,
     CloseRedirections,
     DestroyInstance,
@@ -52,6 +59,7 @@ from slapgrid.convergence.views import (
     LocalPartition,
     LocalRelease,
     LocalView,
+    describe_failure,
 )
 from slapgrid.layout import redirection_group
 
@@ -61,6 +69,8 @@ PERIODICITY_SECONDS_DEFAULT = 86400.0
 INSTALLS_PER_PLAN_MAX = 8
 #: Each may take 20 s; what is over the bound comes with the next plan.
 PROMISE_RUNS_PER_PLAN_MAX = 32
+#: As many as a computer has partitions: who performs them gives up on time instead.
+CHECKS_PER_PLAN_MAX = 512
 #: A service needs some seconds to boot: its first failures are not news.
 FIRST_PROMISE_FAILURES_UNREPORTED = 2
 #: Instances whose promises fail are installed again, since what they asked for may have
@@ -77,8 +87,10 @@ _RANKS: tuple[type[Action], ...] = (
     OpenRedirections,
     RecordProcessed,
     Report,
+    Bang,
     DestroyInstance,
     CleanPartition,
+    CheckPromises,
     RunPromises,
     InstallInstance,
 )
@@ -111,6 +123,7 @@ def plan_instances(
     draft.actions.sort(key=lambda action: _RANKS.index(type(action)))
     draft.bound(InstallInstance, INSTALLS_PER_PLAN_MAX)
     draft.bound(RunPromises, PROMISE_RUNS_PER_PLAN_MAX)
+    draft.bound(CheckPromises, CHECKS_PER_PLAN_MAX)
     return draft.finished()
 
 
@@ -261,17 +274,27 @@ class _Step:
         draft = self.draft
         if self.local.programs is None and self.local.has_programs:
             self._plan_start()
-        is_retried = draft.failure(Effort.PROVE, self._id, self._stamp) is not None
-        due = tuple(
-            promise.name
-            for promise in self.local.promises
-            if promise.due_at <= draft.now
-            or (is_retried and promise.failure is not None)
-        )
-        for promise in self.local.promises:
+        checked = [each for each in self.local.promises if each.is_checked]
+        due = tuple(each.name for each in checked if each.due_at <= draft.now)
+        for promise in checked:
             draft.wake(promise.due_at)
         if due:
-            draft.add(RunPromises(self._id, self._stamp, due))
+            draft.add(CheckPromises(self._id, due))
+        if any(each.failure is not None for each in self.local.promises):
+            draft.failing.append(self._id)
+        self._plan_bang()
+
+    def _plan_bang(self) -> None:
+        local, draft = self.local, self.draft
+        title = find_anomaly(local.promises, local.processed_at)
+        deployment = Deployment(local.timestamp, local.bang_mark)
+        if title is None or local.timestamp is None or deployment.is_banged:
+            return
+        due_at = deployment.due_at(draft.now)
+        if due_at > draft.now:
+            draft.wake(due_at)
+        else:
+            draft.add(Bang(self._id, local.timestamp, describe_anomaly(title)))
 
     def _plan_programs(self) -> None:
         """Whatever else is to be done, what is known and should run, runs."""
@@ -304,11 +327,18 @@ class _Step:
                 f"Programs of {self._id} keep ending and are started again; "
                 f"see its .{self._id}_*.log"
             )
+        if is_processed:
+            return self._failure_of_check()
         proof = draft.failure(Effort.PROVE, self._id, self._stamp)
-        if proof is None:
-            return None
-        if not is_processed and (
-            proof.failure_count <= FIRST_PROMISE_FAILURES_UNREPORTED
-        ):
+        if proof is None or proof.failure_count <= FIRST_PROMISE_FAILURES_UNREPORTED:
             return None
         return proof.message
+
+    def _failure_of_check(self) -> str | None:
+        for promise in self.local.promises:
+            if promise.failure is not None:
+                return describe_failure(promise.name, promise.failure)
+        unasked = self.draft.failure(Effort.CHECK, self._id)
+        if unasked is None:
+            return None
+        return f"Promises of {self._id} cannot be asked: {unasked.message}"

@@ -211,10 +211,34 @@ class CloseRedirections(PartitionAction):
 
 @frozen
 class RunPromises(_StampedAction):
-    """Run these promises; the first that fails is the failure of the action."""
+    """Test these promises of a new deployment; the first that fails is the failure."""
 
     effort = Effort.PROVE
     promises: tuple[str, ...]
+
+
+@frozen
+class CheckPromises(PartitionAction):
+    """Ask these promises whether what worked works still.
+
+    What they find is observed afterwards; the action fails when they cannot be asked.
+    """
+
+    effort = Effort.CHECK
+    promises: tuple[str, ...]
+
+
+@frozen
+class Bang(PartitionAction):
+    """Ask the master to have the instance tree processed again, and remember it."""
+
+    effort = Effort.BANG
+    timestamp: str
+    message: str
+
+    @property
+    def stamp(self) -> str:
+        return digest(self.timestamp)
 
 
 @frozen
@@ -283,6 +307,7 @@ class Plan:
        no instance waits long for another's.
     4. An action that fails does not keep the next ones from being performed.
 
+    ``failing`` are the partitions whose checked promises fail.
     ``reason`` is the sentence logged. ``next_wake`` is the instant at which another
     plan may be longer though nothing was observed to change.
     """
@@ -290,6 +315,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     reason: str = ""
     next_wake: float | None = None
+    failing: tuple[str, ...] = ()
 
 
 def wanted_stamp(partition: Partition) -> str:

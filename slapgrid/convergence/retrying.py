@@ -48,6 +48,8 @@ class Effort(StrEnum):
     REVIVE = "revive"
     REDIRECT = "redirect"
     PROVE = "prove"
+    CHECK = "check"
+    BANG = "bang"
     RECORD = "record"
     REPORT = "report"
     RETAIN = "retain"
@@ -97,6 +99,8 @@ BACKOFFS: Mapping[Effort, Backoff] = MappingProxyType(
         Effort.REVIVE: Backoff(1, 60),
         Effort.REDIRECT: Backoff(2, 120),
         Effort.PROVE: Backoff(1, 60),
+        Effort.CHECK: Backoff(1, 60),
+        Effort.BANG: Backoff(2, 300),
         Effort.RECORD: Backoff(5, 300),
         Effort.REPORT: Backoff(2, 300),
         Effort.RETAIN: Backoff(5, 600),

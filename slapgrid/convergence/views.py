@@ -53,11 +53,30 @@ class ProgramStatus:
 
 @frozen
 class PromiseView:
-    """A promise and its last result; ``due_at`` is an instant of the calendar."""
+    """A promise and its last result; instants are of the calendar.
+
+    ``is_checked`` when it wants to be checked between deployments. ``anomaly_at`` is
+    when the last check began, if it found an anomaly that may bang.
+    """
 
     name: str
     due_at: float = 0.0
     failure: str | None = None
+    is_checked: bool = True
+    anomaly_at: float | None = None
+
+
+def describe_failure(title: str, message: str) -> str:
+    """What users read of a promise that fails."""
+    return f"Promise {title!r} failed with output: {message}"
+
+
+@frozen
+class BangMark:
+    """The deployment that a partition banged for last, and when."""
+
+    timestamp: str
+    at: float
 
 
 def _no_groups() -> Mapping[str, tuple[ProgramStatus, ...]]:
@@ -90,6 +109,7 @@ class LocalPartition:
     grant_refusal: str | None = None
     has_redirections: bool = False
     are_redirections_due: bool = False
+    bang_mark: BangMark | None = None
 
 
 @frozen

@@ -15,6 +15,7 @@ from slapgrid.instance.reading import list_directory, read_if_there
 from slapgrid.instance.remembering import PartitionMemory
 from slapgrid.layout import (
     AGENT_DIRECTORY,
+    BANG_FILE,
     BUILDOUT_CFG,
     INSTANCE_KINDS,
     INSTANCE_LOG,
@@ -31,6 +32,7 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import SlapConnection, render_instance_profile
+from slapgrid.promises.banging import read_bang_mark
 from slapgrid.promises.records import PromiseFile, find_promises, view_promise
 from slapgrid.software.releases import (
     ERROR_BYTES_MAX,
@@ -117,6 +119,7 @@ class Partitions:
             timestamp=None if stamp is None else files.read(TIMESTAMP_FILE).decode(),
             processed_at=0.0 if stamp is None else stamp.modified,
             promises=self._view_promises(files, now) if "etc" in names else (),
+            bang_mark=read_bang_mark(files) if BANG_FILE in names else None,
         )
 
     def group(self, partition_id: str) -> ProgramGroup:
@@ -233,17 +236,12 @@ class Partitions:
             list_directory(files, PROMISE_DIRECTORY),
         )
         for promise in found:
-            status = files.status(promise.path)
-            if status is None:
-                continue  # removed since it was listed
+            result = f"{PROMISE_RESULT_DIRECTORY}/{promise.title}.status.json"
             views.append(
                 view_promise(
                     promise,
                     read_if_there(files, f"{PROMISE_CACHE_DIRECTORY}/{promise.title}"),
-                    read_if_there(
-                        files, f"{PROMISE_RESULT_DIRECTORY}/{promise.title}.status.json"
-                    ),
-                    status.modified,
+                    read_if_there(files, result),
                     now,
                 )
             )

@@ -19,6 +19,32 @@ class Lock(Protocol):
         """Let another agent have it."""
 
 
+class DirectoryHold:
+    """A lock on a directory itself, which leaves nothing behind.
+
+    The owner of the directory can hold it too: it must guard his own affairs only.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let another program have it."""
+        os.close(self._descriptor)
+
+
+def hold_directory(path: str) -> DirectoryHold | None:
+    """Lock a directory; ``None`` while another program holds it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return DirectoryHold(descriptor)
+
+
 class InstanceRootLock:
     """Held from construction to ``release`` or to the end of the process.
 

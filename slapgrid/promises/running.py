@@ -1,9 +1,8 @@
-"""Running promises: bounded in time and output, some at the same time."""
+"""Running promises: one process for those of a partition, some partitions at a time."""
 
 from __future__ import annotations
 
-import json
-
+from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from runtime.ports import Exit, IFileTree, Program, Runtime
@@ -11,29 +10,44 @@ from slapgrid.config import Config
 from slapgrid.environment import clean_environment
 from slapgrid.identity import Identity
 from slapgrid.layout import (
-    PLUGIN_DIRECTORY,
     PROMISE_CACHE_DIRECTORY,
-    PROMISE_DIRECTORY,
     PROMISE_LOG_DIRECTORY,
     PROMISE_RESULT_DIRECTORY,
+    PROMISE_STATE_DIRECTORY,
 )
 from slapgrid.platform import Platform
-from slapgrid.promises.records import (
-    LOG_BYTES_MAX,
-    MESSAGE_CHARACTERS_MAX,
-    PERIODICITY_MINUTES_DEFAULT,
-    PromiseFile,
+from slapgrid.promises.jobs import (
+    ANSWER_BYTES_MAX,
+    PromiseJob,
+    PromiseMode,
     PromiseRun,
-    encode_cache,
-    encode_log_line,
-    encode_result,
+    WantedPromise,
+    decode_answers,
+    describe_timeout,
+    encode_job,
+    next_job,
 )
+from slapgrid.promises.records import PromiseFile
 from slapgrid.software.releases import describe_end
 
 #: At the same time on a computer: each is a process that mostly waits.
 PARALLEL_MAX = 8
-#: Distinguishes runs of one second in the log.
-TRANSACTIONS = (100, 999)
+#: No job of a batch begins later: whatever else is to be done waits for the batch.
+BATCH_SECONDS = 10.0
+SHIM = "promise_shim"
+STATE_MODE = 0o755
+
+
+@frozen
+class PromiseRound:
+    """Promises of a partition to run now; ``python`` is that of its plug-ins."""
+
+    partition_id: str
+    files: IFileTree
+    identity: Identity
+    python: str
+    promises: tuple[PromiseFile, ...]
+    mode: PromiseMode
 
 
 class PromiseRunner:
@@ -45,143 +59,114 @@ class PromiseRunner:
         self._platform = platform
         self._tickets = DeferredSemaphore(PARALLEL_MAX)
 
-    async def run(
-        self,
-        partition_id: str,
-        files: IFileTree,
-        promises: tuple[PromiseFile, ...],
-        identity: Identity,
-        python: str,
-    ) -> tuple[PromiseRun, ...]:
-        """Run these and keep their results; in the order given."""
+    async def run_batch(
+        self, rounds: tuple[PromiseRound, ...]
+    ) -> list[tuple[PromiseRun, ...] | None]:
+        """Run some partitions' promises at the same time, in the order given.
+
+        ``None`` for what did not begin in time.
+        """
+        until = self._runtime.clock.seconds() + BATCH_SECONDS
+        batch: list[tuple[PromiseRun, ...] | None] = await gatherResults(
+            [Deferred.fromCoroutine(self._run_until(each, until)) for each in rounds],
+            consumeErrors=True,
+        )
+        return batch
+
+    async def run(self, wanted: PromiseRound) -> tuple[PromiseRun, ...]:
+        """Run these, one after the other; their results are kept when this answers."""
+        async with self._tickets:
+            return await self._run(wanted)
+
+    async def _run_until(
+        self, wanted: PromiseRound, until: float
+    ) -> tuple[PromiseRun, ...] | None:
+        async with self._tickets:
+            if self._runtime.clock.seconds() > until:
+                return None
+            try:
+                return await self._run(wanted)
+            except OSError as error:
+                # One partition's disk or directory is no matter of the others.
+                return tuple(
+                    PromiseRun(each.title, is_failed=False, unkept=str(error))
+                    for each in wanted.promises
+                )
+
+    async def _run(self, wanted: PromiseRound) -> tuple[PromiseRun, ...]:
+        self._prepare(wanted)
+        job: PromiseJob | None = PromiseJob(
+            wanted.files.root,
+            wanted.mode,
+            self._config.promises.timeout_seconds,
+            tuple(WantedPromise(each) for each in wanted.promises),
+            self._settings(wanted),
+        )
+        runs: list[PromiseRun] = []
+        while job is not None and job.promises:
+            token = f"{self._runtime.entropy.getrandbits(64):016x}:"
+            ended = await self._runtime.processes.run(self._program(wanted, job, token))
+            answered = decode_answers(ended.output.decode(errors="replace"), token)
+            runs += answered.runs
+            job = next_job(job, answered, _describe(ended, job))
+        return tuple(runs)
+
+    def _prepare(self, wanted: PromiseRound) -> None:
+        """Have the directories belong to whom the promises run as."""
+        identity = wanted.identity
         for directory in (
+            PROMISE_STATE_DIRECTORY,
             PROMISE_CACHE_DIRECTORY,
             PROMISE_LOG_DIRECTORY,
             PROMISE_RESULT_DIRECTORY,
         ):
-            files.make_directory(directory, 0o755)
-        if identity.uid is not None:
-            # Stock plug-ins write their log themselves.
-            files.change(PROMISE_LOG_DIRECTORY, uid=identity.uid, gid=identity.gid)
-        runs: list[PromiseRun] = await gatherResults(
-            [
-                Deferred.fromCoroutine(
-                    self._run(partition_id, files, promise, identity, python)
-                )
-                for promise in promises
-            ],
-            consumeErrors=True,
-        )
-        for run in runs:
-            self._keep(files, run)
-        return tuple(runs)
+            found = wanted.files.status(directory)
+            if found is None:
+                wanted.files.make_directory(directory, STATE_MODE)
+            if identity.uid is not None and (
+                found is None or (found.uid, found.gid) != (identity.uid, identity.gid)
+            ):
+                wanted.files.change(directory, uid=identity.uid, gid=identity.gid)
 
-    async def _run(
-        self,
-        partition_id: str,
-        files: IFileTree,
-        promise: PromiseFile,
-        identity: Identity,
-        python: str,
-    ) -> PromiseRun:
-        token = f"{self._runtime.entropy.getrandbits(64):016x}:"
-        argv: tuple[str, ...] = (files.path(promise.path),)
-        if promise.is_plugin:
-            settings = json.dumps(self._settings(partition_id, files, promise))
-            shim = self._platform.shim("promise_shim")
-            argv = (python, "-I", shim, files.path(promise.path), token, settings)
-        async with self._tickets:
-            begun = self._runtime.clock.seconds()
-            ended = await self._runtime.processes.run(
-                Program(
-                    argv,
-                    directory=files.root,
-                    environment=clean_environment(files.root),
-                    uid=identity.uid,
-                    gid=identity.gid,
-                    timeout_seconds=self._config.promises.timeout_seconds,
-                )
-            )
-            took = self._runtime.clock.seconds() - begun
-        status = files.status(promise.path)
-        answer = _answer(ended, token) if promise.is_plugin else {}
-        is_failed = bool(answer.get("failed", not ended.is_success))
-        message = str(answer.get("message", _message(ended, token)))
-        if ended.is_timed_out:
-            limit = f"{self._config.promises.timeout_seconds:g}"
-            is_failed, message = True, f"Error: Promise timed out after {limit} seconds"
-        return PromiseRun(
-            promise,
-            is_failed=is_failed,
-            message=message[-MESSAGE_CHARACTERS_MAX:],
-            run_at=self._runtime.calendar.now(),
-            execution_seconds=took,
-            periodicity_minutes=_minutes(answer.get("periodicity")),
-            is_tested=bool(answer.get("is_tested", True)),
-            is_anomaly_detected=bool(answer.get("is_anomaly_detected", True)),
-            module_modified_at=0.0 if status is None else status.modified,
+    def _program(self, wanted: PromiseRound, job: PromiseJob, token: str) -> Program:
+        has_plugins = any(each.file.is_plugin for each in job.promises)
+        python = wanted.python if has_plugins else self._platform.python
+        return Program(
+            (python, "-I", self._platform.shim(SHIM), token, encode_job(job)),
+            directory=wanted.files.root,
+            environment=clean_environment(wanted.files.root),
+            uid=wanted.identity.uid,
+            gid=wanted.identity.gid,
+            timeout_seconds=job.seconds_max,
+            output_bytes_max=ANSWER_BYTES_MAX,
         )
 
-    def _settings(
-        self, partition_id: str, files: IFileTree, promise: PromiseFile
-    ) -> dict[str, object]:
-        """The configuration that stock promises expect."""
+    def _settings(self, wanted: PromiseRound) -> dict[str, object]:
+        """The configuration that stock promises expect, with no name more.
+
+        The parameters of a promise must not have any of these names.
+        """
         return {
-            "name": promise.name,
-            "path": files.path(promise.path),
-            "partition-folder": files.root,
-            "promise-folder": files.path(PLUGIN_DIRECTORY),
-            "legacy-promise-folder": files.path(PROMISE_DIRECTORY),
-            "log-folder": files.path(PROMISE_LOG_DIRECTORY),
+            "partition-folder": wanted.files.root,
+            "log-folder": wanted.files.path(PROMISE_LOG_DIRECTORY),
             "promise-timeout": self._config.promises.timeout_seconds,
             "debug": False,
             "master-url": self._config.master_urls[0],
             "partition-key": self._config.key_file,
             "partition-cert": self._config.cert_file,
-            "partition-id": partition_id,
+            "partition-id": wanted.partition_id,
             "computer-id": self._config.computer_id,
             "slapgrid-version": "slapcluster",
         }
 
-    def _keep(self, files: IFileTree, run: PromiseRun) -> None:
-        title = run.promise.title
-        if not run.promise.is_plugin:
-            log = f"{PROMISE_LOG_DIRECTORY}/{title}.log"
-            try:
-                earlier = files.read(log, 4 * LOG_BYTES_MAX)[-LOG_BYTES_MAX:]
-            except OSError:
-                earlier = b""
-            transaction = self._runtime.entropy.randint(*TRANSACTIONS)
-            files.write(log, earlier + encode_log_line(run, transaction))
-        files.write(
-            f"{PROMISE_RESULT_DIRECTORY}/{title}.status.json",
-            encode_result(run, files.root),
-        )
-        # The cache says that the result is there: it comes last.
-        files.write(f"{PROMISE_CACHE_DIRECTORY}/{title}", encode_cache(run, files.root))
+
+def unkept(runs: tuple[PromiseRun, ...]) -> str | None:
+    """Why the results are not on disk, where everybody else looks for them."""
+    reasons = [f"{run.title}: {run.unkept}" for run in runs if run.unkept]
+    return f"no result of {'; '.join(reasons)}" if reasons else None
 
 
-def _answer(ended: Exit, token: str) -> dict[str, object]:
-    """What a plug-in's run printed last; nothing when it died before."""
-    _, found, rest = ended.output.decode(errors="replace").rpartition(token)
-    if not found:
-        return {"failed": True, "message": _message(ended, token)}
-    try:
-        answer = json.loads(rest.partition("\n")[0])
-    except ValueError:
-        return {"failed": True, "message": _message(ended, token)}
-    assert isinstance(answer, dict), "the shim prints an object"
-    return answer
-
-
-def _message(ended: Exit, token: str) -> str:
-    output = ended.output.decode(errors="replace").replace(token, "").strip()
-    if ended.is_success or output:
-        return output
+def _describe(ended: Exit, job: PromiseJob) -> str:
+    if ended.is_timed_out:
+        return describe_timeout(job.timeout_seconds)
     return describe_end("the promise", ended)
-
-
-def _minutes(value: object) -> float:
-    if isinstance(value, (int, float)) and value > 0:
-        return float(value)
-    return PERIODICITY_MINUTES_DEFAULT

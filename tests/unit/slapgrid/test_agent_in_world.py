@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from twisted.application.service import IService
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.models.supervisord import SupervisordModel
@@ -14,7 +15,7 @@ from labsim.world.host import Host
 from labsim.world.world import World
 from master_cluster import config as master_config
 from master_cluster.service import build_service as build_master
-from runtime.ports import Runtime, TcpAddress
+from runtime.ports import Address, INetwork, Runtime, TcpAddress
 from slap import calls
 from slap.model import (
     InstanceRequest,
@@ -28,12 +29,53 @@ from slapgrid.format.formatting import Formatting
 from slapgrid.format.settings import FormatSettings
 from slapgrid.instance.settings import InstanceSettings
 from slapgrid.passes import Agent, ExitStatus
+from slapgrid.promises.banging import read_bang_mark, read_timestamp
 from slapgrid.service import build_model_service
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.settings import SoftwareSettings
 
 URL = "http://releases.example/software.cfg"
 PORT = 5000
+BANG = b"POST /softwareInstanceBang HTTP/1.1"
+
+
+@frozen
+class TappedNetwork:
+    """A network whose servers note the first line of each piece they receive."""
+
+    network: INetwork
+    received: list[bytes]
+
+    def client_endpoint(self, address: Address) -> IStreamClientEndpoint:
+        return self.network.client_endpoint(address)
+
+    def server_endpoint(self, address: Address) -> TappedEndpoint:
+        return TappedEndpoint(self.network.server_endpoint(address), self.received)
+
+
+@frozen
+class TappedEndpoint:
+    """Where a server listens, heard by somebody else too."""
+
+    endpoint: IStreamServerEndpoint
+    received: list[bytes]
+
+    def listen(self, factory: Any) -> Any:
+        build = factory.buildProtocol
+
+        def build_tapped(address: object) -> Any:
+            protocol = build(address)
+            take = protocol.dataReceived
+
+            def tap(content: bytes) -> None:
+                self.received.append(content.partition(b"\r\n")[0])
+                take(content)
+
+            protocol.dataReceived = tap
+            return protocol
+
+        factory.buildProtocol = build_tapped
+        return self.endpoint.listen(factory)
 
 
 @define
@@ -43,6 +85,7 @@ class SmallCloud:
     world: World
     model: BuildoutModel = field(factory=BuildoutModel)
     supervision: SupervisordModel | None = None
+    received: list[bytes] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.model.add_to(self.computer)
@@ -53,7 +96,7 @@ class SmallCloud:
                     TcpAddress(self.master.address, PORT),
                     is_loopback_only=False,
                 ),
-                runtime,
+                evolve(runtime, network=TappedNetwork(runtime.network, self.received)),
             )
         )
 
@@ -132,6 +175,21 @@ class SmallCloud:
         self.perform(
             calls.request_instance(InstanceRequest(title, URL, requested_state=wanted))
         )
+
+    def timestamp(self) -> str:
+        """The deployment of the first partition."""
+        files = self.computer.runtime.file_tree(self.config.instance_root)
+        return read_timestamp(files.subtree("slappart0")) or ""
+
+    def bang_mark(self) -> str | None:
+        """The deployment that the first partition banged for last."""
+        files = self.computer.runtime.file_tree(self.config.instance_root)
+        mark = read_bang_mark(files.subtree("slappart0"))
+        return None if mark is None else mark.timestamp
+
+    def bang_count(self) -> int:
+        """How many bangs the master was sent."""
+        return self.received.count(BANG)
 
     def reported(self, title: str) -> tuple[str, str]:
         report = self.perform(calls.get_tree_report(title))
@@ -269,7 +327,7 @@ def test_without_a_master_programs_come_back_after_a_power_loss(world: World) ->
 def test_a_promise_that_breaks_and_holds_again_is_reported_both_times(
     world: World,
 ) -> None:
-    """The master hears of the failure with its text, then that all is well."""
+    """The master hears of it at the third failure in a row, then that all is well."""
     broken: set[str] = set()
     cloud = SmallCloud(world, BuildoutModel(breaks=lambda _: bool(broken)))
     cloud.start_agent()
@@ -278,12 +336,68 @@ def test_a_promise_that_breaks_and_holds_again_is_reported_both_times(
     cloud.wait_for("first", "started", 200)
 
     broken.add("alive")
+    world.run_for(200)
+    assert cloud.reported("first")[0] == "started"
     cloud.wait_for("first", "error", 200)
     assert cloud.reported("first")[1] == (
         "Promise 'alive' failed with output: it is not alive"
     )
+    assert cloud.bang_mark() is None
     broken.clear()
     cloud.wait_for("first", "started", 200)
+    cloud.finish()
+
+
+def test_an_anomaly_bangs_once_for_each_deployment(world: World) -> None:
+    """The master makes a deployment of it; while that does not hold, nothing bangs."""
+    broken: set[str] = set()
+    model = BuildoutModel(breaks=lambda _: bool(broken), has_plugin=True)
+    cloud = SmallCloud(world, model)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    deployed = cloud.timestamp()
+
+    broken.add("alive")
+    world.run_until(lambda: cloud.bang_mark() is not None, 200)
+    assert cloud.bang_mark() == deployed
+    world.run_for(600)
+    assert cloud.bang_mark() == deployed
+    assert cloud.bang_count() == 1
+
+    broken.clear()
+    cloud.wait_for("first", "started", 400)
+    broken.add("alive")
+    world.run_until(lambda: cloud.bang_count() == 2, 200)
+    world.run_for(1)
+    assert cloud.bang_mark() != deployed
+    cloud.finish()
+
+
+def test_a_bang_survives_forty_power_losses_and_is_made_once(world: World) -> None:
+    """Twice only if the power is lost between the acknowledgement and the mark."""
+    broken: set[str] = set()
+    model = BuildoutModel(breaks=lambda _: bool(broken), has_plugin=True)
+    cloud = SmallCloud(world, model)
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    entropy = world.entropy("losses")
+
+    for number in range(1, 41):
+        broken.add("alive")
+        world.run_for(entropy.uniform(100, 130))
+        cloud.computer.crash()
+        world.run_for(1)
+        cloud.computer.boot()
+        world.run_until(lambda wanted=number: cloud.bang_count() >= wanted, 400)
+        broken.clear()
+        cloud.wait_for("first", "started", 400)
+
+    world.run_for(600)
+    assert cloud.bang_count() == 40
     cloud.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,15 @@ from slap.model import (
     SoftwareInstallation,
     SupplyState,
 )
+from slapgrid.convergence.banging import Deployment
 from slapgrid.convergence.destruction import plan_destruction
 from slapgrid.convergence.instances import INSTALLS_PER_PLAN_MAX, plan_instances
 from slapgrid.convergence.offline import plan_offline
 from slapgrid.convergence.plans import (
     Action,
+    Bang,
     BuildSoftware,
+    CheckPromises,
     CleanPartition,
     DestroyInstance,
     InstallInstance,
@@ -41,6 +45,7 @@ from slapgrid.convergence.plans import (
 from slapgrid.convergence.retrying import Effort, Outcome, RetryMemory, absorb
 from slapgrid.convergence.software import plan_software
 from slapgrid.convergence.views import (
+    BangMark,
     LocalPartition,
     LocalRelease,
     LocalView,
@@ -177,7 +182,7 @@ class ModelComputer:
                 partitions[name] = evolve(partitions[name], programs=RUNNING)
             case StopPrograms(name):
                 partitions[name] = evolve(partitions[name], programs=None)
-            case RunPromises(name):
+            case RunPromises(name) | CheckPromises(name):
                 proved = (PromiseView("alive", NOW + 120),)
                 partitions[name] = evolve(partitions[name], promises=proved)
             case RecordProcessed(name, _, timestamp):
@@ -525,3 +530,93 @@ def test_offline_only_what_was_started_runs() -> None:
         ResumePrograms("slappart0", ("a",)),
         ReviveProgram("slappart0", ("server",)),
     )
+
+
+def checked(**overrides: object) -> LocalPartition:
+    """A processed partition whose promise found an anomaly after the deployment."""
+    found = PromiseView("alive", NOW + 60, "it is dead", anomaly_at=NOW + 1)
+    return evolve(PROCESSED, **{"promises": (found,), **overrides})
+
+
+def test_promises_of_what_works_are_checked_when_they_are_due() -> None:
+    """Those that want no check are never due."""
+    promises = (
+        PromiseView("alive", NOW - 1),
+        PromiseView("early", NOW + 9),
+        PromiseView("testless", NOW - 1, is_checked=False),
+    )
+
+    planned = plan_instances(
+        a_computer(a_partition()),
+        a_view(evolve(PROCESSED, promises=promises)),
+        RetryMemory(),
+        NOW,
+    )
+
+    assert CheckPromises("slappart0", ("alive",)) in planned.actions
+    assert planned.next_wake == NOW + 9
+
+
+def test_an_anomaly_bangs_and_is_reported() -> None:
+    """In the words of stock nodes; the plan names the partition that fails."""
+    desired = a_computer(a_partition())
+
+    planned = plan_instances(desired, a_view(checked()), RetryMemory(), NOW)
+
+    sentence = "Promise 'alive' failed with output: it is dead"
+    stamp = wanted_stamp(desired.partitions[0])
+    assert planned.actions == (
+        Report("slappart0", stamp, Verdict.ERROR, sentence),
+        Bang("slappart0", "1700000000.25", "Promise alive is failing"),
+    )
+    assert planned.failing == ("slappart0",)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"bang_mark": BangMark("1700000000.25", NOW - 1000)},
+        {"promises": (PromiseView("alive", NOW + 60, "dead", anomaly_at=NOW - 1),)},
+        {"promises": (PromiseView("alive", NOW + 60, "dead"),)},
+    ],
+    ids=["it was banged for", "it was found before the deployment", "it may not bang"],
+)
+def test_a_failure_that_does_not_bang(overrides: dict[str, object]) -> None:
+    """It is reported all the same."""
+    planned = plan_instances(
+        a_computer(a_partition()), a_view(checked(**overrides)), RetryMemory(), NOW
+    )
+
+    assert [type(each) for each in planned.actions] == [Report]
+
+
+def test_bangs_of_a_partition_keep_a_distance() -> None:
+    """A service that dies at once would have its tree processed without end."""
+    mark = BangMark("another", NOW - 50)
+
+    planned = plan_instances(
+        a_computer(a_partition()), a_view(checked(bang_mark=mark)), RetryMemory(), NOW
+    )
+
+    assert [type(each) for each in planned.actions] == [Report]
+    assert planned.next_wake == NOW + 10
+
+
+@pytest.mark.parametrize("timestamp", ["1700000000", "1700000000.25", "", "opaque é"])
+def test_a_deployment_is_banged_for_once_whatever_its_timestamp(timestamp: str) -> None:
+    """Timestamps are compared, never read."""
+    never = Deployment(timestamp)
+    once = Deployment(timestamp, BangMark(never.next_mark, NOW))
+    later = Deployment(timestamp + "1", BangMark(never.next_mark, NOW))
+
+    assert [never.is_banged, once.is_banged, later.is_banged] == [False, True, False]
+
+
+def test_what_was_never_deployed_is_banged_for_once() -> None:
+    """Its next deployment may bang again."""
+    never = Deployment(None)
+    mark = BangMark(never.next_mark, NOW)
+
+    assert not never.is_banged
+    assert Deployment(None, mark).is_banged
+    assert not Deployment("1700000000", mark).is_banged

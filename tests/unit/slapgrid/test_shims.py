@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from slapgrid.shims.bootstrap_shim import needed_distributions
 from slapgrid.shims.buildout_shim import dumps, loads, script_path
-from slapgrid.shims.promise_shim import plugin_path, run_promise
+from slapgrid.shims.promise_shim import plugin_path
 
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
 literals = st.recursive(
@@ -25,23 +24,6 @@ literals = st.recursive(
     ),
     max_leaves=10,
 )
-
-PLUGIN = """\
-import sys
-sys.path[0:0] = ({path!r},)
-extra_config_dict = {{'greeting': 'hello'}}
-class Result:
-    message = 'the result'
-    def hasFailed(self):
-        return {problem}
-class RunPromise:
-    def __init__(self, config):
-        self.config = config
-    def sense(self):
-        {sense}
-    def test(self):
-        return Result()
-"""
 
 
 @given(literals)
@@ -81,45 +63,3 @@ def test_a_plug_in_must_begin_with_its_path() -> None:
     """Anything assigned before would run under another one."""
     with pytest.raises(ValueError, match=r"first assignment of p\.py"):
         plugin_path("import sys\nx = 1\nsys.path[0:0] = []\n", "p.py")
-
-
-@pytest.fixture
-def _own_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plug-in changes the interpreter that runs it."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-
-
-@pytest.mark.usefixtures("_own_interpreter")
-@pytest.mark.parametrize("problem", [False, True])
-def test_a_plug_in_is_sensed_and_judged(tmp_path: Path, *, problem: bool) -> None:
-    """Its result is passed on."""
-    plugin = tmp_path / "check.py"
-    plugin.write_text(PLUGIN.format(path="/nowhere", problem=problem, sense="pass"))
-
-    result = run_promise(str(plugin), {"name": "check.py"}, is_anomaly=False)
-
-    assert (result["failed"], result["message"]) == (problem, "the result")
-
-
-@pytest.mark.usefixtures("_own_interpreter")
-@pytest.mark.parametrize(
-    ("sense", "config", "sentence"),
-    [
-        ("raise OSError('no disc')", {}, "OSError: no disc"),
-        ("raise SystemExit(3)", {}, "SystemExit: 3"),
-        ("pass", {"greeting": "taken"}, "reserved names: greeting"),
-    ],
-)
-def test_a_plug_in_that_raises_fails_with_its_traceback(
-    tmp_path: Path, sense: str, config: dict[str, str], sentence: str
-) -> None:
-    """The whole of it: the user sees where."""
-    plugin = tmp_path / "check.py"
-    plugin.write_text(PLUGIN.format(path="/nowhere", problem=False, sense=sense))
-
-    result = run_promise(str(plugin), dict(config), is_anomaly=False)
-
-    assert result["failed"]
-    assert result["message"].startswith("Traceback")
-    assert sentence in result["message"]
