@@ -53,6 +53,8 @@ GROUP_DIRECTORY = "etc/supervisord.conf.d"
 SUPERVISORD_LOG = "var/log/supervisord.log"
 SUPERVISORD_PID = "var/run/supervisord.pid"
 SUPERVISORD_SOCKET = "sv.sock"
+#: The name before that one: where it is there, it is used.
+SUPERVISORD_SOCKET_OF_OLD = "supervisord.socket"
 RETRY_MEMORY = "var/slapgrid/retry-memory.json"
 BOOT_FILE = "var/slapgrid/boot-id"
 LOCK_FILE = "var/slapgrid/lock"

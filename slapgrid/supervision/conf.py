@@ -13,14 +13,11 @@ from slapgrid.layout import (
     GROUP_DIRECTORY,
     SUPERVISORD_LOG,
     SUPERVISORD_PID,
-    SUPERVISORD_SOCKET,
     ProgramKind,
     program_log,
 )
 
 WATCH_SUFFIX = "-on-watch"
-#: Three per running program: 500 need 1506, and the usual soft limit is 1024.
-FILE_DESCRIPTORS_MIN = 16384
 #: A program that ignores SIGTERM so long gets SIGKILL.
 STOP_SECONDS_MAX = 60
 
@@ -54,6 +51,7 @@ class Account:
     uid: int
     gid: int
     user_name: str
+    home: str = ""
 
 
 ROOT_ACCOUNT = Account(0, 0, "root")
@@ -79,8 +77,12 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def render_main(instance_root: str, *, file_descriptors_min: int) -> str:
-    """``supervisord.conf``; the agent's own interface applies single group files."""
+def render_main(instance_root: str, socket: str) -> str:
+    """``supervisord.conf``; the agent's own interface applies single group files.
+
+    ``minfds`` is left out: supervisord closes that many descriptors, one by one, in
+    each program that it starts.
+    """
     root = _escaped(instance_root)
     return f"""\
 [rpcinterface:supervisor]
@@ -93,7 +95,7 @@ supervisor.rpcinterface_factory = slapgrid.supervision.plugin:make_rpc_interface
 files = {root}/{GROUP_DIRECTORY}/*.conf
 
 [supervisorctl]
-serverurl = unix://{root}/{SUPERVISORD_SOCKET}
+serverurl = unix://{root}/{socket}
 
 [supervisord]
 loglevel = info
@@ -102,10 +104,9 @@ logfile_maxbytes = 50MB
 nodaemon = false
 pidfile = {root}/{SUPERVISORD_PID}
 logfile-backups = 10
-minfds = {file_descriptors_min}
 
 [unix_http_server]
-file={root}/{SUPERVISORD_SOCKET}
+file={root}/{socket}
 chmod=0700
 """
 
@@ -166,5 +167,6 @@ def _environment(account: Account | None, directory: str) -> str:
     pairs = []
     if account is not None:
         pairs += [("USER", account.user_name), ("LOGNAME", account.user_name)]
-    pairs.append(("HOME", _escaped(directory)))
+    home = directory if account is None else account.home or directory
+    pairs.append(("HOME", _escaped(home)))
     return ",".join(f'{name}="{value}"' for name, value in pairs)

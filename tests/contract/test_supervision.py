@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,18 @@ from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from labsim.models.supervisord import SupervisordModel
-from runtime.ports import Runtime
+from runtime.ports import IFileTree, Runtime
 from runtime.real import build_runtime
 from slapgrid.convergence.views import ProgramState, ProgramStatus
 from slapgrid.layout import ProgramKind
-from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
+from slapgrid.supervision.conf import (
+    ProgramDefinition,
+    ProgramGroup,
+    render_main,
+)
 from slapgrid.supervision.port import GroupStatus, ISupervision, ProgramKey
 from slapgrid.supervision.supervisord import Supervisord, find_account
+from tests import programs
 from tests.reactor import ReactorBench
 
 LASTING = "#!/bin/sh\nexec sleep 1000\n"
@@ -37,8 +43,12 @@ class Bench:
         root: Path,
         runtime: Runtime,
         build: Callable[[], ISupervision],
+        *,
+        replaces_groups: bool = False,
     ) -> None:
+        """``replaces_groups``: a group that changes loses its processes."""
         self._run = run
+        self.replaces_groups = replaces_groups
         self.root = root
         self.runtime = runtime
         self.build = build
@@ -85,7 +95,31 @@ class Bench:
             await deferLater(clock, 0.05)
 
 
-@pytest.fixture(params=["supervisord", "model"])
+STOCK_MAIN = """\
+import sys
+sys.path[:] = {path!r}
+from supervisor.supervisord import main
+main(["-c", {conf!r}])
+"""
+
+
+def start_stock_supervisord(tree: IFileTree, socket: str = "sv.sock") -> None:
+    """A supervisord as stock agents start it: without any method of ours."""
+    ours = render_main(tree.root, socket)
+    begin = ours.index("[rpcinterface:slapgrid]")
+    end = ours.index("[include]")
+    for directory in ("etc/supervisord.conf.d", "var/log", "var/run"):
+        tree.make_directory(directory)
+    tree.write("etc/supervisord.conf", (ours[:begin] + ours[end:]).encode())
+    code = STOCK_MAIN.format(
+        path=[each for each in sys.path if each], conf=tree.path("etc/supervisord.conf")
+    )
+    done = programs.run([sys.executable, "-I", "-c", code])
+    assert done.returncode == 0, done.stdout + done.stderr
+    programs.eventually(lambda: tree.status(socket), 10, "the socket of supervisord")
+
+
+@pytest.fixture(params=["supervisord", "stock", "stock-of-old", "model"])
 def bench(
     request: pytest.FixtureRequest, tmp_path: Path, run_real: ReactorBench
 ) -> Bench:
@@ -94,8 +128,14 @@ def bench(
     root = tmp_path / "i"
     tree = runtime.file_tree(str(root))
     tree.make_directory("")
-    build = {"model": SupervisordModel, "supervisord": Supervisord}[request.param]
-    return Bench(run_real, root, runtime, lambda: build(runtime, tree))
+    is_stock = request.param.startswith("stock")
+    if is_stock:
+        is_old = request.param == "stock-of-old"
+        start_stock_supervisord(tree, "supervisord.socket" if is_old else "sv.sock")
+    build = SupervisordModel if request.param == "model" else Supervisord
+    return Bench(
+        run_real, root, runtime, lambda: build(runtime, tree), replaces_groups=is_stock
+    )
 
 
 def resting(name: str) -> ProgramStatus:
@@ -145,7 +185,10 @@ def test_a_program_that_ends_is_left_ended_with_its_status(bench: Bench) -> None
 
 
 def test_only_what_changed_is_stopped(bench: Bench) -> None:
-    """A program that stays keeps its process; new ones rest, missing ones are gone."""
+    """A program that stays keeps its process; new ones rest, missing ones are gone.
+
+    Where another agent started supervisord, a program that stays runs again instead.
+    """
     note = bench.root / "note"
     noting = f"#!/bin/sh\necho $$ >> {note}\nexec sleep 1000\n"
     before = bench.group("slappart0", service_a=noting, service_b=LASTING)
@@ -169,7 +212,32 @@ def test_only_what_changed_is_stopped(bench: Bench) -> None:
         )
 
     bench.run(scenario())
-    assert len(note.read_text().split()) == 1
+    assert len(note.read_text().split()) == (2 if bench.replaces_groups else 1)
+
+
+def test_what_is_equal_is_not_touched_by_another_agent(bench: Bench) -> None:
+    """A new agent defines what runs already: no process ends, none begins."""
+    note = bench.root / "note"
+    noting = f"#!/bin/sh\necho $$ >> {note}\nexec sleep 1000\n"
+    names = ("slappart1", "slappart10")
+    groups = tuple(bench.group(name, service_a=noting) for name in names)
+
+    async def scenario() -> None:
+        await bench.tested.define(groups)
+        keys = tuple(ProgramKey(name, "service_a") for name in names)
+        await bench.tested.start(keys)
+        await bench.until(lambda: note.exists() and note.read_text().count("\n") == 2)
+        if not isinstance(bench.tested, SupervisordModel):
+            bench.tested = bench.build()
+        assert await bench.tested.define(groups) == {}
+        assert await bench.tested.start(keys) == {}
+        assert await bench.tested.define(groups) == {}
+        await bench.eventually(
+            *(GroupStatus(name, (running("service_a"),)) for name in names)
+        )
+
+    bench.run(scenario())
+    assert len(note.read_text().split()) == len(names)
 
 
 def test_a_group_without_programs_goes(bench: Bench) -> None:
