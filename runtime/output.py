@@ -101,6 +101,10 @@ class Descriptor:
         self._on_readable()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
+        # epoll says of a pipe that nobody writes to any more that it hung up, not that
+        # it can be read; whoever reads it waits for its end all the same.
+        if self.is_open:
+            self._on_readable()
         self.close()
 
     def close(self) -> None:

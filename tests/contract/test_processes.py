@@ -271,6 +271,17 @@ class TestRealProcesses(ProcessContract):
             0, output=b"one\ntwo\n", output_bytes_total=8
         )
 
+    def test_a_program_that_wrote_something_is_over_when_it_ends(self, bench):
+        clock = bench.runtime.clock
+        seconds = []
+        for _ in range(5):
+            start = clock.seconds()
+            run(bench, bench.shell("echo out", ending(0, b"out\n")))
+            seconds.append(clock.seconds() - start)
+
+        # Other programs may keep one waiting, not each time so long.
+        assert min(seconds) < 0.9
+
     def test_a_daemon_that_holds_the_output_delays_the_result_by_a_second(self, bench):
         clock = bench.runtime.clock
         start = clock.seconds()
