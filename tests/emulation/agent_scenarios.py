@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import subprocess  # noqa: TID251 - an agent to kill
 import sys
@@ -595,16 +596,12 @@ PASS = """\
 import sys
 from runtime.reactor import install_reactor
 reactor = install_reactor()
-from ipaddress import IPv6Network
+import pickle
 from twisted.internet.defer import Deferred
 from runtime.real import build_runtime
-from slapgrid.config import Config
-from slapgrid.format.settings import FormatSettings
-from slapgrid.instance.settings import InstanceSettings
-from slapgrid.promises.settings import PromiseSettings
-from slapgrid.software.settings import SoftwareSettings
 from slapgrid.service import build_agent
-agent = build_agent(eval(sys.argv[1]), build_runtime(reactor))
+config = pickle.loads(bytes.fromhex(sys.argv[1]))
+agent = build_agent(config, build_runtime(reactor))
 passing = Deferred.fromCoroutine(getattr(agent, sys.argv[2])())
 passing.addBoth(lambda result: (print(result), reactor.stop()))
 reactor.run()
@@ -615,7 +612,7 @@ def begin_pass(cloud: Cloud, verb: str) -> subprocess.Popen[bytes]:
     """A process that performs one pass."""
     with (cloud.root / "passes.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", PASS, repr(cloud.config), verb],
+            [sys.executable, "-c", PASS, pickle.dumps(cloud.config).hex(), verb],
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -31,12 +31,15 @@ def short_path() -> Iterator[Path]:
 
 @needs_ipv6
 @(needs_namespaces if os.getuid() == 0 else lambda test: test)
-def test_the_agent_does_its_work_on_this_machine(short_path: Path) -> None:
-    """Every scenario of ``agent_scenarios.py`` passes."""
+@pytest.mark.parametrize("scenarios", ["agent_scenarios", "software_scenarios"])
+def test_the_agent_does_its_work_on_this_machine(
+    short_path: Path, scenarios: str
+) -> None:
+    """Every scenario of these modules passes."""
     here = Path(__file__).resolve()
     argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
     argv += ("--basetemp", str(short_path / "t"))
-    argv += (str(here.with_name("agent_scenarios.py")),)
+    argv += (str(here.with_name(f"{scenarios}.py")),)
     root = here.parents[2]
 
     ended = run(

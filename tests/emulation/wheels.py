@@ -8,10 +8,14 @@ from pathlib import Path
 
 RECIPE = """\
 import os
+import time
 
 
 class File:
-    '''Writes a file; lines of ``content`` start with a bar, which keeps blanks.'''
+    '''Writes a file; lines of ``content`` start with a bar, which keeps blanks.
+
+    First a line goes to the file ``traced``, then the file ``awaited`` is waited for.
+    '''
 
     def __init__(self, buildout, name, options):
         self.options = options
@@ -21,6 +25,14 @@ class File:
         assert options["kept"] == {"b": [1, None], "a": {2}}
 
     def install(self):
+        if "traced" in self.options:
+            with open(self.options["traced"], "a") as opened:
+                opened.write(self.options["path"] + "\\n")
+        while "awaited" in self.options and not os.path.exists(self.options["awaited"]):
+            time.sleep(0.1)
+        return self.update()
+
+    def update(self):
         if "failure" in self.options:
             raise RuntimeError(self.options["failure"])
         path = self.options["location"]
@@ -31,8 +43,6 @@ class File:
             opened.write(text.replace("$$", "$") + "\\n")
         os.chmod(path, int(self.options.get("mode", "755"), 8))
         return [path]
-
-    update = install
 """
 
 
