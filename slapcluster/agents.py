@@ -36,14 +36,18 @@ def run_pass(
     launch: Launch,
     config_path: Path,
     perform: Callable[[Agent, Callable[[str], None]], Awaitable[PassResult]],
-    show: Callable[[str], None],
+    show: Callable[..., None],
     options: PassOptions,
 ) -> PassResult:
     """Run one pass while no other agent works."""
     config = read_settings(config_path, options.settings)
 
     def notify(progress: BuildProgress) -> None:
-        show(f"{progress.software_release_url}: {progress.step}")
+        show(
+            f"{progress.software_release_url}: {progress.sentence}",
+            progress.part_number,
+            progress.part_count,
+        )
 
     async def main(runtime: Runtime) -> PassResult:
         lock = _own(config, runtime)

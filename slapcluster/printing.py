@@ -70,9 +70,10 @@ class Progress:
             _Bar(fold_left(subject, SUBJECT_WIDTH_MAX)) if sys.stderr.isatty() else None
         )
 
-    def show(self, activity: str) -> None:
+    def show(self, activity: str, done: int = 0, total: int = 0) -> None:
+        """Say what goes on; ``total`` is 0 while the end is unknown."""
         if self._bar is not None:
-            self._bar.show(activity)
+            self._bar.show(activity, done, total)
         elif activity != self._last and not self._is_silent:
             print_note(f"{self._subject}: {activity}")
         self._last = activity
@@ -109,8 +110,14 @@ class _Bar:
         )
         self._progress.start()
 
-    def show(self, activity: str) -> None:
-        self._progress.update(self._task, activity=activity, refresh=True)
+    def show(self, activity: str, done: int, total: int) -> None:
+        self._progress.update(
+            self._task,
+            activity=activity,
+            completed=done,
+            total=total or None,
+            refresh=True,
+        )
 
     def close(self) -> None:
         self._progress.stop()

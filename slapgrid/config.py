@@ -33,6 +33,7 @@ from slapgrid.settings import (
     is_positive,
     read_fields,
 )
+from slapgrid.software import networkcache_settings
 from slapgrid.software import settings as software_settings
 from slapgrid.stock_keys import REFUSED, is_ignored
 from slapgrid.supervision import settings as supervision_settings
@@ -71,6 +72,9 @@ class Config:
     neighbours: neighbour_settings.NeighbourSettings = field(
         factory=neighbour_settings.NeighbourSettings
     )
+    networkcache: networkcache_settings.NetworkcacheSettings = field(
+        factory=networkcache_settings.NetworkcacheSettings
+    )
     promises: promise_settings.PromiseSettings = field(
         factory=promise_settings.PromiseSettings
     )
@@ -107,6 +111,7 @@ AREAS: Mapping[str, Area] = MappingProxyType(
         "grants": grant_settings.AREA,
         "instance": instance_settings.AREA,
         "neighbours": neighbour_settings.AREA,
+        "networkcache": networkcache_settings.AREA,
         "promises": promise_settings.AREA,
         "software": software_settings.AREA,
         "supervision": supervision_settings.AREA,

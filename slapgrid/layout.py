@@ -41,6 +41,12 @@ INSTANCE_LOG = ".slapgrid/log/instance.log"
 #: In a release: present once it is built and the master knows.
 COMPLETED_FILE = ".completed"
 PERIODICITY_FILE = "periodicity"
+#: A release with shared parts is no use elsewhere.
+SHARED_FILE = ".shared"
+#: In a release: it is to be sent to the binary cache.
+UPLOAD_FILE = ".slapgrid-upload"
+#: A copy of the software user's, for builds from private sources.
+NETRC_FILE = ".netrc"
 #: Present while no wanted document names the release: how long that is so.
 ABSENCE_FILE = ".slapgrid-unsupplied"
 #: In this order: the second is the name of older releases.

@@ -47,7 +47,7 @@ from slapgrid.platform import Platform
 from slapgrid.promises.banging import Bangs
 from slapgrid.promises.proving import Proving
 from slapgrid.promises.running import PromiseRunner
-from slapgrid.results import SOFTWARE_EFFORTS, ExitStatus, PassResult
+from slapgrid.results import COURTESY_EFFORTS, SOFTWARE_EFFORTS, ExitStatus, PassResult
 from slapgrid.selection import ALL, Selection
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.convergence import SoftwareConvergence
@@ -65,7 +65,9 @@ __all__ = ["INSTANCE_EFFORTS", "Agent", "ExitStatus", "PassResult", "Watched"]
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
 
-INSTANCE_EFFORTS = frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS
+INSTANCE_EFFORTS = (
+    frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS - COURTESY_EFFORTS
+)
 
 Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
@@ -395,6 +397,7 @@ class Agent:
         failed |= waiting_efforts(self._recall(), now) & efforts
         if plan.failing:
             failed |= {Effort.PROVE}
+        failed -= COURTESY_EFFORTS
         if not failed:
             return ExitStatus.OK
         if failed == {Effort.PROVE}:

@@ -40,6 +40,7 @@ from slapgrid.convergence.plans import (
     StartPrograms,
     StopPrograms,
     UnsuppliedAction,
+    UploadSoftware,
     Verdict,
 )
 from slapgrid.convergence.retrying import Outcome
@@ -200,6 +201,8 @@ class Performing:
                 return await self.releases.build(url)
             case RecordBuilt(url):
                 self.releases.record_built(url)
+            case UploadSoftware(url):
+                return await self.releases.upload(url)
             case RemoveSoftware(url):
                 await self.releases.remove(url)
             case ReportSoftware():

@@ -30,12 +30,17 @@ def hold_nothing(path: str) -> Hold | None:
     return NoHold()
 
 
+def _nowhere(_: int) -> str | None:
+    return None
+
+
 @frozen
 class Platform:
     """``python`` and ``shim_directory`` are absolute; a user may have no account.
 
     ``os_type`` is a JSON list: the kernel, then the identifier, version and name of the
-    distribution.
+    distribution. ``multiarch`` is the triplet that tells programs of this machine from
+    others.
     ``hold`` locks the directory of an absolute path; ``None`` while another program
     has it.
     """
@@ -46,6 +51,8 @@ class Platform:
     shim_directory: str
     find_account: Callable[[int, int], Account | None]
     find_user: Callable[[str], Account | None]
+    find_home: Callable[[int], str | None] = _nowhere
+    multiarch: str = ""
     os_type: str = "[]"
     python_version: str = ""
     agent_version: str = ""

@@ -18,6 +18,9 @@ SOFTWARE_EFFORTS = frozenset(
     {Effort.BUILD, Effort.RECORD_BUILT, Effort.REMOVE, Effort.NOTE_ABSENCE}
 )
 
+#: What fails for nobody: it is logged and tried again.
+COURTESY_EFFORTS = frozenset({Effort.UPLOAD})
+
 
 class ExitStatus(IntEnum):
     """As stock commands say how a pass ended."""

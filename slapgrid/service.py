@@ -7,6 +7,7 @@ import os
 import platform
 import pwd
 import sys
+import sysconfig
 from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib import metadata
@@ -31,6 +32,7 @@ from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
 from slapgrid.software.progress import BuildProgress, ProgressLog
+from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import Account
 from slapgrid.supervision.port import ISupervision
 from slapgrid.supervision.supervisord import Supervisord, find_account
@@ -60,6 +62,14 @@ def find_user(name: str) -> Account | None:
     return Account(found.pw_uid, found.pw_gid, name)
 
 
+def find_home(uid: int) -> str | None:
+    """The home of a user; none without an account."""
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return None
+
+
 def observe_platform() -> Platform:
     """The platform of this process."""
     return Platform(
@@ -69,6 +79,8 @@ def observe_platform() -> Platform:
         shim_directory=str(Path(__file__).resolve().parent / "shims"),
         find_account=find_account,
         find_user=find_user,
+        find_home=find_home,
+        multiarch=str(sysconfig.get_config_var("MULTIARCH") or ""),
         os_type=_describe_system(),
         python_version=platform.python_version(),
         agent_version=metadata.version("slapcluster"),
@@ -83,6 +95,11 @@ def _describe_system() -> str:
         release = {}
     names = (release.get(it, "") for it in ("ID", "VERSION_ID", "NAME"))
     return json.dumps([platform.platform(), *names])
+
+
+def build_releases(config: Config, runtime: Runtime) -> Releases:
+    """The releases of this computer, for commands about them."""
+    return Releases(config, runtime, observe_platform())
 
 
 def build_agent(

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 _JITTER = "the agent waits for the master's changes; its polls differ by 10 %"
 _OWN_PLACE = "the agent keeps its own files below the instance root"
-_NO_CACHE = "releases are built here, none is fetched built"
+_NO_CACHE = "buildout asks the places that profiles name for what they download"
 _NO_SENSORS = "it is of computers that heat a house; no master asks for it"
 _FIREWALL = "the rules are a table of nft, which no program need keep"
 _PROCESSORS = "processors are shared: the files of cgroup 1 are gone from today's hosts"
@@ -41,23 +41,8 @@ IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
                 for name in (
                     "download-cache-url",
                     "download-dir-url",
-                    "download-binary-cache-url",
-                    "download-binary-dir-url",
                     "upload-cache-url",
                     "upload-dir-url",
-                    "upload-binary-cache-url",
-                    "upload-binary-dir-url",
-                    "signature-private-key-file",
-                    "signature-certificate-list",
-                    "shacache-ca-file",
-                    "shacache-cert-file",
-                    "shacache-key-file",
-                    "shadir-ca-file",
-                    "shadir-cert-file",
-                    "shadir-key-file",
-                    "download-from-binary-cache-url-blacklist",
-                    "upload-to-binary-cache-url-blacklist",
-                    "download-from-binary-cache-force-url-list",
                 )
             ),
             _NO_CACHE,

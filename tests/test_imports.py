@@ -54,6 +54,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "stunnel_conf": ("slapgrid.service",),
         **dict.fromkeys(TWISTED, EVERYTHING),
         "supervisor": ("slapgrid.supervision.plugin",),
+        "cryptography": ("slapgrid.software.networkcache",),
     },
     # Runs inside a software release, which pays for each dependency.
     "slapgrid.recipe": {
@@ -64,6 +65,8 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     # Files that each run alone under a release's interpreter.
     "slapgrid.shims.bootstrap_shim": {},
+    "slapgrid.shims.prune_shim": {},
+    "slapgrid.shims.networkcache_shim": {},
     "slapgrid.shims.fork_server": {},
     "slapgrid.shims.promise_keeping": {},
     "slapgrid.shims.promise_shim": {

@@ -8,6 +8,7 @@ import click
 
 from slapcluster.commands.configured import config_option, group_config_option
 from slapcluster.commands.passes import PASSES
+from slapcluster.commands.releases import cachelookup, prune
 from slapcluster.session import Session, pass_session
 
 
@@ -30,5 +31,5 @@ def run(session: Session, config_path: Path) -> None:
     run_agent(config_path, is_debug=session.is_debug)
 
 
-for _command in PASSES:
+for _command in (*PASSES, prune, cachelookup):
     node.add_command(_command)

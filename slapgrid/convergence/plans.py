@@ -74,6 +74,13 @@ class RecordBuilt(SoftwareAction):
 
 
 @frozen
+class UploadSoftware(SoftwareAction):
+    """Send the release to the binary cache."""
+
+    effort = Effort.UPLOAD
+
+
+@frozen
 class RemoveSoftware(SoftwareAction):
     """Remove the directory of the release."""
 

@@ -42,6 +42,7 @@ class Effort(StrEnum):
     RECORD_BUILT = "record-built"
     REMOVE = "remove"
     NOTE_ABSENCE = "note-absence"
+    UPLOAD = "upload"
     INSTALL = "install"
     START = "start"
     STOP = "stop"
@@ -93,6 +94,7 @@ BACKOFFS: Mapping[Effort, Backoff] = MappingProxyType(
         Effort.RECORD_BUILT: Backoff(5, 300),
         Effort.REMOVE: Backoff(10, 3600),
         Effort.NOTE_ABSENCE: Backoff(10, 3600),
+        Effort.UPLOAD: Backoff(60, 6 * 3600),
         Effort.INSTALL: Backoff(5, 600),
         Effort.START: Backoff(2, 120),
         Effort.STOP: Backoff(2, 60),

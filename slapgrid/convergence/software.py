@@ -12,6 +12,7 @@ from slapgrid.convergence.plans import (
     RecordBuilt,
     RemoveSoftware,
     ReportSoftware,
+    UploadSoftware,
     Verdict,
 )
 from slapgrid.convergence.retrying import Effort, RetryMemory, Stage
@@ -51,6 +52,9 @@ def _plan_build(draft: Draft, release: LocalRelease) -> None:
     url = release.software_release_url
     if release.is_completed:
         draft.report_software(url, Verdict.AVAILABLE)
+        if release.is_upload_due:
+            # After the report: nothing waits for it, and it fails for no one.
+            draft.add(UploadSoftware(url))
         return
     if draft.memory.stage(url, "") is Stage.BUILT:
         draft.report_software(url, Verdict.AVAILABLE)

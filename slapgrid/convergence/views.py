@@ -117,7 +117,8 @@ class LocalRelease:
     """A release as it is on disk.
 
     ``users`` are partitions whose files name it; they are looked for only when the
-    release may be removed. ``has_absence`` when it is marked as unsupplied.
+    release may be removed. ``has_absence`` when it is marked as unsupplied,
+    ``is_upload_due`` when the binary cache is to get it.
     """
 
     software_release_url: str
@@ -126,6 +127,7 @@ class LocalRelease:
     periodicity_seconds: float | None = None
     users: tuple[str, ...] = ()
     has_absence: bool = False
+    is_upload_due: bool = False
 
 
 @frozen

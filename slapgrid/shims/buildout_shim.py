@@ -21,6 +21,9 @@ from typing import Any
 
 PREFIX = "!py!"
 
+SHARED_PARTS = "SLAPGRID_SHARED_PARTS"
+"""The variable that names the directory which a build writes shared parts to."""
+
 
 def script_path(script: str) -> list[str]:
     """The entries that a generated script puts before ``sys.path``."""
@@ -132,6 +135,18 @@ def count_parts(buildout: Any) -> None:
     buildout.Buildout._compute_part_signatures = sign_counted  # noqa: SLF001
 
 
+def hold_shared_parts(directory: str) -> None:
+    """Keep ``prune_shim`` out of a directory of shared parts while this builds.
+
+    Held by the process that builds, not by the agent, which may be killed before it.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # none is set, or none was ever written
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
 def import_buildout(script: str) -> Any:
     """The zc.buildout of the script, repaired; once in a process."""
     path = [entry for entry in script_path(script) if entry not in sys.path]
@@ -159,6 +174,7 @@ def run(arguments: list[str]) -> None:
     and the next agent's waits for that one, then goes on from its result.
     """
     fcntl.flock(os.open(".", os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
+    hold_shared_parts(os.environ.pop(SHARED_PARTS, ""))  # noqa: TID251 - a program
     buildout = import_buildout(arguments[0])
     sys.argv = arguments
     sys.exit(buildout.main())

@@ -19,12 +19,17 @@ from slapgrid.layout import (
     BUILDOUT_SCRIPT,
     COMPLETED_FILE,
     INSTANCE_TEMPLATES,
+    NETRC_FILE,
     PERIODICITY_FILE,
+    SHARED_FILE,
+    UPLOAD_FILE,
     build_log,
     release_directory,
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
+from slapgrid.software.binary_cache import BinaryCache, CacheRefused
+from slapgrid.software.networkcache import Finding
 from slapgrid.software.progress import (
     BuildProgress,
     ProgressReader,
@@ -44,6 +49,11 @@ from slapgrid.writing_out import write_out
 BUILD_SECONDS_MAX = 6 * 3600.0
 #: Copies six distributions; a slow disk needs some seconds.
 BOOTSTRAP_SECONDS_MAX = 300.0
+#: A profile extends some dozens of others.
+EXTENDS_CACHE_FILES_MAX = 1000
+NETRC_BYTES_MAX = 1024 * 1024
+#: As ``buildout_shim`` reads it, which runs alone.
+SHARED_PARTS = "SLAPGRID_SHARED_PARTS"
 #: Posted to the master; the whole log stays on the computer.
 ERROR_BYTES_MAX = 16 * 1024
 
@@ -62,6 +72,7 @@ class Releases:
         self._runtime = runtime
         self._platform = platform
         self._notify = notify
+        self._cache = BinaryCache(config, runtime, platform)
         self._tree = runtime.file_tree(config.software_root)
         self._instance_tree = runtime.file_tree(config.instance_root)
 
@@ -71,7 +82,7 @@ class Releases:
 
     def observe_with_users(self, urls: Collection[str]) -> Mapping[str, LocalRelease]:
         """The state of these, with the partitions whose files name each."""
-        uses = observe_uses(self._instance_tree)
+        uses = self._observe_uses()
         return {
             url: evolve(found, users=uses.get(release_directory(url), ()))
             for url, found in self.observe(urls).items()
@@ -90,11 +101,14 @@ class Releases:
         if is_space_short or any(
             is_removable(each, retention_seconds, now) for each in found
         ):
-            uses = observe_uses(self._instance_tree)
+            uses = self._observe_uses()
             found = tuple(
                 evolve(each, users=uses.get(each.directory, ())) for each in found
             )
         return LocalView(unsupplied=found, is_space_short=is_space_short)
+
+    def _observe_uses(self) -> Mapping[str, tuple[str, ...]]:
+        return observe_uses(self._instance_tree, self._runtime.file_tree("/proc"))
 
     def is_space_short(self) -> bool:
         """Whether a build would be refused for want of space."""
@@ -149,6 +163,14 @@ class Releases:
             )
         directory = release_directory(software_release_url)
         identity = self._identity()
+        if self._tree.status(directory) is None and self._cache.may_fetch(
+            software_release_url
+        ):
+            failure = await self._fetch(software_release_url, identity)
+            if failure is None:
+                return await write_out(self._runtime, self._tree.path(directory))
+            if self._cache.must_fetch(software_release_url):
+                return f"{software_release_url} is never built here, and {failure}"
         # buildout wants its cache of profiles to be there.
         for made in (directory, f"{directory}/extends-cache"):
             self._tree.make_directory(made, 0o755)
@@ -156,12 +178,32 @@ class Releases:
         if self._tree.status(f"{directory}/{BUILDOUT_CFG}") is None:
             profile = render_software_profile(self._config, software_release_url)
             self._tree.write(f"{directory}/{BUILDOUT_CFG}", profile.encode())
+        self._copy_netrc(directory, identity)
         ended = await self._bootstrap(directory, identity)
         if ended.is_success:
             ended = await self._run_buildout(software_release_url, identity)
         if not ended.is_success:
             return _failure(ended)
+        await self._bound_extends_cache(f"{directory}/extends-cache")
+        is_shared = self._tree.status(f"{directory}/{SHARED_FILE}") is not None
+        if self._cache.may_send(software_release_url) and not is_shared:
+            self._tree.write(f"{directory}/{UPLOAD_FILE}", b"")
         return await write_out(self._runtime, self._tree.path(directory))
+
+    async def upload(self, software_release_url: str) -> str | None:
+        """Send a release that was built here to the cache; the reason if it fails."""
+        directory = release_directory(software_release_url)
+        if self._cache.may_send(software_release_url):
+            try:
+                await self._cache.send(software_release_url, self._identity())
+            except CacheRefused as error:
+                return f"not sent to the binary cache: {error}"
+        self._tree.remove(f"{directory}/{UPLOAD_FILE}")
+        return None
+
+    async def look_up(self, software_release_url: str) -> tuple[Finding, ...]:
+        """What the binary cache has about a release."""
+        return await self._cache.look_up(software_release_url)
 
     def reopen(self, software_release_url: str) -> None:
         """Have a complete release built again; until then instances wait for it."""
@@ -205,6 +247,7 @@ class Releases:
             is_completed=is_completed,
             periodicity_seconds=periodicity,
             has_absence=read_absence(tree, directory) is not None,
+            is_upload_due=tree.status(f"{directory}/{UPLOAD_FILE}") is not None,
         )
 
     def _identity(self) -> Identity:
@@ -253,7 +296,7 @@ class Releases:
                     BUILDOUT_CFG,
                 ),
                 directory=path,
-                environment=buildout_environment(path),
+                environment=buildout_environment(path, self._build_variables()),
                 # Instances of other users read the release.
                 umask=0o022,
                 uid=identity.uid,
@@ -264,6 +307,53 @@ class Releases:
             ),
             reader.add,
         )
+
+    async def _fetch(self, url: str, identity: Identity) -> str | None:
+        """Take a release from the binary cache; the reason when it is to be built."""
+        directory = release_directory(url)
+        try:
+            await self._cache.fetch(url, identity)
+            interpreter = self._interpreter(directory)
+        except (CacheRefused, OSError, UnicodeDecodeError, IndexError) as error:
+            failure = str(error)
+        else:
+            parent, _, name = interpreter.rpartition("/")
+            if self._runtime.file_tree(parent or "/").status(name) is not None:
+                self._runtime.log.info("{url} comes from the binary cache", url=url)
+                return None
+            failure = f"what the cache has needs {interpreter}, which is not here"
+        await remove_release(self._tree, directory)
+        self._runtime.log.info(
+            "{url} is not from the binary cache: {reason}", url=url, reason=failure
+        )
+        return failure
+
+    def _copy_netrc(self, directory: str, identity: Identity) -> None:
+        """Give builds the passwords of their user, whose home is not theirs."""
+        uid = self._platform.uid if identity.uid is None else identity.uid
+        home = self._platform.find_home(uid)
+        if home is None:
+            return
+        try:
+            content = self._runtime.file_tree(home).read(NETRC_FILE, NETRC_BYTES_MAX)
+        except OSError:
+            self._tree.remove(f"{directory}/{NETRC_FILE}")
+            return
+        self._tree.write(f"{directory}/{NETRC_FILE}", content, 0o600)
+        self._give(f"{directory}/{NETRC_FILE}", identity)
+
+    async def _bound_extends_cache(self, cache: str) -> None:
+        """Profiles of old versions of a release that moves would stay for ever."""
+        try:
+            count = len(self._tree.list(cache))
+        except OSError:
+            return
+        if count > EXTENDS_CACHE_FILES_MAX:
+            await self._tree.remove_tree(cache)
+
+    def _build_variables(self) -> Mapping[str, str]:
+        shared = self._config.software.shared_part_directories
+        return {SHARED_PARTS: shared[-1]} if shared else {}
 
     def _interpreter(self, directory: str) -> str:
         script = self._tree.read(f"{directory}/{BUILDOUT_SCRIPT}")

@@ -4,6 +4,9 @@ The wanted document says what shall run, not what runs: an instance that is aske
 from another release has the programs of the old one until the new one is built and the
 installation from it succeeded. So everything that a partition may start is read, and
 any mention of a release's directory is a use. That errs on the side of keeping.
+
+A program whose file changed while its name did not is not restarted: so the processes
+of partitions are asked too, for what they were started from and have mapped.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from slapgrid.layout import BUILDOUT_CFG, RELEASE_LINK, ProgramKind
 
 #: Programs and promises are scripts or links; what is larger is a binary.
 FILE_BYTES_MAX = 1024 * 1024
+#: Profiles and what is installed; of a large instance some megabytes.
+PROFILE_BYTES_MAX = 16 * FILE_BYTES_MAX
+#: Programs map some thousands of files at most.
+MAPS_BYTES_MAX = 16 * FILE_BYTES_MAX
 #: Of one partition; services have some dozens of scripts.
 FILES_MAX = 2000
 
@@ -33,8 +40,13 @@ _DIRECTORIES = (
 _NO_PARTITIONS = frozenset({"etc", "var"})
 
 
-def observe_uses(instances: IFileTree) -> dict[str, tuple[str, ...]]:
-    """The partitions that name a release, by the directory of the release."""
+def observe_uses(
+    instances: IFileTree, processes: IFileTree | None = None
+) -> dict[str, tuple[str, ...]]:
+    """The partitions that name a release, by the directory of the release.
+
+    ``processes`` is the tree of ``/proc``.
+    """
     uses: dict[str, list[str]] = {}
     if instances.status("") is None:
         return {}
@@ -46,7 +58,28 @@ def observe_uses(instances: IFileTree) -> dict[str, tuple[str, ...]]:
             continue
         for directory in _named(instances.subtree(partition_id)):
             uses.setdefault(directory, []).append(partition_id)
+    if processes is not None and processes.status("") is not None:
+        for directory in _running(processes, instances.root):
+            uses.setdefault(directory, []).append("a running program")
     return {directory: tuple(users) for directory, users in sorted(uses.items())}
+
+
+def _running(processes: IFileTree, instance_root: str) -> frozenset[str]:
+    """The releases that processes of partitions run from."""
+    named: set[bytes] = set()
+    below = f"{instance_root}/".encode()
+    for name in processes.list():
+        if not name.isdigit():
+            continue
+        # One that ends meanwhile, or is another user's, shows nothing.
+        command = _content(processes, f"{name}/cmdline")
+        place = _content(processes, f"{name}/cwd") + b"/"
+        if below not in command and not place.startswith(below):
+            continue
+        for path in ("exe", "maps"):
+            command += _content(processes, f"{name}/{path}", MAPS_BYTES_MAX)
+        named.update(_DIRECTORY.findall(command))
+    return frozenset(each.decode() for each in named)
 
 
 def _named(files: IFileTree) -> frozenset[str]:
@@ -59,13 +92,14 @@ def _named(files: IFileTree) -> frozenset[str]:
             continue
     named: set[bytes] = set()
     for path in paths[:FILES_MAX]:
-        named.update(_DIRECTORY.findall(_content(files, path)))
+        bytes_max = FILE_BYTES_MAX if "/" in path else PROFILE_BYTES_MAX
+        named.update(_DIRECTORY.findall(_content(files, path, bytes_max)))
     return frozenset(each.decode() for each in named)
 
 
-def _content(files: IFileTree, path: str) -> bytes:
+def _content(files: IFileTree, path: str, bytes_max: int = FILE_BYTES_MAX) -> bytes:
     try:
-        return files.read(path, FILE_BYTES_MAX if "/" in path else 16 * FILE_BYTES_MAX)
+        return files.read(path, bytes_max)
     except OSError:
         pass
     try:
