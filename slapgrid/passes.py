@@ -58,6 +58,7 @@ from slapgrid.supervision.port import (
     SupervisionError,
     groups_by_partition,
 )
+from slapgrid.turns import begin_turn
 from slapgrid.warm.servers import WarmServers
 
 __all__ = ["INSTANCE_EFFORTS", "Agent", "ExitStatus", "PassResult", "Watched"]
@@ -296,6 +297,12 @@ class Agent:
         efforts: frozenset[Effort],
         observe: Callable[[], LocalView] | None = None,
     ) -> PassResult:
+        newest = self._desired
+
+        def has_news() -> bool:
+            is_instances = efforts is INSTANCE_EFFORTS
+            return is_instances and desired is newest and self._desired is not newest
+
         outcomes: list[Outcome] = []
         plan = Plan()
         sentences: list[str] = []
@@ -311,8 +318,12 @@ class Agent:
                 break
             sentences.append(plan.reason)
             self.runtime.log.info("{reason}", reason=plan.reason)
-            performed = await self._perform(plan.actions, desired)
+            performed = await self._perform(plan.actions, desired, has_news)
             outcomes += performed
+            if has_news():
+                # Whoever polled goes on with the newer document, at once.
+                plan = evolve(plan, next_wake=self.runtime.calendar.now())
+                break
         return PassResult(
             self._exit_status(outcomes, efforts, plan),
             "; then ".join([*sentences, plan.reason][-3:]),
@@ -357,7 +368,10 @@ class Agent:
         return evolve(local, departure=departure)
 
     async def _perform(
-        self, actions: tuple[Action, ...], desired: Computer
+        self,
+        actions: tuple[Action, ...],
+        desired: Computer,
+        has_news: Callable[[], bool],
     ) -> list[Outcome]:
         """Perform a plan; neighbours of one kind may be performed together."""
         performing = Performing(
@@ -369,6 +383,11 @@ class Agent:
             self._bangs,
             self._departing,
             self._granting,
+            begin_turn(
+                self.runtime.clock.seconds,
+                has_news,
+                self.config.instance.parallel_count,
+            ),
             desired,
         )
         outcomes = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from typing import Any, TypeVar
 
-from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from slap import calls
 from slap.errors import MasterAway, NotFound, SlapError
@@ -56,6 +57,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import ProgramGroup
 from slapgrid.supervision.port import ISupervision, ProgramKey, SupervisionError
+from slapgrid.turns import Turn
 
 #: What a master answers that accepts a destruction; else it is a refusal.
 DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
@@ -70,7 +72,20 @@ _REFUSALS = (
     SupervisionError,
 )
 
+T = TypeVar("T")
+
 Failures = dict[str, str]
+
+
+async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all of them, which run at the same time; the first defect."""
+    running = [Deferred.fromCoroutine(each) for each in coroutines]
+    try:
+        return list(await gatherResults(running, consumeErrors=True))
+    except FirstError as error:
+        # Also a cancellation, which whoever cancelled waits for.
+        error.subFailure.raiseException()
+        raise
 
 
 @frozen
@@ -85,6 +100,7 @@ class Performing:
     bangs: Bangs
     departing: Departing
     granting: Granting
+    turn: Turn
     desired: Computer
 
     async def perform(
@@ -96,18 +112,28 @@ class Performing:
         if kind is CheckPromises:
             return await self.proving.check(actions)
         if kind in {RunPromises, Bang, DestroyInstance}:
-            return list(
-                await gatherResults(
-                    [Deferred.fromCoroutine(self._alone(each)) for each in actions],
-                    consumeErrors=True,
-                )
-            )
-        outcomes = [await self._alone(each) for each in actions]
+            return await _all(self._alone(each) for each in actions)
         if kind is InstallInstance:
-            failure = await self.partitions.write_out()
-            if failure is not None:
-                return [each.ended(failure) for each in actions]
-        return outcomes
+            return await self._install_for_a_turn(actions)
+        return [await self._alone(each) for each in actions]
+
+    async def _install_for_a_turn(self, actions: tuple[Action, ...]) -> list[Outcome]:
+        """The outcomes of as many as the turn has time for."""
+        waiting = iter(actions)
+        outcomes: list[Outcome] = []
+
+        async def install_some() -> None:
+            for action in waiting:
+                outcomes.append(await self._alone(action))
+                if self.turn.is_over():
+                    return
+
+        await _all(install_some() for _ in range(self.turn.parallel_count))
+        # Once for all of them: it writes out the whole file system.
+        failure = await self.partitions.write_out()
+        if failure is None:
+            return outcomes
+        return [evolve(it, failure=it.failure or failure) for it in outcomes]
 
     def _of_supervision(
         self, kind: type[Action], actions: tuple[Action, ...]

@@ -11,6 +11,8 @@ stock nodes perform it apart.
 
 from __future__ import annotations
 
+import math
+
 from attrs import define
 
 from slap.model import (
@@ -65,8 +67,8 @@ from slapgrid.layout import redirection_group
 
 #: A day, as stock nodes do: children and parameters are asked again at least so often.
 PERIODICITY_SECONDS_DEFAULT = 86400.0
-#: Each takes about a second; more would keep the first from starting.
-INSTALLS_PER_PLAN_MAX = 8
+#: As many as a computer has partitions: who performs them stops after a turn.
+INSTALLS_PER_PLAN_MAX = 512
 #: Each may take 20 s; what is over the bound comes with the next plan.
 PROMISE_RUNS_PER_PLAN_MAX = 32
 #: As many as a computer has partitions: who performs them gives up on time instead.
@@ -120,11 +122,28 @@ def plan_instances(
             draft, partition, partition.instance, local, release, url in supplied
         )
         step.plan()
-    draft.actions.sort(key=lambda action: _RANKS.index(type(action)))
+    draft.actions.sort(
+        key=lambda action: (_RANKS.index(type(action)), -_changed_at(action))
+    )
     draft.bound(InstallInstance, INSTALLS_PER_PLAN_MAX)
     draft.bound(RunPromises, PROMISE_RUNS_PER_PLAN_MAX)
     draft.bound(CheckPromises, CHECKS_PER_PLAN_MAX)
     return draft.finished()
+
+
+def _changed_at(action: Action) -> float:
+    """When the master changed what is to be installed; the latest goes first.
+
+    What somebody changes now must not wait for hundreds that a bang has renewed. Where
+    the master's timestamps are no numbers, order is that of the partitions.
+    """
+    if not isinstance(action, InstallInstance) or action.partition.instance is None:
+        return 0.0
+    try:
+        at = float(action.partition.instance.timestamp)
+    except ValueError:
+        return 0.0
+    return at if math.isfinite(at) else 0.0
 
 
 def _plan_free(draft: Draft, local: LocalPartition) -> None:

@@ -80,11 +80,12 @@ class TappedEndpoint:
 
 @define
 class SmallCloud:
-    """A world with one master and one computer of four partitions."""
+    """A world with one master and one computer."""
 
     world: World
     model: BuildoutModel = field(factory=BuildoutModel)
     supervision: SupervisordModel | None = None
+    partition_count: int = 4
     received: list[bytes] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -115,7 +116,7 @@ class SmallCloud:
             master_urls=(f"http://[{self.master.address}]:{PORT}",),
             software_root="/srv/software",
             instance_root="/srv/instances",
-            format=FormatSettings(partition_amount=4),
+            format=FormatSettings(partition_amount=self.partition_count),
             software=SoftwareSettings(free_bytes_min=1),
             instance=InstanceSettings(free_bytes_min=1),
         )
@@ -234,6 +235,25 @@ def test_a_change_reaches_an_idle_agent_at_once(world: World) -> None:
     cloud.request("second")
 
     world.run_until(lambda: len(cloud.computer.running_programs) == 2, 5)
+    cloud.finish()
+
+
+def test_one_change_does_not_wait_for_hundreds_of_installations(world: World) -> None:
+    """While a bang has all others installed again: it is acted upon within a second."""
+    count = 60
+    cloud = SmallCloud(world, BuildoutModel(install_seconds=0.5), partition_count=count)
+    cloud.start_agent()
+    cloud.supply()
+    for number in range(count):
+        cloud.request(f"instance {number}")
+    world.run_until(lambda: len(cloud.computer.running_programs) == count, 300)
+    world.run_for(30)
+    cloud.perform(calls.bang_computer("COMP-1", "all again"))
+    world.run_for(3)
+
+    cloud.request(f"instance {count - 1}", RequestedState.STOPPED)
+
+    world.run_until(lambda: len(cloud.computer.running_programs) < count, 1.0)
     cloud.finish()
 
 

@@ -364,9 +364,30 @@ def test_another_timestamp_is_processed_whatever_its_order() -> None:
     assert planned.actions == (InstallInstance(partition),)
 
 
+def test_what_changed_last_is_installed_first() -> None:
+    """A person who waits for one instance does not wait for all that a bang renewed."""
+    stamps = ("10.5", "30", "20", "opaque", "nan")
+    partitions = [
+        a_partition(number, instance=an_instance(timestamp=stamp))
+        for number, stamp in enumerate(stamps)
+    ]
+    locals_ = [LocalPartition(each.key.partition_id) for each in partitions]
+
+    planned = plan_instances(
+        a_computer(*partitions), a_view(*locals_), RetryMemory(), NOW
+    )
+
+    assert [action.name for action in planned.actions] == [
+        "slappart1",
+        "slappart2",
+        "slappart0",
+        "slappart3",
+        "slappart4",
+    ]
+
+
 def test_installations_are_bounded_and_the_rest_follows_at_once() -> None:
-    """So that the first eight are started before the ninth is installed."""
-    partitions = [a_partition(number) for number in range(20)]
+    partitions = [a_partition(number) for number in range(INSTALLS_PER_PLAN_MAX + 9)]
     locals_ = [LocalPartition(each.key.partition_id) for each in partitions]
 
     planned = plan_instances(
