@@ -7,16 +7,21 @@ the scenario writes: so it is known what happens while a build runs.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from attrs import evolve
 from twisted.internet.task import deferLater
 
 from runtime.ports import FileKind
 from slap.model import SupplyState
+from slapgrid.convergence.retrying import Effort
 from slapgrid.layout import release_directory
 from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import AgentService
+from slapgrid.software.networkcache_settings import NetworkcacheSettings
 from tests.emulation.agent_scenarios import (
     Cloud,
     begin_pass,
@@ -24,9 +29,14 @@ from tests.emulation.agent_scenarios import (
     eventually,
     installation_states,
     instance_report,
+    pass_until_reported,
     requested,
     supplied,
 )
+from tests.interop.stock import stock_environment
+from tests.programs import eventually as eventually_true
+from tests.programs import free_port, is_listening, running
+from tests.unit.slapgrid.test_networkcache import CERTIFICATE, KEY
 
 __all__ = ["cloud"]
 
@@ -255,3 +265,87 @@ def test_a_failed_build_is_not_tried_again_before_its_time_over_a_restart(
         assert "effort=<Effort.BUILD" not in text
 
     cloud.run(scenario)
+
+
+@contextmanager
+def a_cache(cloud: Cloud) -> Iterator[str]:
+    """The binary cache of a stock proxy; gives its URL."""
+    port = free_port()
+    for name in ("content", "entries"):
+        (cloud.root / name).mkdir(exist_ok=True)
+    cfg = cloud.root / "cache.cfg"
+    cfg.write_text(
+        f"[slapos]\nmaster_url = http://127.0.0.1:{port}/\ncomputer_id = local\n"
+        f"[slapproxy]\nhost = 127.0.0.1\nport = {port}\n"
+        f"database_uri = {cloud.root}/cache.db\n"
+        f"shacache_content_directory = {cloud.root}/content\n"
+        f"shacache_metadata_directory = {cloud.root}/entries\n"
+    )
+    proxy = [str(stock_environment() / "slapos"), "proxy", "start", "--cfg", str(cfg)]
+    with running(proxy, cloud.root / "cache.log"):
+        eventually_true(lambda: is_listening("127.0.0.1", port), 30, "the cache")
+        yield f"http://127.0.0.1:{port}/shacache"
+
+
+def with_cache(cloud: Cloud, url: str) -> Cloud:
+    (cloud.root / "key").write_bytes(KEY)
+    networkcache = NetworkcacheSettings(
+        download_cache_url=f"{url}/cache",
+        download_directory_url=f"{url}/dir",
+        upload_cache_url=f"{url}/cache",
+        upload_directory_url=f"{url}/dir",
+        private_key_file=str(cloud.root / "key"),
+        certificates=CERTIFICATE.decode(),
+    )
+    return evolve(cloud, config=evolve(cloud.config, networkcache=networkcache))
+
+
+def test_a_release_that_was_built_once_comes_from_the_cache(cloud: Cloud) -> None:
+    """It is sent after it is available, and an instance runs from what comes back."""
+    url = slow_release(cloud, "release")
+    (cloud.root / "go-on").touch()
+    place = cloud.root / "s" / release_directory(url)
+
+    with a_cache(cloud) as cache_url:
+        cached = with_cache(cloud, cache_url)
+
+        async def scenario(agent: Agent) -> None:
+            await agent.format()
+            await cloud.perform(supplied(url))
+            first = await agent.software_pass()
+            assert [str(each.effort) for each in first.outcomes] == [
+                *("report", "build", "report", "record-built", "upload")
+            ]
+            assert first.exit_status is ExitStatus.OK, first
+            assert trace(cloud) == ["one", "two", "three"]
+            await cloud.perform(supplied(url, SupplyState.DESTROYED))
+            await agent.software_pass()
+            assert not place.exists()
+            await cloud.perform(supplied(url))
+            second = await agent.software_pass()
+            assert second.exit_status is ExitStatus.OK, second
+            assert trace(cloud) == ["one", "two", "three"]
+            await cloud.perform(requested(url))
+            await pass_until_reported(cloud, agent, "started")
+            assert is_alive(cloud.pids()[-1])
+
+        cached.run(scenario)
+
+
+def test_a_cache_that_is_away_delays_nothing(cloud: Cloud) -> None:
+    """The release is built and available; what could not be sent is sent later."""
+    url = cloud.release("release")
+    cached = with_cache(cloud, f"http://127.0.0.1:{free_port()}/shacache")
+
+    async def scenario(agent: Agent) -> None:
+        await agent.format()
+        await cloud.perform(supplied(url))
+        result = await agent.software_pass()
+        assert result.exit_status is ExitStatus.OK, result
+        assert result.outcomes[-1].effort is Effort.UPLOAD
+        assert "not sent to the binary cache" in str(result.outcomes[-1].failure)
+        assert await installation_states(cloud) == ["available"]
+        mark = cloud.root / "s" / release_directory(url) / ".slapgrid-upload"
+        assert mark.exists()
+
+    cached.run(scenario)
