@@ -73,6 +73,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "slapgrid.shims.promise_keeping": EVERYTHING,
         "promise_keeping": EVERYTHING,  # the same, where it runs alone
     },
+    "slapgrid.shims.release_caches": {},
     "slapgrid.shims.buildout_shim": {
         "zc.buildout": EVERYTHING,
         "pkg_resources": EVERYTHING,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from slapgrid.settings import (
+    FLAG,
     NUMBER,
     SECONDS,
     SIZE,
@@ -28,6 +29,7 @@ class InstanceSettings:
     timeout_seconds: float | None = None
     free_bytes_min: int = FREE_BYTES_MIN_DEFAULT
     parallel_count: int = field(default=1, validator=is_positive)
+    is_warm: bool = True
 
 
 def _timeout(text: str) -> float | None:
@@ -68,6 +70,14 @@ AREA = Area(
             "parallel_count",
             NUMBER,
             "of ours: how many instances are installed at a time",
+        ),
+        Key(
+            "slapos",
+            "instance_warm",
+            "is_warm",
+            FLAG,
+            "of ours: install instances in forks of a process that has imported what "
+            "their release needs",
         ),
     ),
 )

@@ -15,6 +15,7 @@ import ast
 import fcntl
 import glob
 import importlib
+import importlib.util
 import os
 import sys
 from typing import Any
@@ -162,9 +163,36 @@ def import_buildout(script: str) -> Any:
     return buildout
 
 
+class Warm:
+    """What a fork server has prepared, and its forks use."""
+
+    caches: Any = None
+
+
 def prepare(script: str) -> None:
-    """In a fork server: import what each run of the script does."""
-    import_buildout(script)
+    """In a fork server: import what each run of the script does, and its caches."""
+    buildout = import_buildout(script)
+    path = os.path.join(os.path.dirname(__file__), "release_caches.py")  # noqa: PTH118, PTH120 - few imports
+    spec = importlib.util.spec_from_file_location("release_caches", path)
+    assert spec is not None, path
+    assert spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    resources = importlib.import_module("pkg_resources")
+    release_path = os.path.dirname(os.path.dirname(script))  # noqa: PTH120 - the same
+    Warm.caches = module.ReleaseCaches(release_path, buildout, resources)
+    Warm.caches.install()
+    Warm.caches.scan()
+
+
+def report() -> Any:
+    """In a fork, at its end: what would be worth to prepare."""
+    return Warm.caches.report()
+
+
+def learn(told: Any) -> bool:
+    """In a fork server: prepare what a fork told; whether it was new."""
+    return bool(Warm.caches.learn(told))
 
 
 def run(arguments: list[str]) -> None:

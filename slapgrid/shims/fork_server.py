@@ -5,7 +5,13 @@
 Each SHIM is a file beside this one that has
 
 * ``prepare(argument)``: import and compute what its programs share, once, here;
-* ``run(arguments)``: be the program, in a fork; ``sys.argv`` is set as well.
+* ``run(arguments)``: be the program, in a fork; ``sys.argv`` is set as well;
+
+and may have
+
+* ``report()``: in a fork that succeeded, what could have been prepared for it;
+* ``learn(told)``: in the server, prepare some of that; whether anything was new. What
+  a fork tells may be a lie of its instance.
 
 ``SETTINGS`` is JSON: ``arguments`` holds for each shim what its ``prepare`` gets.
 
@@ -50,6 +56,9 @@ PR_CAP_AMBIENT_RAISE = 2
 CAPABILITIES = (5, 6, 7, 8)
 CAPABILITY_VERSION_3 = 0x20080522
 CAPABILITY_COUNT_MAX = 64
+REPORT_BYTES_MAX = 64 * 1024
+"""What a pipe holds: a fork never waits for its server to read."""
+REPORT_DESCRIPTOR = 3
 #: The server itself has some ten, its imports may have opened others.
 DESCRIPTORS_MAX = 4096
 #: What a kernel takes in one map.
@@ -173,6 +182,7 @@ class Server:
         self._prepared: Prepared | None = None
         self._numbers: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._reports: dict[int, tuple[int, list[str]]] = {}
         self._is_orphan = False
         self._settings = {
             name: value for name, value in ENVIRONMENT.items() if name == "LC_CTYPE"
@@ -227,16 +237,24 @@ class Server:
         sys.stdout.flush()
         sys.stderr.flush()
         server = os.getpid()
+        reading, writing = os.pipe()
         try:
             child = os.fork()
+            if child == 0:
+                os._exit(self._be(message, output, writing, server))
         except OSError as error:
+            os.close(reading)
             self._tell({"refused": message["run"], "reason": str(error)})
             return
-        if child == 0:
-            os._exit(self._be(message, output, server))
+        finally:
+            os.close(writing)
+        os.set_blocking(reading, False)
         self._numbers[message["run"]] = child
+        self._reports[message["run"]] = reading, message["argv"]
 
-    def _be(self, message: dict[str, Any], output: int, server: int) -> int:
+    def _be(
+        self, message: dict[str, Any], output: int, reporting: int, server: int
+    ) -> int:
         """In the fork: become the program, whose status this gives."""
         try:
             os.setsid()
@@ -245,7 +263,10 @@ class Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._channel.close()
-            os.closerange(3, DESCRIPTORS_MAX)
+            if reporting != REPORT_DESCRIPTOR:
+                os.dup2(reporting, REPORT_DESCRIPTOR, inheritable=False)
+            os.closerange(REPORT_DESCRIPTOR + 1, DESCRIPTORS_MAX)
+            pipe = os.fstat(REPORT_DESCRIPTOR)
             self._drop_privileges(message["uid"], message["gid"])
             self._kernel.die_with_parent()
             if os.getppid() != server:
@@ -261,7 +282,11 @@ class Server:
             sys.stderr.flush()
             return NOT_STARTED
         sys.argv = argv
-        return finish(module.run, argv[1:])
+        status = finish(module.run, argv[1:])
+        if status == 0 and hasattr(module, "report"):
+            with suppress(Exception):  # a hint, no more
+                write_report(module.report(), pipe)
+        return status
 
     def _drop_privileges(self, uid: int | None, gid: int | None) -> None:
         if self._is_confined:
@@ -295,13 +320,29 @@ class Server:
             is_status = ended.si_code == os.CLD_EXITED
             status = ended.si_status if is_status else -ended.si_status
             self._ended.add(number)
-            if self._is_orphan:
-                self._reap(number)
-            else:
+            if not self._is_orphan:
                 self._tell({"ended": number, "status": status})
+            self._learn(number)
         if self._is_orphan:
             for number in tuple(self._ended):
                 self._reap(number)
+
+    def _learn(self, number: int) -> None:
+        """Prepare what a fork that has ended would have liked to find."""
+        reading, argv = self._reports.pop(number)
+        try:
+            told = os.read(reading, REPORT_BYTES_MAX)
+            if not told or self._is_orphan:
+                return
+            assert self._prepared is not None, "it serves"
+            module, _ = self._prepared.find(argv)
+            if module.learn(json.loads(told)):
+                gc.collect()
+                gc.freeze()
+        except Exception:  # noqa: BLE001 - what a fork tells may be anything
+            traceback.print_exc()
+        finally:
+            os.close(reading)
 
     def _reap(self, number: int) -> None:
         child = self._numbers.pop(number, None)
@@ -335,6 +376,16 @@ def finish(run: Any, arguments: list[str]) -> int:
         with suppress(BaseException):
             stream.flush()
     return status
+
+
+def write_report(told: Any, pipe: os.stat_result) -> None:
+    """To the pipe, unless the program has closed it and opened something else."""
+    now = os.fstat(REPORT_DESCRIPTOR)
+    content = json.dumps(told).encode()
+    if (now.st_dev, now.st_ino) == (pipe.st_dev, pipe.st_ino):
+        os.set_blocking(REPORT_DESCRIPTOR, False)
+        if len(content) <= REPORT_BYTES_MAX:
+            os.write(REPORT_DESCRIPTOR, content)
 
 
 def exit_status(code: object) -> int:

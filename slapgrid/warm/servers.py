@@ -73,7 +73,15 @@ class _Place:
 class WarmServers:
     """The fork servers of one agent."""
 
-    def __init__(self, config: Config, runtime: Runtime, platform: Platform) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        platform: Platform,
+        cold_runs: int = COLD_RUNS,
+    ) -> None:
+        self._is_warm = config.instance.is_warm
+        self._cold_runs = cold_runs
         self._runtime = runtime
         self._platform = platform
         self._instance_tree = runtime.file_tree(config.instance_root)
@@ -87,6 +95,8 @@ class WarmServers:
         on_output: Callable[[bytes], None] | None = None,
     ) -> Exit:
         """Run to the end, warm when that can be."""
+        if not self._is_warm:
+            return await self._runtime.processes.run(program, on_output)
         place = self._places.setdefault(warmth, _Place())
         place.run_count += 1
         place.used_at = self._runtime.clock.seconds()
@@ -120,7 +130,7 @@ class WarmServers:
     ) -> _Lease | None:
         """The server for this program; ``None`` when it is to run cold."""
         now = self._runtime.clock.seconds()
-        if place.run_count <= COLD_RUNS or now < place.cold_until:
+        if place.run_count <= self._cold_runs or now < place.cold_until:
             return None
         wanted = Identity(program.uid, program.gid)
         # One start at a time; the others then find the server.

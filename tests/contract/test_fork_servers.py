@@ -240,7 +240,7 @@ class TestRealForkServers(ForkServerContract):
         program = evolve(program, directory="/usr")
 
         assert run_program(world, program).output.decode() == (
-            "/usr 0o77 True this False True True ['0', '1', '2', '3']\n"
+            "/usr 0o77 True this False True True ['0', '1', '2', '3', '4']\n"
         )
 
     def test_what_is_left_to_do_at_the_end_is_done(self, world):

@@ -121,6 +121,8 @@ class Cloud:
     runtime: Runtime
     root: Path
     config: Config
+    release_directory: str | None = None
+    """What the master serves as releases."""
 
     def release(self, name: str, instance: str = INSTANCE) -> str:
         """The URL of a release that makes these instances."""
@@ -158,7 +160,12 @@ class Cloud:
         port = int(self.config.master_urls[0].rpartition(":")[2])
         store = f"file:{self.root}/master.zodb"
         return build_master(
-            master_config.Config(store, TcpAddress("127.0.0.1", port)), self.runtime
+            master_config.Config(
+                store,
+                TcpAddress("127.0.0.1", port),
+                release_directory=self.release_directory,
+            ),
+            self.runtime,
         )
 
     async def _whole(
@@ -193,6 +200,11 @@ class Cloud:
 
 @pytest.fixture
 def cloud(tmp_path: Path, run_real: ReactorBench) -> Cloud:
+    return build_cloud(tmp_path, run_real)
+
+
+def build_cloud(tmp_path: Path, run_real: ReactorBench) -> Cloud:
+    """A cloud below that directory; nothing of it runs yet."""
     write_recipe(tmp_path / "wheels")
     return Cloud(
         run_real,

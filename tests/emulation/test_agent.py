@@ -31,7 +31,9 @@ def short_path() -> Iterator[Path]:
 
 @needs_ipv6
 @(needs_namespaces if os.getuid() == 0 else lambda test: test)
-@pytest.mark.parametrize("scenarios", ["agent_scenarios", "software_scenarios"])
+@pytest.mark.parametrize(
+    "scenarios", ["agent_scenarios", "software_scenarios", "warm_scenarios"]
+)
 def test_the_agent_does_its_work_on_this_machine(
     short_path: Path, scenarios: str
 ) -> None:

@@ -43,6 +43,21 @@ class File:
             opened.write(text.replace("$$", "$") + "\\n")
         os.chmod(path, int(self.options.get("mode", "755"), 8))
         return [path]
+
+
+class Code:
+    '''Executes the file ``code`` of the partition, if there is one.'''
+
+    def __init__(self, buildout, name, options):
+        self.path = os.path.join(buildout["buildout"]["directory"], "code")
+
+    def install(self):
+        if os.path.exists(self.path):
+            with open(self.path) as opened:
+                exec(opened.read(), {})
+        return []
+
+    update = install
 """
 
 
@@ -85,6 +100,8 @@ def write_recipe(directory: Path) -> Path:
         "tiny_recipe",
         "1.0",
         files={"tiny_recipe.py": RECIPE},
-        entry_points="[zc.buildout]\nfile = tiny_recipe:File\n",
+        entry_points=(
+            "[zc.buildout]\nfile = tiny_recipe:File\ncode = tiny_recipe:Code\n"
+        ),
         requires=("setuptools", "zc.buildout"),
     )
