@@ -1,0 +1,1 @@
+"""Usage documents on their way to the master: taken, sealed, delivered once."""
