@@ -18,6 +18,7 @@ from slap.errors import MasterAway, SlapError
 from slap.model import Computer, Partition, RequestedState
 from slap.polling import Unchanged
 from slap.replicas import Replicas
+from slapgrid.accounting import Accounting
 from slapgrid.config import Config
 from slapgrid.convergence.destruction import plan_destruction
 from slapgrid.convergence.instances import plan_instances
@@ -122,6 +123,9 @@ class Agent:
             supervision,
             self._filtering,
         )
+        self.accounting = Accounting.build(
+            config, runtime, platform, self._partitions, self._client
+        )
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)
         self._software = SoftwareConvergence(
@@ -223,10 +227,24 @@ class Agent:
         return result
 
     async def report_pass(self, selection: Selection = ALL) -> PassResult:
-        """Remove the instances that are to be destroyed and have stopped."""
-        return await self._one_shot(
+        """Deliver usage, then remove instances to be destroyed that have stopped."""
+        reported = await self.accounting.report(selection.partition_ids)
+        result = await self._one_shot(
             self.converge_destruction, DEPARTURE_EFFORTS, selection
         )
+        status = result.exit_status
+        if status is ExitStatus.OK and (reported.troubles or reported.refused_count):
+            status = ExitStatus.FAILED
+        if status is ExitStatus.OK and reported.waiting_count:
+            status = ExitStatus.MASTER_AWAY
+        reason = f"{reported.reason}; {result.reason}"
+        return evolve(result, exit_status=status, reason=reason)
+
+    async def collect_pass(self) -> PassResult:
+        """Measure what partitions and the computer consume, and add it up."""
+        collected = await self.accounting.collect()
+        status = ExitStatus.OK if collected.is_saved else ExitStatus.FAILED
+        return PassResult(status, collected.reason)
 
     async def converge_software(self, desired: Computer) -> PassResult:
         """The software pass towards a document that was polled before."""
@@ -388,11 +406,15 @@ class Agent:
                 has_news,
                 self.config.instance.parallel_count,
             ),
+            self.accounting.reporter,
             desired,
         )
         outcomes = []
-        for kind, neighbours in groupby(actions, key=type):
-            for outcome in await performing.perform(kind, tuple(neighbours)):
+        for kind, grouped in groupby(actions, key=type):
+            neighbours = tuple(grouped)
+            performed = await performing.perform(kind, neighbours)
+            self.accounting.incidents.note(neighbours, performed)
+            for outcome in performed:
                 if outcome.failure is not None:
                     self.runtime.log.warn(  # noqa: G010 - Twisted's name
                         "{effort} of {name} failed: {failure}",

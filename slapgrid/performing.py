@@ -53,6 +53,7 @@ from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import InstanceRefused, Partitions
 from slapgrid.promises.banging import Bangs
 from slapgrid.promises.proving import Proving
+from slapgrid.reporting.reporter import Reporter
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import ProgramGroup
@@ -101,6 +102,7 @@ class Performing:
     departing: Departing
     granting: Granting
     turn: Turn
+    reporter: Reporter
     desired: Computer
 
     async def perform(
@@ -214,6 +216,10 @@ class Performing:
             case RetireInstance(partition_id, guid, ended, resting):
                 return await self.departing.retire(partition_id, guid, ended, resting)
             case DestroyInstance(partition_id, guid):
+                # What it consumed last goes with its files.
+                failure = await self.reporter.farewell(partition_id)
+                if failure is not None:
+                    return failure
                 return await self.departing.destroy(partition_id, guid)
             case RetainInstance(partition_id, until):
                 self.departing.retain(partition_id, until)

@@ -180,7 +180,9 @@ class _Nap:
 
 @implementer(IService)
 class AgentService(Service):
-    """Three loops: one polls, one compares instances often, one keeps software.
+    """Loops: one polls, one compares instances often, one keeps software.
+
+    Usage has loops of its own, see ``slapgrid.accounting``.
 
     A poll waits at the master for a change, where the master can; else it is repeated.
 
@@ -204,7 +206,8 @@ class AgentService(Service):
         self._lock = self._take_lock()
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self._poll_at = self._clock.seconds()
-        for loop in (self._keep_polling, self._keep_instances, self._keep_software):
+        own = (self._keep_polling, self._keep_instances, self._keep_software)
+        for loop in (*own, *self._agent.accounting.loops):
             self._loops.append(self._begin(loop))
 
     def stopService(self) -> Deferred[None]:

@@ -52,11 +52,15 @@ LEDGER_BYTES_MAX = 64 * 1024 * 1024
 
 @frozen
 class Collected:
-    """How a collection ended; ``sealed`` are the days that became documents."""
+    """How a collection ended; ``sealed`` are the days that became documents.
+
+    One that is not saved is in memory, and saved with the next.
+    """
 
     reason: str
     latest: Latest | None = None
     sealed: tuple[str, ...] = ()
+    is_saved: bool = False
 
 
 class Collector:
@@ -106,10 +110,10 @@ class Collector:
             self._save()
             sealed = self._seal(now)
         except OSError as error:
-            # It stays in memory, and is written with the next one.
             return Collected(f"the collection is not saved: {error}", ledger.latest)
         count = len({name for name in levels if name != COMPUTER})
-        return Collected(f"measured {count} partitions", ledger.latest, sealed)
+        reason = f"measured {count} partitions"
+        return Collected(reason, ledger.latest, sealed, is_saved=True)
 
     async def measure_next_disk(self) -> float | None:
         """Measure one partition that is due; how long to rest then.
@@ -145,6 +149,10 @@ class Collector:
         disks[chosen] = DiskFigure(used_bytes, self._runtime.calendar.now())
         self._ledger = evolve(ledger, disks=MappingProxyType(disks))
         return max(REST_SECONDS_MIN, REST_RATIO * took_seconds)
+
+    def partition_ids(self) -> tuple[str, ...]:
+        """The partitions that have a directory."""
+        return self._observing.partition_ids()
 
     def latest(self) -> Latest:
         """The last collection, of whichever process."""
