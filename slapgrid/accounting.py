@@ -18,7 +18,7 @@ from slapgrid.collecting.days import date_of
 from slapgrid.collecting.incidents import Incidents
 from slapgrid.config import Config
 from slapgrid.convergence.retrying import Backoff
-from slapgrid.instance.partitions import Partitions
+from slapgrid.identity import Identity
 from slapgrid.layout import USAGE_DIRECTORY, USAGE_REPORTED
 from slapgrid.platform import Platform
 from slapgrid.reporting.reporter import Reported, Reporter
@@ -52,7 +52,7 @@ class Accounting:
         config: Config,
         runtime: Runtime,
         platform: Platform,
-        partitions: Partitions,
+        find_identity: Callable[[str], Identity],
         client: SlapClient,
     ) -> Accounting:
         incidents = Incidents(config, runtime)
@@ -61,7 +61,7 @@ class Accounting:
             runtime,
             incidents,
             Collector(config, runtime, incidents, platform.uid),
-            Reporter(config, runtime, partitions, client),
+            Reporter(config, runtime, find_identity, client),
         )
 
     @property

@@ -124,7 +124,7 @@ class Agent:
             self._filtering,
         )
         self.accounting = Accounting.build(
-            config, runtime, platform, self._partitions, self._client
+            config, runtime, platform, self._partitions.identity, self._client
         )
         self._formatting = Formatting(config, runtime, platform)
         self._tree = runtime.file_tree(config.instance_root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 from twisted.internet.defer import DeferredLock, DeferredSemaphore
@@ -11,8 +11,8 @@ from runtime.ports import FileKind, Runtime
 from slap import calls
 from slap.errors import BadRequest, MalformedDocument, SlapError, TooLarge
 from slapgrid.config import Config
-from slapgrid.identity import IdentityRefused
-from slapgrid.instance.partitions import InstanceRefused, Partitions
+from slapgrid.identity import Identity, IdentityRefused
+from slapgrid.instance.partitions import InstanceRefused
 from slapgrid.layout import (
     XML_REPORT_DIRECTORY,
     journal_directory,
@@ -61,18 +61,21 @@ class Reported:
 
 
 class Reporter:
-    """Reports of one computer; one pass at a time."""
+    """Reports of one computer; one pass at a time.
+
+    ``find_identity`` tells as whom to run the code of a partition.
+    """
 
     def __init__(
         self,
         config: Config,
         runtime: Runtime,
-        partitions: Partitions,
+        find_identity: Callable[[str], Identity],
         client: SlapClient,
     ) -> None:
         self._config = config
         self._runtime = runtime
-        self._partitions = partitions
+        self._find_identity = find_identity
         self._client = client
         self._tree = runtime.file_tree(config.instance_root)
         self._spool = Spool(self._tree, runtime.entropy)
@@ -127,9 +130,9 @@ class Reporter:
     async def _ask(self, partition_id: str) -> list[str]:
         """Run the programs of a partition; what a failed one wrote is set aside."""
         troubles = []
-        files = self._partitions.files(partition_id)
+        files = self._tree.subtree(partition_id)
         try:
-            identity = self._partitions.identity(partition_id)
+            identity = self._find_identity(partition_id)
             runs = await self._programs.run(files, identity)
         except (InstanceRefused, IdentityRefused) as error:
             return [str(error)]

@@ -8,7 +8,6 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from labsim.models.buildout import simulated_platform
 from labsim.world.host import Process
 from labsim.world.world import World
 from master_cluster import config as master_config
@@ -20,15 +19,13 @@ from slap.replicas import Replicas
 from slap.tioxml import decode_journal
 from slap.usage import UsageList, UsageReport
 from slapgrid.config import Config
-from slapgrid.format.addresses import define_computer
 from slapgrid.format.settings import FormatSettings
-from slapgrid.instance.partitions import Partitions
+from slapgrid.identity import Identity
 from slapgrid.layout import USAGE_CLAIMS, USAGE_OUTGOING, USAGE_REFUSED
 from slapgrid.reporting.merging import REPORT_BYTES_MAX
 from slapgrid.reporting.reporter import SETTLED_SECONDS, Reported, Reporter
 from slapgrid.slap_client import SlapClient
-from slapgrid.software.releases import Releases
-from tests.builders import a_usage_document
+from tests.builders import a_computer_definition, a_usage_document
 from tests.unit.slapgrid.dying import Died, Fate, dying
 
 PORT = 5000
@@ -85,7 +82,7 @@ class UsageCloud:
             self.files.make_directory(f"slappart{index}/var/xml_report")
         self.world.run_for(10)
         self.restart()
-        self.perform(calls.define_computer(define_computer(self.config)))
+        self.perform(calls.define_computer(a_computer_definition(2)))
 
     @property
     def config(self) -> Config:
@@ -110,10 +107,12 @@ class UsageCloud:
             self._client = DyingClient(runtime, replicas)
             self._client.fate = fate
             runtime = dying(runtime, fate)
-        platform = simulated_platform()
-        releases = Releases(self.config, runtime, platform)
-        partitions = Partitions(self.config, runtime, platform, releases)
-        self.reporter = Reporter(self.config, runtime, partitions, self._client)
+        self.reporter = Reporter(self.config, runtime, self._identity_of, self._client)
+
+    def _identity_of(self, partition_id: str) -> Identity:
+        owner = self.files.status(partition_id)
+        assert owner is not None
+        return Identity(owner.uid, owner.gid)
 
     def report(self) -> Reported:
         """A whole pass; raises ``Died`` if the process dies in it."""
