@@ -69,17 +69,23 @@ def find_partition(
 ) -> str:
     """``/proc/PID/environ``: whose process it says it is; empty when it does not.
 
-    supervisord names its group in it, the agent a home; descendants inherit both.
+    supervisord names itself and its group in it, the agent a home; descendants inherit
+    all. The same user may have another supervisord, with groups of the same names.
     """
     known = frozenset(partition_ids)
-    variables = dict(_pairs(environment.split(b"\0"), b"="))
-    group = variables.get(b"SUPERVISOR_GROUP_NAME", b"").decode(errors="replace")
-    for name in (group, group.rpartition("-")[0]):
-        if name in known:
-            return name
-    home = variables.get(b"HOME", b"").decode(errors="replace")
-    root, _, name = home.rstrip("/").rpartition("/")
-    return name if root == instance_root.rstrip("/") and name in known else ""
+    root = instance_root.rstrip("/")
+    variables = {
+        name: value.decode(errors="replace")
+        for name, value in _pairs(environment.split(b"\0"), b"=")
+    }
+    group = variables.get(b"SUPERVISOR_GROUP_NAME", "")
+    server = variables.get(b"SUPERVISOR_SERVER_URL", "").removeprefix("unix://")
+    if server.rpartition("/")[0] == root:
+        for name in (group, group.rpartition("-")[0]):
+            if name in known:
+                return name
+    above, _, name = variables.get(b"HOME", "").rstrip("/").rpartition("/")
+    return name if above == root and name in known else ""
 
 
 def read_busy_ticks(content: bytes) -> tuple[int, int]:

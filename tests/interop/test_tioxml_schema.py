@@ -11,13 +11,22 @@ import random
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from slap.errors import MalformedDocument
-from slap.tioxml import decode_journal
+from slap.tioxml import decode_journal, encode_journal
+from slap.usage import Journal, Movement
+from slapgrid.reporting.merging import Consumed, merge
 from tests import programs
 from tests.builders import a_usage_document
 from tests.interop.stock import stock_environment
+from tests.strategies import usage_journals, usage_movements
 
 DOCUMENT_COUNT = 3000
+WRITTEN_COUNT = 500
+GOLDEN = Path(__file__).parents[1] / "golden" / "slapgrid" / "usage-day.xml"
+"""What a day of ours looks like."""
 
 VALIDATE = """
 import importlib.util, json, os, sys
@@ -85,19 +94,24 @@ def refusal_of(document: str) -> str:
     return ""
 
 
+def judge(documents: list[str], directory: Path) -> list[bool]:
+    """Whether the schema of the reference accepts each of them."""
+    drawn = directory / "documents.json"
+    drawn.write_text(json.dumps(documents))
+    done = programs.run(
+        [str(stock_environment() / "python"), "-c", VALIDATE, str(drawn)]
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts: list[bool] = json.loads(done.stdout)
+    return verdicts
+
+
 def test_nothing_is_accepted_that_the_schema_refuses(tmp_path: Path) -> None:
     """And what we refuse alone is what the decision page says."""
     entropy = random.Random(14)
     documents = [draw_document(entropy) for _ in range(DOCUMENT_COUNT)]
-    drawn = tmp_path / "documents.json"
-    drawn.write_text(json.dumps(documents))
+    accepted = judge(documents, tmp_path)
 
-    done = programs.run(
-        [str(stock_environment() / "python"), "-c", VALIDATE, str(drawn)]
-    )
-
-    assert done.returncode == 0, done.stderr
-    accepted = json.loads(done.stdout)
     refusals = [refusal_of(it) for it in documents]
     verdicts = list(zip(documents, accepted, refusals, strict=True))
     assert [it for it in verdicts if not it[1] and not it[2]] == []
@@ -105,3 +119,21 @@ def test_nothing_is_accepted_that_the_schema_refuses(tmp_path: Path) -> None:
     assert [it for it in alone if "is no finite number" not in it] == []
     assert 0.1 < accepted.count(True) / DOCUMENT_COUNT < 0.9
     assert len(alone) < accepted.count(True) / 2
+
+
+def test_the_schema_accepts_whatever_we_write(tmp_path: Path) -> None:
+    """Any journal, what instances report in one document, and our own days."""
+    documents: list[str] = []
+
+    @settings(max_examples=WRITTEN_COUNT, deadline=None)
+    @given(usage_journals(), st.lists(usage_movements(), min_size=1, max_size=5))
+    def write(journal: Journal, movements: list[Movement]) -> None:
+        consumed = Consumed("slappart0", tuple(movements))
+        documents.append(encode_journal(journal))
+        documents.append(merge([consumed], "COMP-1", 1.7e9, "1700000000-ab"))
+
+    write()
+    documents += (GOLDEN.read_text(),)
+
+    assert judge(documents, tmp_path) == [True] * len(documents)
+    assert [refusal_of(it) for it in documents] == [""] * len(documents)

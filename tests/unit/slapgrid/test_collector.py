@@ -151,7 +151,9 @@ def test_without_root_a_process_belongs_to_what_its_environment_names() -> None:
     computer = SmallComputer(World(seed=1), uids=(1000, 1000))
     kernel = computer.kernel
     kernel.start(ModelProcess(50, 1000, "HOME=/home/someone"))
-    kernel.start(ModelProcess(100, 1000, "SUPERVISOR_GROUP_NAME=slappart1", 50))
+    named = "SUPERVISOR_SERVER_URL=unix:///srv/instances/sv.sock "
+    named += "SUPERVISOR_GROUP_NAME=slappart1"
+    kernel.start(ModelProcess(100, 1000, named, 50))
     child = kernel.start(ModelProcess(101, 1000, "CLEAN=yes", 100))
     computer.collect()
     child.own_ticks = 200

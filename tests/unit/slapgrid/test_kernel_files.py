@@ -50,12 +50,17 @@ def test_bytes_of_storage_are_read_and_those_of_pipes_are_not() -> None:
     assert read_storage_bytes(content) == (4096, 8192)
 
 
+OURS = b"SUPERVISOR_SERVER_URL=unix:///srv/sv.sock\0"
+THEIRS = b"SUPERVISOR_SERVER_URL=unix:///elsewhere/sv.sock\0"
+
+
 @pytest.mark.parametrize(
     ("environment", "partition_id"),
     [
-        (b"SUPERVISOR_GROUP_NAME=slappart1\0HOME=/srv/slappart0\0", "slappart1"),
-        (b"SUPERVISOR_GROUP_NAME=slappart1-prerm\0", "slappart1"),
-        (b"SUPERVISOR_GROUP_NAME=watchdog\0HOME=/srv/slappart10/\0", "slappart10"),
+        (OURS + b"SUPERVISOR_GROUP_NAME=slappart1\0HOME=/srv/slappart0", "slappart1"),
+        (OURS + b"SUPERVISOR_GROUP_NAME=slappart1-prerm\0", "slappart1"),
+        (OURS + b"SUPERVISOR_GROUP_NAME=watch\0HOME=/srv/slappart10/", "slappart10"),
+        (THEIRS + b"SUPERVISOR_GROUP_NAME=slappart1\0HOME=/home/me", ""),
         (b"HOME=/srv/slappart0/deeper\0", ""),
         (b"HOME=/elsewhere/slappart0\0", ""),
         (b"HOME=/srv/slappart2\0", ""),
