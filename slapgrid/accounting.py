@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.task import deferLater
 
 from runtime.ports import Runtime
 from slapgrid.collecting.collector import Collected, Collector
 from slapgrid.collecting.days import date_of
 from slapgrid.collecting.incidents import Incidents
+from slapgrid.collecting.records import Latest
 from slapgrid.config import Config
 from slapgrid.convergence.retrying import Backoff
 from slapgrid.identity import Identity
 from slapgrid.layout import USAGE_DIRECTORY, USAGE_REPORTED
 from slapgrid.platform import Platform
 from slapgrid.reporting.reporter import Reported, Reporter
+from slapgrid.reporting.spool import Spool
 from slapgrid.slap_client import SlapClient
 
 #: As stock nodes collect.
@@ -33,7 +35,7 @@ SPREAD_SECONDS = 3600.0
 #: While the master does not take documents.
 DELIVERY = Backoff(60, 3600)
 #: One-shot collections measure disks for so long; the rest comes with the next.
-ONE_SHOT_DISK_SECONDS = 60.0
+ONE_SHOT_DISK_SECONDS = 20.0
 
 
 @define
@@ -143,3 +145,27 @@ class Accounting:
             self.runtime.log.warn(  # noqa: G010 - Twisted's name
                 "the day of the report is not saved: {error}", error=error
             )
+
+
+@frozen
+class KnownUsage:
+    """What the files of the agent say of usage."""
+
+    latest: Latest
+    waiting_count: int
+    refused_count: int
+
+
+def read_usage(
+    config: Config,
+) -> Callable[[Runtime], Coroutine[Any, Any, KnownUsage]]:
+    """Read what an agent, which may be running, wrote last."""
+
+    async def read(runtime: Runtime) -> KnownUsage:
+        spool = Spool(runtime.file_tree(config.instance_root), runtime.entropy)
+        collector = Collector(config, runtime, Incidents(config, runtime), agent_uid=0)
+        return KnownUsage(
+            collector.latest(), len(spool.outgoing()), spool.refused_count()
+        )
+
+    return read

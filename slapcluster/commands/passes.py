@@ -190,10 +190,16 @@ PASSES = (
     ),
     pass_command(
         "report",
-        "Remove the instances that are destroyed.",
+        "Deliver usage documents, then remove the instances that are destroyed.",
         "report_pass",
         decorators=(_ONLY_PARTITIONS,),
         pidfile_key="pidfile_report",
+    ),
+    pass_command(
+        "collect",
+        "Measure what this computer and its partitions consume; a day that is over "
+        "becomes a usage document. `run` does it each minute.",
+        "collect_pass",
     ),
     pass_command(
         "boot",

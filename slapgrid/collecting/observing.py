@@ -245,8 +245,8 @@ class Observing:
             levels[Measure.LOAD] = facts["loads"][0]
         with suppress(OSError, ValueError, KeyError):
             memory = read_memory(self._proc.read("meminfo", LARGE_BYTES_MAX))
-            facts["memory_bytes"] = memory["MemTotal"]
-            facts["swap_bytes"] = memory["SwapTotal"]
+            facts["memory_total_bytes"] = memory["MemTotal"]
+            facts["swap_total_bytes"] = memory["SwapTotal"]
             levels[Measure.SWAP_BYTES] = memory["SwapTotal"] - memory["SwapFree"]
             levels[Measure.MEMORY_BYTES] = memory["MemTotal"] - memory["MemAvailable"]
         with suppress(OSError, ValueError):

@@ -38,9 +38,7 @@ class ReportPrograms:
 
     async def run(self, files: IFileTree, identity: Identity) -> tuple[ReportRun, ...]:
         """Run all of a partition to their end."""
-        names = _programs(files)
-        if not names:
-            return ()
+        names = find_programs(files)
         _prepare(files, identity)
         runs: list[ReportRun] = await gatherResults(
             [
@@ -70,7 +68,8 @@ class ReportPrograms:
         return ReportRun(path, describe_end(f"{REPORT_DIRECTORY}/{name}", ended))
 
 
-def _programs(files: IFileTree) -> tuple[str, ...]:
+def find_programs(files: IFileTree) -> tuple[str, ...]:
+    """The names of a partition's report programs."""
     try:
         return files.list(REPORT_DIRECTORY)[:PROGRAMS_MAX]
     except (FileNotFoundError, NotADirectoryError):

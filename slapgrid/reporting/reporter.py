@@ -23,7 +23,11 @@ from slapgrid.reporting.merging import (
     read_consumption,
     weigh,
 )
-from slapgrid.reporting.programs import PARALLEL_MAX, ReportPrograms
+from slapgrid.reporting.programs import (
+    PARALLEL_MAX,
+    ReportPrograms,
+    find_programs,
+)
 from slapgrid.reporting.spool import Source, SourceRefused, Spool, find_source
 from slapgrid.slap_client import SlapClient
 
@@ -132,6 +136,8 @@ class Reporter:
         troubles = []
         files = self._tree.subtree(partition_id)
         try:
+            if not find_programs(files):
+                return []
             identity = self._find_identity(partition_id)
             runs = await self._programs.run(files, identity)
         except (InstanceRefused, IdentityRefused) as error:
