@@ -16,6 +16,7 @@ from slapgrid.layout import USAGE_DIRECTORY, USAGE_INCIDENTS
 
 #: A row for each kind and partition.
 TALLY_BYTES_MAX = 4 * 1024 * 1024
+_PROVING = frozenset({Effort.PROVE, Effort.CHECK})
 
 
 class Incidents:
@@ -38,7 +39,7 @@ class Incidents:
             if isinstance(action, ReviveProgram)
         ]
         for outcome in outcomes:
-            if outcome.effort is not Effort.PROVE:
+            if outcome.effort not in _PROVING:
                 continue
             if outcome.failure is None:
                 self._failing.discard(outcome.name)
