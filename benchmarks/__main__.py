@@ -20,7 +20,7 @@ import rich
 from attrs import asdict
 from rich.table import Table
 
-from benchmarks import allocation, large_store, placing, polls
+from benchmarks import allocation, collecting, large_store, placing, polls
 from benchmarks.result import Result
 from benchmarks.spread import Spread
 
@@ -33,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "concurrent_allocations": placing.run_concurrent,
     "allocation": allocation.run,
     "large_store": large_store.run,
+    "collecting": collecting.run,
 }
 
 
