@@ -58,6 +58,7 @@ BUILDOUT_SCRIPT = "bin/buildout"
 SUPERVISORD_CONF = "etc/supervisord.conf"
 GROUP_DIRECTORY = "etc/supervisord.conf.d"
 SUPERVISORD_LOG = "var/log/supervisord.log"
+WATCHDOG_LOG = "var/log/watchdog.log"
 SUPERVISORD_PID = "var/run/supervisord.pid"
 SUPERVISORD_SOCKET = "sv.sock"
 #: The name before that one: where it is there, it is used.

@@ -344,10 +344,15 @@ class Agent:
                 break
         return PassResult(
             self._exit_status(outcomes, efforts, plan),
-            "; then ".join([*sentences, plan.reason][-3:]),
+            self._reason([*sentences, plan.reason]),
             tuple(outcomes),
             plan.next_wake,
         )
+
+    def _reason(self, sentences: Sequence[str]) -> str:
+        reason = "; then ".join(sentences[-3:])
+        trouble = self._supervision.trouble()
+        return f"{reason}; {trouble}" if trouble else reason
 
     async def _observe(self, desired: Computer) -> LocalView:
         urls = {each.software_release_url for each in desired.installations}

@@ -33,7 +33,7 @@ from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
 from slapgrid.software.progress import BuildProgress, ProgressLog
 from slapgrid.software.releases import Releases
-from slapgrid.supervision.conf import Account
+from slapgrid.supervision.conf import Account, Watching
 from slapgrid.supervision.port import ISupervision
 from slapgrid.supervision.supervisord import Supervisord, find_account
 
@@ -102,6 +102,17 @@ def build_releases(config: Config, runtime: Runtime) -> Releases:
     return Releases(config, runtime, observe_platform())
 
 
+def describe_watchdog(config: Config) -> Watching:
+    """The watchdog of this installation."""
+    return Watching(
+        sys.executable,
+        str(Path(__file__).resolve().parent / "supervision" / "watchdog.py"),
+        tuple(entry for entry in sys.path if entry),
+        config.master_urls,
+        config.computer_id,
+    )
+
+
 def build_agent(
     config: Config,
     runtime: Runtime,
@@ -115,6 +126,7 @@ def build_agent(
         Supervisord(
             runtime,
             runtime.file_tree(config.instance_root),
+            watchdog=describe_watchdog(config).command(config.instance_root),
             is_started_when_down=config.supervision.is_supervisord_started,
         ),
         notify,

@@ -189,6 +189,9 @@ class SupervisordModel:
             self._groups.pop(partition_id, None)
         return {}
 
+    def trouble(self) -> str:
+        return ""
+
     async def shut_down(self) -> None:
         for programs in self._groups.values():
             for stopped in [program.stop() for program in programs.values()]:

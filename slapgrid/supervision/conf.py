@@ -7,17 +7,24 @@ anything by itself: the agent decides, with a delay that grows.
 
 from __future__ import annotations
 
+import shlex
+
 from attrs import frozen
 
 from slapgrid.layout import (
     GROUP_DIRECTORY,
     SUPERVISORD_LOG,
     SUPERVISORD_PID,
+    WATCHDOG_LOG,
     ProgramKind,
     program_log,
 )
 
 WATCH_SUFFIX = "-on-watch"
+#: The name of the listener, as on stock nodes; no partition is called so.
+WATCHDOG = "watchdog"
+#: supervisord forgets events that wait: all programs of a computer may end at once.
+WATCHDOG_EVENTS_MAX = 1024
 #: A program that ignores SIGTERM so long gets SIGKILL.
 STOP_SECONDS_MAX = 60
 
@@ -77,13 +84,50 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def render_main(instance_root: str, socket: str) -> str:
+@frozen
+class Watching:
+    """The watchdog as a program; ``path`` is the ``sys.path`` that it needs."""
+
+    python: str
+    program: str
+    path: tuple[str, ...]
+    master_urls: tuple[str, ...]
+    computer_id: str
+
+    def command(self, instance_root: str) -> str:
+        """The command line; stock nodes name their watchdog by a fixed path."""
+        words = [self.python, "-I", self.program, "--path", ":".join(self.path)]
+        for url in self.master_urls:
+            words += ["--master-url", url]
+        words += ["--computer-id", self.computer_id, "--instance-root", instance_root]
+        return shlex.join(words)
+
+
+def render_watchdog(instance_root: str, command: str) -> str:
+    """The section of the listener that hears of services that end."""
+    root = _escaped(instance_root)
+    return f"""\
+
+[eventlistener:{WATCHDOG}]
+command={_escaped(command)}
+events=PROCESS_STATE_EXITED, PROCESS_STATE_FATAL
+buffer_size={WATCHDOG_EVENTS_MAX}
+directory={root}
+umask=022
+stderr_logfile={root}/{WATCHDOG_LOG}
+stderr_logfile_maxbytes=1MB
+stderr_logfile_backups=1
+"""
+
+
+def render_main(instance_root: str, socket: str, watchdog: str = "") -> str:
     """``supervisord.conf``; the agent's own interface applies single group files.
 
     ``minfds`` is left out: supervisord closes that many descriptors, one by one, in
     each program that it starts.
     """
     root = _escaped(instance_root)
+    listener = render_watchdog(instance_root, watchdog) if watchdog else ""
     return f"""\
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
@@ -108,7 +152,7 @@ logfile-backups = 10
 [unix_http_server]
 file={root}/{socket}
 chmod=0700
-"""
+{listener}"""
 
 
 def render_group(group: ProgramGroup) -> str:

@@ -31,6 +31,7 @@ from supervisor.xmlrpc import Faults, RPCError  # type: ignore[import-untyped]
 #: swallow the signal; then it would run until SIGKILL. Closing 16384 descriptors takes
 #: some of this time.
 YOUTH_SECONDS = 0.5
+WATCHDOG = "watchdog"
 
 
 class AgentInterface:
@@ -43,7 +44,7 @@ class AgentInterface:
         """A line for each process: group, name, state, exit status, by tabs.
 
         One text: supervisord spends more on writing hundreds of structures than on
-        anything else that it is asked.
+        anything else that it is asked. Of listeners, the watchdog alone is answered.
         """
         if self._supervisord.options.mood < SupervisorStates.RUNNING:
             raise RPCError(Faults.SHUTDOWN_STATE)
@@ -51,7 +52,8 @@ class AgentInterface:
             f"{group_name}\t{name}\t{getProcessStateDescription(process.get_state())}"
             f"\t{process.exitstatus or 0}"
             for group_name, group in self._supervisord.process_groups.items()
-            if not isinstance(group.config, EventListenerPoolConfig)
+            if group_name == WATCHDOG
+            or not isinstance(group.config, EventListenerPoolConfig)
             for name, process in group.processes.items()
         )
 

@@ -104,5 +104,11 @@ class ISupervision(Interface):
         They are forgotten first: after a crash in the middle nothing starts them again.
         """
 
+    def trouble() -> str:
+        """What is wrong with supervision itself, as it was observed last.
+
+        A sentence that says what was done about it; empty when nothing is wrong.
+        """
+
     def shut_down() -> Awaitable[None]:
         """Stop every program and supervision itself; definitions stay."""

@@ -16,11 +16,12 @@ from slapgrid.layout import GROUP_DIRECTORY, SUPERVISORD_CONF, group_file
 from slapgrid.supervision.calls import UNKNOWN_METHOD, Refused, SupervisordCalls
 from slapgrid.supervision.conf import (
     WATCH_SUFFIX,
+    WATCHDOG,
     Account,
     ProgramGroup,
     render_group,
-    render_main,
 )
+from slapgrid.supervision.mending import WatchdogCare
 from slapgrid.supervision.own_interface import OwnInterface
 from slapgrid.supervision.port import (
     GroupStatus,
@@ -36,8 +37,6 @@ BOOT_SECONDS_MAX = 30.0
 BOOT_POLL_SECONDS = 0.1
 #: Three per running program: 500 need 1506, and the usual soft limit is 1024.
 FILE_DESCRIPTORS = 16384
-#: What stock agents have supervisord run in the same files; no partition is called so.
-WATCHDOG_GROUP = "watchdog"
 
 _MAIN = """\
 import resource, sys
@@ -75,7 +74,12 @@ class Supervisord:
     """
 
     def __init__(
-        self, runtime: Runtime, tree: IFileTree, *, is_started_when_down: bool = True
+        self,
+        runtime: Runtime,
+        tree: IFileTree,
+        *,
+        is_started_when_down: bool = True,
+        watchdog: str = "",
     ) -> None:
         self._runtime = runtime
         self._tree = tree
@@ -85,6 +89,7 @@ class Supervisord:
         self._stock = StockInterface(runtime, self._calls)
         self._interface: OwnInterface | StockInterface = self._own
         self._applied: dict[str, bytes] = {}
+        self._care = WatchdogCare(runtime, tree, self._calls, watchdog)
 
     async def observe(self) -> tuple[GroupStatus, ...]:
         try:
@@ -94,7 +99,17 @@ class Supervisord:
         except SupervisionError:
             await self._boot()
             groups = await self._observe()
-        return tuple(each for each in groups if each.partition_id != WATCHDOG_GROUP)
+        states = {
+            each.partition_id: each.programs[0].program_state
+            for each in groups
+            if each.partition_id == WATCHDOG and each.programs
+        }
+        is_ours = self._interface is self._own
+        await self._care.look(states.get(WATCHDOG), is_ours=is_ours)
+        return tuple(each for each in groups if each.partition_id != WATCHDOG)
+
+    def trouble(self) -> str:
+        return self._care.trouble
 
     async def define(self, groups: tuple[ProgramGroup, ...]) -> Mapping[str, str]:
         self._make_directories()
@@ -219,8 +234,7 @@ class Supervisord:
             )
         tree = self._tree
         self._make_directories()
-        main = render_main(tree.root, self._calls.socket)
-        tree.write(SUPERVISORD_CONF, main.encode(), 0o600)
+        tree.write(SUPERVISORD_CONF, self._care.render_main(), 0o600)
         code = _MAIN.format(
             descriptors=file_descriptors(), path=[entry for entry in sys.path if entry]
         )
