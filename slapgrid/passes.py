@@ -237,7 +237,7 @@ class Agent:
             status = ExitStatus.FAILED
         if status is ExitStatus.OK and reported.waiting_count:
             status = ExitStatus.MASTER_AWAY
-        reason = f"{reported.reason}; {result.reason}"
+        reason = f"{result.reason}; {reported.reason}"
         return evolve(result, exit_status=status, reason=reason)
 
     async def collect_pass(self) -> PassResult:
