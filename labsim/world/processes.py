@@ -57,6 +57,7 @@ class SimulatedRunner:
         self._start = start
         self._record = record
         self.running: dict[_Execution, Program] = {}
+        self.fork_servers: dict[SimulatedForkServer, Program] = {}
 
     def run(
         self, program: Program, on_output: Callable[[bytes], None] | None = None
@@ -65,8 +66,9 @@ class SimulatedRunner:
 
     def start_fork_server(self, program: Program) -> Deferred[IForkServer]:
         """What is prepared takes no time here: its programs run like any other."""
-        del program
-        return succeed(SimulatedForkServer(self))
+        server = SimulatedForkServer(self)
+        self.fork_servers[server] = program
+        return succeed(server)
 
     async def _run(
         self, program: Program, on_output: Callable[[bytes], None] | None
@@ -131,6 +133,7 @@ class SimulatedForkServer:
 
     def stop(self) -> Deferred[None]:
         self.is_alive = False
+        self._runner.fork_servers.pop(self, None)
         return succeed(None)
 
 

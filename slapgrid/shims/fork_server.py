@@ -414,6 +414,8 @@ def main(settings: dict[str, Any], shims: list[str]) -> None:
     os.dup2(null, 0)
     os.close(null)
     prepared = Prepared(shims, settings.get("arguments", {}))
+    # Of a release, as its cold programs do; of the agent's own files nothing.
+    sys.dont_write_bytecode = False
     prepared.prepare()
     gc.collect()
     gc.freeze()

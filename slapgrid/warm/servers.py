@@ -173,6 +173,8 @@ class WarmServers:
                 (*python, fork_server, settings, warmth.shim),
                 directory=warmth.release_path,
                 environment=clean_environment(warmth.release_path),
+                # What it compiles is read by the users of partitions.
+                umask=0o022,
                 timeout_seconds=PREPARE_SECONDS_MAX,
             )
         )
