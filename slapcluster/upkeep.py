@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.ports import Runtime
+from slap.polling import Polled
+from slap.replicas import Replicas
 from slapcluster.agents import read_settings
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Launch
+from slapgrid.convergence.collection import (
+    CollectionForecast,
+    forecast_collection,
+    wanted_directories,
+)
 from slapgrid.service import build_releases, observe_platform
+from slapgrid.slap_client import SlapClient
 from slapgrid.software.binary_cache import CacheRefused
 from slapgrid.software.networkcache import Finding
 from slapgrid.software.pruning import Pruning, PruningRefused, prune
@@ -47,3 +55,22 @@ def run_look_up(
         return launch(main)
     except CacheRefused as error:
         raise CommandFailed(f"The cache cannot be asked: {error}.") from error
+
+
+def run_unsupplied(launch: Launch, config_path: Path) -> tuple[CollectionForecast, ...]:
+    """What the collection of releases would do."""
+    config = read_settings(config_path)
+
+    async def main(runtime: Runtime) -> tuple[CollectionForecast, ...]:
+        client = SlapClient(runtime, Replicas(config.master_urls))
+        try:
+            polled = await client.poll(config.computer_id)
+        finally:
+            await client.close()
+        assert isinstance(polled, Polled), "the first answer is a document"
+        now = runtime.calendar.now()
+        wanted = wanted_directories(polled.computer)
+        seen = build_releases(config, runtime).observe_unsupplied(wanted, 0.0, now)
+        return forecast_collection(seen, config.software.retention_seconds, now)
+
+    return launch(main)

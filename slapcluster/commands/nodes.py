@@ -9,7 +9,7 @@ import click
 from slapcluster.commands.configured import config_option, group_config_option
 from slapcluster.commands.consumption import usage
 from slapcluster.commands.passes import PASSES
-from slapcluster.commands.releases import cachelookup, prune
+from slapcluster.commands.releases import cachelookup, prune, unsupplied
 from slapcluster.session import Session, pass_session
 
 
@@ -32,5 +32,5 @@ def run(session: Session, config_path: Path) -> None:
     run_agent(config_path, is_debug=session.is_debug)
 
 
-for _command in (*PASSES, prune, cachelookup, usage):
+for _command in (*PASSES, prune, cachelookup, unsupplied, usage):
     node.add_command(_command)

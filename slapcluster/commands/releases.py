@@ -90,3 +90,38 @@ def cachelookup(session: Session, config_path: Path, software_release_url: str) 
         if not entries:
             click.echo("the cache knows nothing of this release")
     return 0 if any(entry["refusal"] is None for entry in entries) else 1
+
+
+@click.command(
+    epilog="""Exit codes: 0 done, 1 failed, 3 the master is away.
+
+JSON: {releases: [{directory, url, absent_seconds, is_due, users}]}."""
+)
+@config_option
+@pass_session
+def unsupplied(session: Session, config_path: Path) -> None:
+    """List releases that nobody supplies any more: when they go, and what keeps them.
+
+    Removes nothing: `software` and `run` do.
+    """
+    from slapcluster.upkeep import run_unsupplied  # noqa: PLC0415 - loads Twisted
+
+    seen = run_unsupplied(session.launch, config_path)
+    releases = [
+        {
+            "directory": each.release.directory,
+            "url": each.release.software_release_url,
+            "absent_seconds": round(each.absent_seconds),
+            "is_due": each.is_due,
+            "users": list(each.release.users or ()),
+        }
+        for each in seen
+    ]
+    session.answer({"releases": releases})
+    if session.is_json:
+        return
+    for each in seen:
+        name = each.release.software_release_url or each.release.directory
+        click.echo(f"{name}: {each.sentence}")
+    if not seen:
+        click.echo("every release is supplied")

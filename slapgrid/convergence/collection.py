@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
+
+from attrs import frozen
 
 from slap.model import Computer
 from slapgrid.convergence.draft import Draft
@@ -49,6 +51,49 @@ def lengthen(absence: Absence | None, now: float) -> Absence:
         return Absence(0.0, now)
     passed = min(max(0.0, now - absence.seen_at), SIGHT_SECONDS_MAX)
     return Absence(absence.seconds + passed, now)
+
+
+@frozen
+class CollectionForecast:
+    """What will become of an unsupplied release."""
+
+    release: UnsuppliedRelease
+    absent_seconds: float
+    rest_seconds: float
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it goes at the next look."""
+        return self.rest_seconds <= 0 and not self.release.users
+
+    @property
+    def sentence(self) -> str:
+        if self.release.users:
+            return f"stays while {self.release.users[0]} uses it"
+        if self.rest_seconds <= 0:
+            return "goes at the next look"
+        if self.rest_seconds == inf:
+            return "stays, as software_retention_days says"
+        return f"goes in {self.rest_seconds / 86400:.1f} days"
+
+
+def forecast_collection(
+    observed: LocalView, retention_seconds: float, now: float
+) -> tuple[CollectionForecast, ...]:
+    """What ``plan_collection`` will do, release by release; it changes nothing."""
+    is_hastened = observed.is_space_short and isfinite(retention_seconds)
+    absences = [
+        (release, lengthen(release.absence, now).seconds)
+        for release in observed.unsupplied
+    ]
+    return tuple(
+        CollectionForecast(
+            release,
+            seconds,
+            0.0 if is_hastened else max(0.0, retention_seconds - seconds),
+        )
+        for release, seconds in absences
+    )
 
 
 def is_removable(

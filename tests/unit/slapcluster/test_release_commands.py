@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import programs
+from tests.unit.slapcluster.desk import a_desk
 
 COMMAND = "from slapcluster.cli import slapgrid; slapgrid()"
 
@@ -74,3 +75,13 @@ def test_cachelookup_needs_a_cache_that_answers(tmp_path: Path) -> None:
 
     assert (without[0], "download-binary-dir-url is missing" in without[2]) == (1, True)
     assert (away[0], "Connection refused" in away[2]) == (1, True), away
+
+
+def test_unsupplied_asks_the_master(tmp_path: Path) -> None:
+    """Nothing is on the disk of this desk; without a master nobody knows."""
+    cfg = str(write_cfg(tmp_path))
+    with a_desk() as desk:
+        desk.format()
+        assert desk.read("node", "unsupplied", "--cfg", cfg) == {"releases": []}
+    with a_desk(has_master=False) as desk:
+        assert desk.type("node", "unsupplied", "--cfg", cfg).exit_code == 3

@@ -12,7 +12,11 @@ from twisted.internet.defer import Deferred
 
 from labsim.world.world import World
 from runtime.ports import IFileTree
-from slapgrid.convergence.collection import lengthen, plan_collection
+from slapgrid.convergence.collection import (
+    forecast_collection,
+    lengthen,
+    plan_collection,
+)
 from slapgrid.convergence.plans import (
     Action,
     ForgetAbsence,
@@ -89,6 +93,23 @@ def test_a_release_that_is_supplied_again_starts_anew() -> None:
     supplied = LocalRelease(URL, is_present=True, has_absence=True)
 
     assert planned(LocalView(releases={URL: supplied})) == (ForgetAbsence(DIRECTORY),)
+
+
+def test_a_forecast_says_what_becomes_of_each_release() -> None:
+    used = evolve(OLD, directory="b" * 32, users=("slappart3",))
+    young = evolve(OLD, directory="c" * 32, absence=Absence(DAY, NOW))
+    view = LocalView(unsupplied=(OLD, used, young))
+
+    def told(retention_seconds: float, seen: LocalView = view) -> list[str]:
+        found = forecast_collection(seen, retention_seconds, NOW)
+        return [each.sentence for each in found]
+
+    kept = "stays while slappart3 uses it"
+    assert told(WEEK) == ["goes at the next look", kept, "goes in 6.0 days"]
+    endless = "stays, as software_retention_days says"
+    assert told(inf) == [endless, kept, endless]
+    short = evolve(view, is_space_short=True)
+    assert told(WEEK, short) == ["goes at the next look", kept, "goes at the next look"]
 
 
 @given(
