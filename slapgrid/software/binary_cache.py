@@ -49,6 +49,11 @@ TRANSFER_SECONDS_MAX = 3 * 3600.0
 OUTPUT_BYTES_MAX = DOCUMENT_BYTES_MAX + 64 * 1024
 KEY_BYTES_MAX = 64 * 1024
 
+#: In the software root, while a release travels; a kill leaves them.
+ARCHIVE_PREFIX = ".networkcache-"
+#: As ``networkcache_shim`` calls it.
+EXTRACTING_PREFIX = ".extracting-"
+
 _RESULT = "RESULT"
 #: What is of one computer: secrets, and marks of its agent.
 _EXCLUDED = (NETRC_FILE, COMPLETED_FILE, ABSENCE_FILE, UPLOAD_FILE)
@@ -263,4 +268,4 @@ def _key(url: str) -> str:
 
 
 def _archive_name(url: str) -> str:
-    return f".networkcache-{_key(url)}.tar.gz"
+    return f"{ARCHIVE_PREFIX}{_key(url)}.tar.gz"

@@ -64,6 +64,7 @@ class SoftwareConvergence:
         self._recall = recall
         self._desired = _NOTHING
         self._forced: set[str] = set()
+        self._is_swept = False
         self._lanes = Lanes(self._run, self._failed, config.software.build_count_max)
 
     def begin(
@@ -119,6 +120,9 @@ class SoftwareConvergence:
 
     async def _run(self, name: str) -> PassResult:
         if name == COLLECTION:
+            if not self._is_swept and self._lanes.is_alone(COLLECTION):
+                await self._releases.remove_leftovers()
+                self._is_swept = True
             return await self._converge(
                 self._desired, self._plan_collection, SOFTWARE_EFFORTS, self._look
             )

@@ -48,6 +48,10 @@ class Lanes(Generic[T]):
         """The names whose lanes may build, those that wait for a ticket included."""
         return frozenset(n for n, lane in self._lanes.items() if lane.has_ticket)
 
+    def is_alone(self, name: str) -> bool:
+        """Whether no lane runs beside this one."""
+        return not set(self._lanes) - {name}
+
     def begin(
         self, name: str, on_end: Callable[[T], None], *, has_ticket: bool
     ) -> None:

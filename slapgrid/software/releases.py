@@ -28,7 +28,12 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import render_software_profile
-from slapgrid.software.binary_cache import BinaryCache, CacheRefused
+from slapgrid.software.binary_cache import (
+    ARCHIVE_PREFIX,
+    EXTRACTING_PREFIX,
+    BinaryCache,
+    CacheRefused,
+)
 from slapgrid.software.networkcache import Finding
 from slapgrid.software.progress import (
     BuildProgress,
@@ -113,6 +118,16 @@ class Releases:
     def is_space_short(self) -> bool:
         """Whether a build would be refused for want of space."""
         return self._tree.free_bytes() < self._config.software.free_bytes_min
+
+    async def remove_leftovers(self) -> None:
+        """Remove what transfers left that were killed; none may run."""
+        if self._tree.status("") is None:
+            return
+        for name in self._tree.list():
+            if name.startswith(ARCHIVE_PREFIX):
+                self._tree.remove(name)
+            elif name.startswith(EXTRACTING_PREFIX):
+                await self._tree.remove_tree(name)
 
     def note_absence(self, directory: str, absence: Absence | None) -> None:
         """Note for how long a release is unsupplied; nothing: it is supplied again."""

@@ -86,3 +86,16 @@ def test_a_release_that_is_built_again_is_not_complete_meanwhile() -> None:
     releases.reopen(URL)
 
     assert not releases.observe((URL,))[URL].is_completed
+
+
+def test_what_killed_transfers_left_is_removed() -> None:
+    world = World(seed=1)
+    releases = build_releases(world)
+    tree = world.host("computer").runtime.file_tree("/srv/software")
+    tree.make_directory(f".extracting-{'a' * 32}/{'a' * 32}")
+    tree.write(f".networkcache-{'b' * 32}.tar.gz", b"half")
+    tree.write("notes", b"of a person")
+
+    world.result(releases.remove_leftovers())
+
+    assert tree.list() == ("notes",)
