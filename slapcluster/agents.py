@@ -21,9 +21,10 @@ from slapgrid.life import NotFormatted, boot
 from slapgrid.neighbours.lock import AlreadyRunning
 from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, PassResult
-from slapgrid.service import build_agent, build_service
+from slapgrid.service import build_agent, build_service, look_at
 from slapgrid.settings import ConfigError
 from slapgrid.software.progress import BuildProgress
+from slapgrid.standing import Standing
 
 
 def run_agent(config_path: Path, *, is_debug: bool) -> None:
@@ -65,6 +66,12 @@ def run_pass(
         elif options.is_verbose:
             log_to_stderr(is_debug=False)
         return launch(main)
+
+
+def look(launch: Launch, config_path: Path) -> Standing:
+    """How the computer stands; starts and changes nothing."""
+    config = read_settings(config_path)
+    return launch(lambda runtime: look_at(config, runtime))
 
 
 def perform_method(

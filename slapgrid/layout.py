@@ -65,6 +65,7 @@ SUPERVISORD_SOCKET = "sv.sock"
 SUPERVISORD_SOCKET_OF_OLD = "supervisord.socket"
 RETRY_MEMORY = "var/slapgrid/retry-memory.json"
 BOOT_FILE = "var/slapgrid/boot-id"
+LAST_PASSES = "var/slapgrid/passes.json"
 LOCK_FILE = "var/slapgrid/lock"
 #: Usage: what is open, what went wrong, days that are over.
 USAGE_DIRECTORY = "var/slapgrid/usage"

@@ -43,6 +43,7 @@ from slapgrid.grants.granting import Granting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import RETRY_MEMORY
+from slapgrid.pass_log import PassLog
 from slapgrid.performing import Performing
 from slapgrid.platform import Platform
 from slapgrid.promises.banging import Bangs
@@ -70,6 +71,14 @@ ROUNDS_MAX = 400
 INSTANCE_EFFORTS = (
     frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS - COURTESY_EFFORTS
 )
+
+
+def kind_of_pass(efforts: frozenset[Effort]) -> str:
+    """The verb whose pass makes these efforts."""
+    if efforts <= SOFTWARE_EFFORTS:
+        return "software"
+    return "report" if efforts <= DEPARTURE_EFFORTS else "instance"
+
 
 Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
@@ -134,6 +143,7 @@ class Agent:
         self._bangs = Bangs(
             config.computer_id, runtime, self._tree, self._client, platform.hold
         )
+        self._pass_log = PassLog(runtime, self._tree)
         self._desired: Computer | None = None
         self._memory: RetryMemory | None = None
         self._saved = b""
@@ -314,6 +324,17 @@ class Agent:
         planner: Planner,
         efforts: frozenset[Effort],
         observe: Callable[[], LocalView] | None = None,
+    ) -> PassResult:
+        result = await self._make_rounds(desired, planner, efforts, observe)
+        self._pass_log.note(kind_of_pass(efforts), result)
+        return result
+
+    async def _make_rounds(
+        self,
+        desired: Computer,
+        planner: Planner,
+        efforts: frozenset[Effort],
+        observe: Callable[[], LocalView] | None,
     ) -> PassResult:
         newest = self._desired
 

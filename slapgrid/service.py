@@ -33,6 +33,8 @@ from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
 from slapgrid.software.progress import BuildProgress, ProgressLog
 from slapgrid.software.releases import Releases
+from slapgrid.standing import Standing
+from slapgrid.status import observe_standing
 from slapgrid.supervision.conf import Account, Watching
 from slapgrid.supervision.port import ISupervision
 from slapgrid.supervision.supervisord import Supervisord, find_account
@@ -131,6 +133,13 @@ def build_agent(
         ),
         notify,
     )
+
+
+async def look_at(config: Config, runtime: Runtime) -> Standing:
+    """How this computer stands."""
+    tree = runtime.file_tree(config.instance_root)
+    supervision = Supervisord(runtime, tree, is_started_when_down=False)
+    return await observe_standing(config, runtime, observe_platform(), supervision)
 
 
 def build_service(config: Config, runtime: Runtime) -> IService:

@@ -8,8 +8,10 @@ import click
 
 from slapcluster.commands.configured import config_option, group_config_option
 from slapcluster.commands.consumption import usage
+from slapcluster.commands.installing import install_service
 from slapcluster.commands.passes import PASSES
 from slapcluster.commands.releases import cachelookup, prune, unsupplied
+from slapcluster.commands.standing import status
 from slapcluster.session import Session, pass_session
 
 
@@ -32,5 +34,13 @@ def run(session: Session, config_path: Path) -> None:
     run_agent(config_path, is_debug=session.is_debug)
 
 
-for _command in (*PASSES, prune, cachelookup, unsupplied, usage):
+for _command in (
+    *PASSES,
+    prune,
+    cachelookup,
+    unsupplied,
+    usage,
+    status,
+    install_service,
+):
     node.add_command(_command)
