@@ -28,8 +28,12 @@ from slapgrid.slap_client import SlapClient
 
 #: As stock nodes collect.
 COLLECT_SECONDS = 60.0
-#: Looking whether a document waits costs the listing of two directories.
-LOOK_SECONDS = 60.0
+#: Where nothing is told of consumption, as in a container that hides it.
+BLIND_SECONDS = 3600.0
+#: Between two looks whether a disk is to be measured.
+DISK_LOOK_SECONDS = 60.0
+#: Between two looks whether a document waits: it is of yesterday.
+LOOK_SECONDS = 600.0
 #: After midnight, drawn by each computer: a master is not told by all at once.
 SPREAD_SECONDS = 3600.0
 #: While the master does not take documents.
@@ -94,19 +98,22 @@ class Accounting:
     async def _keep_collecting(self) -> None:
         while True:
             collected = await self.collector.collect()
-            # Where there is no /proc there never will be: said once.
             if collected.latest is None and not self._is_told:
                 self._is_told = True
                 self.runtime.log.warn(  # noqa: G010 - Twisted's name
                     "usage is not measured: {reason}", reason=collected.reason
                 )
-            await deferLater(self.runtime.clock, COLLECT_SECONDS)
+            is_blind = collected.latest is None
+            rest = BLIND_SECONDS if is_blind else COLLECT_SECONDS
+            await deferLater(self.runtime.clock, rest)
 
     async def _keep_measuring(self) -> None:
         while True:
-            await deferLater(self.runtime.clock, LOOK_SECONDS)
-            while (rest := await self.collector.measure_next_disk()) is not None:
-                await deferLater(self.runtime.clock, rest)
+            is_blind = self.collector.is_blind
+            rest = BLIND_SECONDS if is_blind else DISK_LOOK_SECONDS
+            await deferLater(self.runtime.clock, rest)
+            while (pause := await self.collector.measure_next_disk()) is not None:
+                await deferLater(self.runtime.clock, pause)
 
     async def _keep_reporting(self) -> None:
         spread_seconds = self.runtime.entropy.uniform(0, SPREAD_SECONDS)

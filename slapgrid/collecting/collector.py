@@ -81,15 +81,17 @@ class Collector:
         self._observing = Observing(config, runtime, agent_uid)
         self._tree = runtime.file_tree(config.instance_root)
         self._ledger: Ledger | None = None
-        self._is_blind = False
+        #: Nothing could be observed the last time.
+        self.is_blind = False
 
     async def collect(self) -> Collected:
         """Measure, add up and write; ``latest`` is ``None`` when that failed."""
         try:
             observed = await self._observing.observe()
         except NothingToObserve as error:
-            self._is_blind = True
+            self.is_blind = True
             return Collected(str(error))
+        self.is_blind = False
         ledger = self._recall()
         now = self._runtime.calendar.now()
         reading = evolve(observed.reading, tallies=self._incidents.read())
@@ -121,7 +123,7 @@ class Collector:
         ``None`` when none is due now.
         """
         settings = self._config.collecting
-        if self._is_blind or not settings.is_disk_measured:
+        if self.is_blind or not settings.is_disk_measured:
             return None
         ledger = self._recall()
         names = self._observing.partition_ids()

@@ -12,7 +12,7 @@ from labsim.world.world import World
 from slap import calls
 from slap.tioxml import decode_journal
 from slap.usage import UsageList, UsageReport
-from slapgrid.accounting import SPREAD_SECONDS
+from slapgrid.accounting import BLIND_SECONDS, SPREAD_SECONDS
 from slapgrid.config import Config
 from tests.unit.slapgrid.test_agent_in_world import SmallCloud
 
@@ -62,7 +62,7 @@ def test_what_was_consumed_is_at_the_master_the_day_after(cloud: SmallCloud) -> 
     assert partition is not None
     kernel.start(ModelProcess(100, partition.uid))
     kernel.show()
-    cloud.world.run_for(120)
+    cloud.world.run_for(2 * BLIND_SECONDS)
     entropy = cloud.world.entropy("kills")
     for _ in range(24):
         kernel.processes[100].own_ticks += 360_000
@@ -73,7 +73,7 @@ def test_what_was_consumed_is_at_the_master_the_day_after(cloud: SmallCloud) -> 
         computer.boot()
         kernel.show()
 
-    cloud.world.run_for(DAY + SPREAD_SECONDS + 600)
+    cloud.world.run_for(DAY + SPREAD_SECONDS + 1800)
 
     assert told(cloud, "cpu_time") == {"slappart0": Decimal("86400.000")}
     cloud.finish()
