@@ -119,7 +119,7 @@ class Agent:
         self._partitions = Partitions(
             config, runtime, platform, self._releases, self._warm
         )
-        self._promises = PromiseRunner(config, runtime, platform)
+        self._promises = PromiseRunner(config, runtime, platform, self._warm)
         self._departing = Departing(
             config, runtime, platform, self._partitions, supervision
         )
@@ -255,6 +255,29 @@ class Agent:
         collected = await self.accounting.collect()
         status = ExitStatus.OK if collected.is_saved else ExitStatus.FAILED
         return PassResult(status, collected.reason)
+
+    async def promise_pass(self, selection: Selection = ALL) -> PassResult:
+        """Test the promises of started partitions now; the master is told nothing."""
+        return await self._one_shot(
+            self._test_promises, frozenset({Effort.PROVE}), selection
+        )
+
+    async def _test_promises(self, desired: Computer) -> PassResult:
+        proving = Proving(self._partitions, self._releases, self._promises, desired)
+        started = tuple(
+            each.key.partition_id
+            for each in desired.partitions
+            if each.instance is not None
+            and each.requested_state is RequestedState.STARTED
+        )
+        outcomes = tuple(await proving.test(started))
+        failed = [each.name for each in outcomes if each.failure is not None]
+        if not failed:
+            return PassResult(
+                ExitStatus.OK, f"promises of {len(started)} partitions hold", outcomes
+            )
+        reason = f"promises of {', '.join(failed)} fail"
+        return PassResult(ExitStatus.PROMISE_FAILED, reason, outcomes)
 
     async def converge_software(self, desired: Computer) -> PassResult:
         """The software pass towards a document that was polled before."""

@@ -189,6 +189,13 @@ PASSES = (
         pidfile_key="pidfile_instance",
     ),
     pass_command(
+        "promise",
+        "Test the promises of started instances now; the master is told nothing.",
+        "promise_pass",
+        decorators=(_ONLY_PARTITIONS, _PROMISE_TIMEOUT),
+        pidfile_key="pidfile_instance",
+    ),
+    pass_command(
         "report",
         "Deliver usage documents, then remove the instances that are destroyed.",
         "report_pass",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults
 
 from slap.model import Computer
 from slapgrid.convergence.plans import Action, CheckPromises
-from slapgrid.convergence.retrying import Outcome
+from slapgrid.convergence.retrying import Effort, Outcome
 from slapgrid.identity import IdentityRefused
 from slapgrid.instance.partitions import InstanceRefused, Partitions
 from slapgrid.promises.jobs import PromiseMode
@@ -29,6 +30,25 @@ class Proving:
         runs = await self.runner.run(wanted)
         failures = (run.failure for run in runs)
         return next((each for each in failures if each is not None), unkept(runs))
+
+    async def test(self, partition_ids: tuple[str, ...]) -> list[Outcome]:
+        """Test all promises of these partitions, however long that takes."""
+        outcomes: list[Outcome] = []
+
+        async def test_one(partition_id: str) -> None:
+            found = self.partitions.promises(partition_id)
+            titles = frozenset(each.title for each in found)
+            try:
+                failure = await self.prove(partition_id, titles)
+            except (OSError, IdentityRefused, InstanceRefused) as error:
+                failure = str(error)
+            outcomes.append(Outcome(Effort.PROVE, partition_id, failure=failure))
+
+        await gatherResults(
+            [Deferred.fromCoroutine(test_one(each)) for each in partition_ids],
+            consumeErrors=True,
+        )
+        return sorted(outcomes, key=lambda each: each.name)
 
     async def check(self, actions: tuple[Action, ...]) -> list[Outcome]:
         """Check promises of many partitions; what is left over stays due."""
@@ -63,12 +83,17 @@ class Proving:
         found = self.partitions.promises(partition_id)
         promises = tuple(each for each in found if each.title in titles)
         has_plugins = any(each.is_plugin for each in promises)
-        url = instance.software_release_url
+        try:
+            warmth = self.releases.warmth(instance.software_release_url)
+        except OSError:
+            if has_plugins:
+                raise
+            warmth = None
         return PromiseRound(
             partition_id,
             self.partitions.files(partition_id),
             self.partitions.identity(partition_id),
-            self.releases.python(url) if has_plugins else "",
+            warmth,
             promises,
             mode,
         )

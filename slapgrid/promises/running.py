@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+import json
+
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from runtime.ports import Exit, IFileTree, Program, Runtime
 from slapgrid.config import Config
 from slapgrid.environment import clean_environment
 from slapgrid.identity import Identity
+from slapgrid.instance.reading import read_if_there
 from slapgrid.layout import (
     PROMISE_CACHE_DIRECTORY,
     PROMISE_LOG_DIRECTORY,
@@ -16,6 +19,7 @@ from slapgrid.layout import (
     PROMISE_STATE_DIRECTORY,
 )
 from slapgrid.platform import Platform
+from slapgrid.promises.headers import read_plugin_path
 from slapgrid.promises.jobs import (
     ANSWER_BYTES_MAX,
     PromiseJob,
@@ -29,6 +33,8 @@ from slapgrid.promises.jobs import (
 )
 from slapgrid.promises.records import PromiseFile
 from slapgrid.software.releases import describe_end
+from slapgrid.warm.servers import WarmServers
+from slapgrid.warm.warmth import Warmth
 
 #: At the same time on a computer: each is a process that mostly waits.
 PARALLEL_MAX = 8
@@ -36,16 +42,24 @@ PARALLEL_MAX = 8
 BATCH_SECONDS = 10.0
 SHIM = "promise_shim"
 STATE_MODE = 0o755
+#: Plug-ins of some hundred partitions; what was read is read again when there are more.
+PATHS_MAX = 4096
+#: A plug-in is a page of text.
+SOURCE_BYTES_MAX = 1024 * 1024
 
 
 @frozen
 class PromiseRound:
-    """Promises of a partition to run now; ``python`` is that of its plug-ins."""
+    """Promises of a partition to run now.
+
+    ``warmth`` is what the instances of its release have in common; without one, as of a
+    release without an interpreter, there are executables alone.
+    """
 
     partition_id: str
     files: IFileTree
     identity: Identity
-    python: str
+    warmth: Warmth | None
     promises: tuple[PromiseFile, ...]
     mode: PromiseMode
 
@@ -53,10 +67,18 @@ class PromiseRound:
 class PromiseRunner:
     """Runs promises of any partition."""
 
-    def __init__(self, config: Config, runtime: Runtime, platform: Platform) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        platform: Platform,
+        warm: WarmServers | None = None,
+    ) -> None:
         self._config = config
         self._runtime = runtime
         self._platform = platform
+        self._warm = warm
+        self._paths: dict[tuple[str, float, int], tuple[str, ...] | None] = {}
         self._tickets = DeferredSemaphore(PARALLEL_MAX)
 
     async def run_batch(
@@ -105,7 +127,7 @@ class PromiseRunner:
         runs: list[PromiseRun] = []
         while job is not None and job.promises:
             token = f"{self._runtime.entropy.getrandbits(64):016x}:"
-            ended = await self._runtime.processes.run(self._program(wanted, job, token))
+            ended = await self._run_program(wanted, job, token)
             answered = decode_answers(ended.output.decode(errors="replace"), token)
             runs += answered.runs
             job = next_job(job, answered, _describe(ended, job))
@@ -128,11 +150,14 @@ class PromiseRunner:
             ):
                 wanted.files.change(directory, uid=identity.uid, gid=identity.gid)
 
-    def _program(self, wanted: PromiseRound, job: PromiseJob, token: str) -> Program:
-        has_plugins = any(each.file.is_plugin for each in job.promises)
-        python = wanted.python if has_plugins else self._platform.python
-        return Program(
-            (python, "-I", self._platform.shim(SHIM), token, encode_job(job)),
+    async def _run_program(
+        self, wanted: PromiseRound, job: PromiseJob, token: str
+    ) -> Exit:
+        """Warm when that can be: a runner imports more than it runs."""
+        warmth = self._warmth(wanted, job)
+        python = (self._platform.python, "-I") if warmth is None else warmth.python
+        program = Program(
+            (*python, self._platform.shim(SHIM), token, encode_job(job)),
             directory=wanted.files.root,
             environment=clean_environment(wanted.files.root),
             uid=wanted.identity.uid,
@@ -140,6 +165,37 @@ class PromiseRunner:
             timeout_seconds=job.seconds_max,
             output_bytes_max=ANSWER_BYTES_MAX,
         )
+        is_dying = any(each.death for each in job.promises)
+        if warmth is None or self._warm is None or is_dying:
+            return await self._runtime.processes.run(program)
+        return await self._warm.run(warmth, program)
+
+    def _warmth(self, wanted: PromiseRound, job: PromiseJob) -> Warmth | None:
+        """The interpreter of the release, with the path of the first plug-in."""
+        if wanted.warmth is None:
+            return None
+        path = self._plugin_path(wanted.files, job) or ()
+        return evolve(
+            wanted.warmth,
+            python=(wanted.warmth.python[0], "-I"),
+            shim=self._platform.shim(SHIM),
+            argument=json.dumps(path),
+        )
+
+    def _plugin_path(self, files: IFileTree, job: PromiseJob) -> tuple[str, ...] | None:
+        for each in job.promises:
+            status = files.status(each.file.path) if each.file.is_plugin else None
+            if status is None:
+                continue
+            key = files.path(each.file.path), status.modified, status.size
+            if key not in self._paths:
+                if len(self._paths) >= PATHS_MAX:
+                    self._paths.clear()
+                source = read_if_there(files, each.file.path, SOURCE_BYTES_MAX) or b""
+                text = source.decode(errors="replace")
+                self._paths[key] = read_plugin_path(text)
+            return self._paths[key]
+        return None
 
     def _settings(self, wanted: PromiseRound) -> dict[str, object]:
         """The configuration that stock promises expect, with no name more.

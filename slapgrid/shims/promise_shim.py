@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import faulthandler
+import importlib
 import importlib.util
 import json
 import logging
@@ -51,6 +52,13 @@ STUCK_SECONDS = 1.0
 DAEMON_SECONDS = 1.0
 #: Where stock promises keep whether they allow a bang.
 STOCK_BANG_ATTRIBUTE = "_GenericPromise__allow_bang"
+#: What a stock promise stands on.
+STOCK_MODULE = "slapos.grid.promise.generic"
+STOCK_PREFIX = "slapos."
+#: The head of a generated plug-in removes modules whose names contain one of these.
+REMOVED_BY_PLUGINS = ("slapos", "pkg_resources")
+#: A fork may tell a lie: more modules than stock releases have are not learned.
+LEARNED_MAX = 300
 FALSE_TEXTS = frozenset({"", "0", "false", "no", "n", "off"})
 
 
@@ -59,6 +67,104 @@ class ResultQueue:
 
     def put_nowait(self, item: object) -> None:
         """Take the result and forget it."""
+
+
+class Prepared:
+    """What a server imported: generated plug-ins remove it all and import it again.
+
+    Modules that they ask for again are given as they are; that is only right under the
+    ``sys.path`` that they were imported under.
+    """
+
+    def __init__(self, path: list[str]) -> None:
+        self.path = path
+        self.modules: dict[str, Any] = {}
+        self._specs: dict[str, Any] = {}
+
+    def load(self, name: str) -> bool:
+        """Import a module, if that can be."""
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001 - who needs it will be told
+            return False
+        return True
+
+    def remember(self) -> None:
+        """Keep what is imported now of what plug-ins remove."""
+        for name, module in tuple(sys.modules.items()):
+            if any(part in name for part in REMOVED_BY_PLUGINS):
+                self.modules[name] = module
+                self._specs[name] = module.__spec__
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def forget(self) -> None:
+        """Have everything imported anew."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        self.modules = {}
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        """As importlib asks."""
+        del path, target
+        if name not in self.modules:
+            return None
+        return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type] # it loads
+
+    def create_module(self, spec: Any) -> Any:
+        return self.modules[spec.name]
+
+    def exec_module(self, module: Any) -> None:
+        module.__spec__ = self._specs[module.__spec__.name]
+
+
+class Warm:
+    """What this process was prepared for, if it was."""
+
+    prepared = Prepared([])
+
+
+def prepare(argument: str) -> None:
+    """In a fork server: import what plug-ins with this ``sys.path`` import."""
+    path = [str(entry) for entry in json.loads(argument)]
+    sys.path[0:0] = path
+    Warm.prepared = Prepared(path)
+    if path:
+        Warm.prepared.load(STOCK_MODULE)
+        Warm.prepared.remember()
+
+
+def report() -> list[str]:
+    """In a fork, at its end: the stock modules that it had to import."""
+    known = Warm.prepared.modules
+    return [
+        name
+        for name in sys.modules
+        if name.startswith(STOCK_PREFIX) and name not in known
+    ][:LEARNED_MAX]
+
+
+def learn(told: Any) -> bool:
+    """In a fork server: import what a fork had to; no other modules than stock ones."""
+    known = Warm.prepared.modules
+    names = [
+        str(name)
+        for name in told[:LEARNED_MAX]
+        if str(name).startswith(STOCK_PREFIX) and str(name) not in known
+    ]
+    if not Warm.prepared.path or len(known) > LEARNED_MAX:
+        return False
+    loaded = [Warm.prepared.load(name) for name in names]
+    Warm.prepared.remember()
+    return any(loaded)
+
+
+def run(arguments: list[str]) -> None:
+    """Be the runner of a job, in a fork or alone."""
+    sys.dont_write_bytecode = True
+    main(arguments[0], json.loads(arguments[1]))
 
 
 def plugin_path(source: str, file: str) -> list[str]:
@@ -74,6 +180,8 @@ def plugin_path(source: str, file: str) -> list[str]:
 def load_promise(file: str, config: dict[str, Any]) -> Any:
     """Import the plug-in and make its promise."""
     path = plugin_path(Path(file).read_text(encoding="utf-8"), file)
+    if Warm.prepared.path != path:
+        Warm.prepared.forget()
     if sys.path[: len(path)] != path:
         sys.path[0:0] = path
     name = Path(file).stem
@@ -396,5 +504,4 @@ def main(token: str, job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    run(sys.argv[1:])
