@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from runtime.http_client import ConnectionFailed, HttpClient
+from runtime.http_client import BODY_BYTES_MAX, ConnectionFailed, HttpClient
 from runtime.ports import Runtime
 from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
 from slap.errors import MasterAway, SlapError, Unreachable
 from slap.model import PartitionKey
+from slap.packing import ACCEPTED, unpack
 from slap.polling import Polled, Unchanged, decode_poll, encode_poll
 from slap.replicas import Answered, Failed, Replicas, absorb, choose
 
@@ -102,8 +103,10 @@ class SlapClient:
         timeout_seconds = CALL_SECONDS_MAX
         if etag is not None and wait_seconds is not None:
             timeout_seconds = wait_seconds + WAIT_GRACE_SECONDS
-        reply = await self._send(url, wanted, timeout_seconds)
-        answer = decode_poll(computer_id, etag, reply)
+        # The document of a large computer is some hundred kilobytes, and packs well.
+        packed = {**wanted.headers, "Accept-Encoding": ACCEPTED}
+        reply = await self._send(url, evolve(wanted, headers=packed), timeout_seconds)
+        answer = decode_poll(computer_id, etag, unpack(reply, BODY_BYTES_MAX))
         if isinstance(answer, Polled):
             self._polled_url, self._polled_etag = url, answer.etag
         return answer

@@ -83,3 +83,23 @@ def test_a_master_that_never_answers_is_left_soon_after_the_wait(
 
     assert polling.bench.world.clock.seconds() - begun < 30 + WAIT_GRACE_SECONDS + 65
     threads.resume()
+
+
+def test_a_document_comes_packed_and_is_read_whole(polling: Polling) -> None:
+    """A large one: what travels is a fraction of it."""
+    polling.bench.perform(calls.define_computer(a_computer_definition(300)))
+    sent: list[int] = []
+    exchange = polling.client._http.send  # noqa: SLF001 - to see what travels
+
+    async def send(*words, **named):
+        reply = await exchange(*words, **named)
+        sent.append(len(reply.body))
+        assert reply.headers["content-encoding"] == "gzip"
+        return reply
+
+    polling.client._http.send = send  # noqa: SLF001
+    answer = polling.poll()
+
+    assert isinstance(answer, Polled)
+    assert len(answer.computer.partitions) == 300
+    assert sent[0] < 30_000
