@@ -117,7 +117,12 @@ def test_an_upgrade_stops_nothing_before_the_new_release_is_there(
         await cloud.perform(requested(old))
         service = AgentService(agent, lambda: Ownership(cloud.config, cloud.runtime))
         service.startService()
+        try:
+            await upgrade()
+        finally:
+            await service.stopService()
 
+    async def upgrade() -> None:
         async def is_started(title: str = "first") -> bool:
             return (await instance_report(cloud, title)).reported_state == "started"
 
@@ -154,7 +159,6 @@ def test_an_upgrade_stops_nothing_before_the_new_release_is_there(
 
         await eventually(cloud, is_removed, "the old release was never removed")
         assert is_alive(cloud.pids()[-1])
-        await service.stopService()
 
     cloud.run(scenario)
 
