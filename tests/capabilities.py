@@ -31,6 +31,18 @@ def can_make_namespaces() -> bool:
 
 
 @functools.cache
+def can_make_devices() -> bool:
+    """Whether a user who is not root may make devices in namespaces of their own."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    argv = ("unshare", "--user", "--map-user=1000", "--keep-caps", "--net")
+    make = ("ip", "tuntap", "add", "dev", "slaptap0", "mode", "tap", "user", "1000")
+    return (
+        subprocess.run([*argv, *make], check=False, capture_output=True).returncode == 0
+    )
+
+
+@functools.cache
 def has_ipv6_loopback() -> bool:
     """Whether ::1 can be listened on."""
     with socket.socket(socket.AF_INET6) as listener:
@@ -53,6 +65,9 @@ def can_set_rules() -> bool:
 needs_nft = pytest.mark.skipif(not can_set_rules(), reason=REFUSED + "rules of nft")
 needs_namespaces = pytest.mark.skipif(
     not can_make_namespaces(), reason=REFUSED + "network namespaces"
+)
+needs_format_namespaces = pytest.mark.skipif(
+    not can_make_devices(), reason=REFUSED + "devices in network namespaces"
 )
 needs_ipv6 = pytest.mark.skipif(
     not has_ipv6_loopback(), reason=REFUSED + "IPv6 on its loopback"
