@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release test test-browser soak lint bench docs clean help
+.PHONY: all demo play stop release test test-browser emulate soak lint bench docs clean help
 
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
@@ -27,6 +27,9 @@ test: all ## every check and every test
 test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser
 	@PYTHONPATH=.make/browser bin/pytest tests/browser
+
+emulate: all ## what only root can try, on copies of this host's files; run with sudo
+	@.venv/bin/python -m tests.emulate
 
 SECONDS ?= 3600
 CAMPAIGN ?= histories

@@ -51,13 +51,14 @@ def run_pass(
         )
 
     async def main(runtime: Runtime) -> PassResult:
-        lock = _own(config, runtime)
+        lock = None if options.is_dry_run else _own(config, runtime)
         agent = build_agent(config, runtime, notify)
         try:
             return await perform(agent, show)
         finally:
             await agent.close()
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     with ExitStack() as stack:
         if options.log_path is not None:

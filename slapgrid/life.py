@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -170,7 +170,11 @@ def _read(tree: IFileTree, path: str) -> bytes:
 
 async def boot(agent: Agent, say: Callable[[str], None]) -> PassResult:
     """Do once what a start of the computer needs, however long its network takes."""
-    for step in (agent.format, lambda: agent.bang(BOOT_MESSAGE)):
+    steps: tuple[Callable[[], Awaitable[PassResult]], ...] = (
+        agent.format,
+        lambda: agent.bang(BOOT_MESSAGE),
+    )
+    for step in steps:
         delay = TELL_SECONDS_FIRST
         result = await step()
         while result.exit_status is not ExitStatus.OK:

@@ -154,8 +154,13 @@ class Agent:
         await self._warm.stop()
         await self._client.close()
 
-    async def format(self) -> PassResult:
-        """Prepare the computer, then tell the master; 2 when only that failed."""
+    async def format(self, *, is_dry_run: bool = False) -> PassResult:
+        """Prepare the computer, then tell the master; 2 when only that failed.
+
+        A dry run says what would be done; nothing is changed and nobody is told.
+        """
+        if is_dry_run:
+            return await self._plan_format()
         try:
             formatted = await self._formatting.apply()
         except (FormatRefused, OSError) as error:
@@ -173,8 +178,7 @@ class Agent:
             )
         return PassResult(ExitStatus.OK, reason)
 
-    async def plan_format(self) -> PassResult:
-        """Say what ``format`` would do; nothing is changed and nobody is told."""
+    async def _plan_format(self) -> PassResult:
         try:
             planned = await self._formatting.plan()
         except (FormatRefused, OSError) as error:

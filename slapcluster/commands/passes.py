@@ -82,6 +82,59 @@ _PROMISE_TIMEOUT = click.option(
 )
 
 
+_SETTINGS = (
+    "promise_timeout",
+    "input_definition_file",
+    "output_definition_file",
+    "alter_user",
+    "alter_network",
+)
+"""Options that win over the key of their name in the file."""
+
+_FILE = click.Path(dir_okay=False, resolve_path=True)
+_FLAG = click.Choice(("true", "false"), case_sensitive=False)
+_FORMAT: tuple[_Decorator, ...] = (
+    click.option(
+        "-n",
+        "--dry-run",
+        "--dry_run",
+        "is_dry_run",
+        is_flag=True,
+        help="Say what would be done; change nothing and tell nobody.",
+    ),
+    click.option(
+        "-i",
+        "--input-definition-file",
+        "--input_definition_file",
+        "input_definition_file",
+        type=_FILE,
+        help="What says what partitions have, instead of an interface.",
+    ),
+    click.option(
+        "-o",
+        "--output-definition-file",
+        "--output_definition_file",
+        "output_definition_file",
+        type=_FILE,
+        help="Where to write such a file.",
+    ),
+    click.option(
+        "--alter-user",
+        "--alter_user",
+        "alter_user",
+        type=_FLAG,
+        help="Whether to make missing users; wins over the file.",
+    ),
+    click.option(
+        "--alter-network",
+        "--alter_network",
+        "alter_network",
+        type=_FLAG,
+        help="Whether to make missing addresses and devices; wins over the file.",
+    ),
+)
+
+
 def _options(
     pidfile_key: str, given: dict[str, Any]
 ) -> tuple[PassOptions, dict[str, Any]]:
@@ -90,7 +143,7 @@ def _options(
         key: str(value)
         for key, value in (
             (pidfile_key, given.pop("pidfile")),
-            ("promise_timeout", given.pop("promise_timeout", None)),
+            *((key, given.pop(key, None)) for key in _SETTINGS),
         )
         if value is not None and key
     }
@@ -102,7 +155,13 @@ def _options(
         is_impatient=given.pop("now"),
     )
     log_path, is_verbose = given.pop("log_path"), given.pop("is_verbose")
-    options = PassOptions(selection, MappingProxyType(settings), log_path, is_verbose)
+    options = PassOptions(
+        selection,
+        MappingProxyType(settings),
+        log_path,
+        is_verbose,
+        given.get("is_dry_run", False),
+    )
     return options, given
 
 
@@ -173,6 +232,7 @@ PASSES = (
         "format",
         "Prepare the partitions of this computer and tell the master.",
         "format",
+        decorators=_FORMAT,
     ),
     pass_command(
         "software",

@@ -1,15 +1,17 @@
 """Formats a computer in namespaces of its own, again and again, interrupted or not.
 
 ``format_driver.py format CONFIG`` formats once and prints what it did as JSON.
-``format_driver.py trials CONFIG KILL_COUNT`` tries every interruption between two
-actions of a first format, then ``KILL_COUNT`` kills of a whole program; after each one
-a format must converge to the same host. It prints the number of trials.
+``format_driver.py trials CONFIG KILL_COUNT STEP`` tries an interruption after every
+``STEP`` actions of a first format, then ``KILL_COUNT`` kills of a whole program; after
+each one a format must converge to the same host. It prints the number of trials.
 """
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess  # noqa: TID251 - tests watch the product's programs from outside
@@ -59,14 +61,14 @@ class Trials:
         self._runtime = runtime
         self.count = 0
 
-    async def run(self, kill_count: int) -> dict[str, Any]:
+    async def run(self, kill_count: int, step: int) -> dict[str, Any]:
         self.begin_anew()
         plan = await self.plan()
         started = time.monotonic()  # noqa: TID251
         await format_once(self._config, self._runtime)
         seconds = time.monotonic() - started  # noqa: TID251
         wanted = await self.host()
-        for action_count in range(len(plan.actions)):
+        for action_count in range(0, len(plan.actions), step):
             self.begin_anew()
             platform = observe_platform()
             root = self._config.instance_root
@@ -114,7 +116,7 @@ class Trials:
     def files(self) -> object:
         root = Path(self._config.instance_root)
         modes = {
-            str(path): (oct(path.stat().st_mode), path.stat().st_uid)
+            str(path): (oct(path.stat().st_mode), path.owner())
             for path in sorted(root.glob("slappart*"))
         }
         contents = {str(it): it.read_text() for it in root.glob("*/.slapos-resource")}
@@ -139,18 +141,28 @@ class Trials:
             subprocess.run(["ip", *line.split()], check=False, capture_output=True)
         prepare = ["ip", "address", "replace", "fd98:1::1/48", "dev", "lo"]
         subprocess.run(prepare, check=True)
+        names = [it.pw_name for it in pwd.getpwall() if it.pw_name.startswith("slap")]
+        if os.getuid() == 0:
+            for name in sorted(names, reverse=True):
+                subprocess.run(["userdel", name], check=True, capture_output=True)
+            for group in grp.getgrall():
+                if group.gr_name.startswith("slap"):
+                    subprocess.run(["groupdel", group.gr_name], check=True)
         shutil.rmtree(self._config.instance_root, ignore_errors=True)
+        shutil.rmtree(self._config.software_root, ignore_errors=True)
         for path in Path(self._config.format.computer_xml).parent.glob("computer.xml*"):
             path.unlink()
 
 
-def main(method: str, config_path: str, kill_count: str = "0") -> None:
+def main(method: str, config_path: str, kill_count: str = "0", step: str = "1") -> None:
     config = read_config(Path(config_path).read_text())
 
     async def work(runtime: Runtime) -> dict[str, Any]:
         if method == "format":
             return await report_format(config, runtime)
-        return await Trials(config, config_path, runtime).run(int(kill_count))
+        return await Trials(config, config_path, runtime).run(
+            int(kill_count), int(step)
+        )
 
     print(json.dumps(launch(work)))  # noqa: T201 - its answer
 

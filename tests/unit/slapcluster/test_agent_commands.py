@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +128,20 @@ def test_slapgrid_has_the_verbs_of_slapcluster_node() -> None:
         slapgrid.commands
     )
     assert Session().is_json is False
+
+
+def test_a_dry_run_of_format_says_what_it_would_do_and_does_nothing(
+    desk: Desk, cfg: Path, tmp_path: Path
+) -> None:
+    flag = str(os.geteuid() == 0).lower()  # only root makes users
+    cfg.write_text(
+        f"{cfg.read_text()}[slapformat]\npartition_amount = 1\nalter_user = {flag}\n"
+    )
+
+    answer = desk.read("node", "format", "--dry-run", "--cfg", str(cfg))
+
+    said = answer["reason"].splitlines()
+    assert answer["exit_status"] == 0, answer
+    assert any("i/slappart0, mode 750" in it for it in said)
+    assert said[-1] == f"write {tmp_path}/i/slappart0/.slapos-resource"
+    assert not (tmp_path / "i").exists()

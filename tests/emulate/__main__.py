@@ -1,0 +1,61 @@
+"""``make emulate``: what only root can try, and a line of what came out of it.
+
+Nothing of this host is changed: tests run in namespaces of their own, with copies of
+what they would change. Each run is a line of ``.emulate/runs.jsonl`` with the commit
+that it tried and the figures that its tests told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess  # noqa: TID251 - git knows the commit
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.emulate.figures import FIGURES_VARIABLE
+from tests.source_tree import TOP
+
+RUNS = TOP / ".emulate" / "runs.jsonl"
+
+
+def main(arguments: list[str]) -> int:
+    if os.geteuid() != 0:
+        print("make emulate needs root: run it with sudo", file=sys.stderr)  # noqa: T201
+        return 1
+    RUNS.parent.mkdir(exist_ok=True)
+    figures = RUNS.with_name("figures.jsonl")
+    figures.unlink(missing_ok=True)
+    os.environ[FIGURES_VARIABLE] = str(figures)  # noqa: TID251 - for its own tests
+    started = time.time()  # noqa: TID251
+    status = pytest.main([str(Path(__file__).parent), *arguments])
+    told = figures.read_text().splitlines() if figures.exists() else []
+    run = {
+        "commit": _git("rev-parse", "HEAD"),
+        "is_clean": not _git("status", "--porcelain"),
+        "at": started,
+        "seconds": time.time() - started,  # noqa: TID251
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "status": int(status),
+        "figures": [json.loads(it) for it in told],
+    }
+    with RUNS.open("a") as runs:
+        runs.write(json.dumps(run) + "\n")
+    for figure in run["figures"]:
+        print(json.dumps(figure))  # noqa: T201 - the answer
+    return int(status)
+
+
+def _git(*words: str) -> str:
+    ended = subprocess.run(
+        ["git", "-C", str(TOP), *words], check=False, capture_output=True, text=True
+    )
+    return ended.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
