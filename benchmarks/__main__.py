@@ -20,7 +20,7 @@ import rich
 from attrs import asdict
 from rich.table import Table
 
-from benchmarks import allocation, collecting, large_store, placing, polls
+from benchmarks import agents, allocation, collecting, large_store, placing, polls
 from benchmarks.result import Result
 from benchmarks.spread import Spread
 
@@ -34,6 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "allocation": allocation.run,
     "large_store": large_store.run,
     "collecting": collecting.run,
+    "agent_idle": agents.run_idle,
 }
 
 
