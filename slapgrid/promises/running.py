@@ -89,8 +89,19 @@ class PromiseRunner:
         ``None`` for what did not begin in time.
         """
         until = self._runtime.clock.seconds() + BATCH_SECONDS
-        batch: list[tuple[PromiseRun, ...] | None] = await gatherResults(
-            [Deferred.fromCoroutine(self._run_until(each, until)) for each in rounds],
+        batch: list[tuple[PromiseRun, ...] | None] = [None] * len(rounds)
+        waiting = iter(enumerate(rounds))
+
+        async def run_some() -> None:
+            # A loop for each ticket: hundreds that wait for one, and have nothing to
+            # do when they get it, would call each other deeper and deeper.
+            for index, wanted in waiting:
+                if self._runtime.clock.seconds() > until:
+                    return
+                batch[index] = await self._run_or_excuse(wanted)
+
+        await gatherResults(
+            [Deferred.fromCoroutine(run_some()) for _ in range(PARALLEL_MAX)],
             consumeErrors=True,
         )
         return batch
@@ -100,20 +111,15 @@ class PromiseRunner:
         async with self._tickets:
             return await self._run(wanted)
 
-    async def _run_until(
-        self, wanted: PromiseRound, until: float
-    ) -> tuple[PromiseRun, ...] | None:
-        async with self._tickets:
-            if self._runtime.clock.seconds() > until:
-                return None
-            try:
-                return await self._run(wanted)
-            except OSError as error:
-                # One partition's disk or directory is no matter of the others.
-                return tuple(
-                    PromiseRun(each.title, is_failed=False, unkept=str(error))
-                    for each in wanted.promises
-                )
+    async def _run_or_excuse(self, wanted: PromiseRound) -> tuple[PromiseRun, ...]:
+        try:
+            return await self.run(wanted)
+        except OSError as error:
+            # One partition's disk or directory is no matter of the others.
+            return tuple(
+                PromiseRun(each.title, is_failed=False, unkept=str(error))
+                for each in wanted.promises
+            )
 
     async def _run(self, wanted: PromiseRound) -> tuple[PromiseRun, ...]:
         self._prepare(wanted)
