@@ -463,3 +463,29 @@ def test_a_full_disk_is_reported_and_what_waits_goes_on_once_there_is_room(
     cloud.computer.disk.empty()
     cloud.wait_for("first", "started", 400)
     cloud.finish()
+
+
+def test_promises_are_tested_on_demand_and_the_master_is_told_nothing(
+    world: World,
+) -> None:
+    """At the first failure, which a check would bear; the exit status is 2."""
+    broken: set[str] = set()
+    cloud = SmallCloud(world, BuildoutModel(breaks=lambda _: bool(broken)))
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    assert cloud.supervision is not None
+    runtime = cloud.computer.runtime
+    agent = Agent(cloud.config, runtime, simulated_platform(), cloud.supervision)
+    assert world.result(agent.promise_pass()).exit_status is ExitStatus.OK
+    broken.add("alive")
+    told = [line for line in cloud.received if line.startswith(b"POST")]
+
+    result = world.result(agent.promise_pass())
+
+    assert result.exit_status is ExitStatus.PROMISE_FAILED
+    assert result.reason == "promises of slappart0 fail"
+    assert [line for line in cloud.received if line.startswith(b"POST")] == told
+    world.result(agent.close())
+    cloud.finish()
