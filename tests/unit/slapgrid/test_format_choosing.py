@@ -9,6 +9,7 @@ from attrs import evolve
 
 from slap.marshalling import loads
 from slap.model import NetworkAddress, Route
+from slap.xml_codec import decode_definition, encode_definition
 from slapgrid.format.choosing import FormatRefused, choose_computer, choose_place
 from slapgrid.format.computer import FormattedComputer
 from slapgrid.format.definition_files import read_definition, render_definition
@@ -252,6 +253,20 @@ def test_a_master_is_told_of_addresses_and_routes() -> None:
         Route("route_slaptap0", "192.0.2.1", "192.0.2.7", "255.255.255.0", "192.0.2.0"),
     )
     assert partition.addresses[1] == NetworkAddress("slaptap0", "fd98:1::2")
+
+
+def test_a_master_reads_in_the_document_what_it_is_told() -> None:
+    """Of partitions with every device, and of partitions without any."""
+    everything = on_interface(has_tuns=True, tap_gateway_interface="eth0")
+    bare = on_interface(has_taps=False, has_ranges=False)
+
+    for settings in (everything, bare):
+        told = chosen(settings).define()
+
+        document = encode_definition(told)
+
+        assert decode_definition(document) == told
+        assert told.document == loads(document)
 
 
 DEFINITION = """\
