@@ -247,22 +247,26 @@ def test_a_warm_installation_goes_on_when_its_agent_is_killed(
 
     async def scenario(agent: Agent) -> None:
         bench = await prepare(cloud, agent, url, count=2)
-        bench.code(code, 0)
-        bench.code(code + "time.sleep(4); open('done', 'a').write('done')", 1)
+        for number in range(2):
+            other = cloud.partition(1 - number) / "begun"
+            waiting = f"if os.path.exists({str(other)!r}): time.sleep(4)\n"
+            bench.code(code + waiting, number)
         passing = begin_pass(cloud, "instance_pass")
-        begun = cloud.partition(1) / "begun"
-        while not begun.exists():
+        begun = [cloud.partition(number) / "begun" for number in range(2)]
+        while not all(each.exists() and each.read_text() for each in begun):
             assert passing.poll() is None, (cloud.root / "passes.log").read_text()
             await deferLater(cloud.runtime.clock, 0.05)
+        # The first one was cold and has ended, the second one lasts.
+        pids = [int(each.read_text()) for each in begun]
+        second = 0 if is_gone(pids[1]) else 1
         passing.kill()
         passing.wait()
-        first = int(begun.read_text())
-        assert b"fork_server.py" in command_of_parent(first)
+        assert b"fork_server.py" in command_of_parent(pids[second])
         # Its output has nobody to read it: it may fail, but nobody runs beside it.
-        bench.code(code, 1)
-        assert await bench.install(bench.servers(COLD), 1) is None
-        assert is_gone(first)
-        assert begun.read_text().split()[0] == str(first)
+        bench.code(code, second)
+        assert await bench.install(bench.servers(COLD), second) is None
+        assert is_gone(pids[second])
+        assert begun[second].read_text().split()[0] == str(pids[second])
 
     cloud.run(scenario)
 
