@@ -67,6 +67,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "slapgrid.shims.bootstrap_shim": {},
     "slapgrid.shims.prune_shim": {},
     "slapgrid.shims.networkcache_shim": {},
+    "slapgrid.shims.leftovers_shim": {},
     "slapgrid.shims.fork_server": {},
     "slapgrid.shims.promise_keeping": {},
     "slapgrid.shims.promise_shim": {

@@ -6,6 +6,7 @@ import pwd
 import resource
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -37,6 +38,10 @@ BOOT_SECONDS_MAX = 30.0
 BOOT_POLL_SECONDS = 0.1
 #: Three per running program: 500 need 1506, and the usual soft limit is 1024.
 FILE_DESCRIPTORS = 16384
+
+#: They get 20 s to end by themselves.
+LEFTOVERS_SECONDS_MAX = 60.0
+_LEFTOVERS_SHIM = str(Path(__file__).resolve().parents[1] / "shims/leftovers_shim.py")
 
 _MAIN = """\
 import resource, sys
@@ -235,6 +240,7 @@ class Supervisord:
         tree = self._tree
         self._make_directories()
         tree.write(SUPERVISORD_CONF, self._care.render_main(), 0o600)
+        await self._end_leftovers()
         code = _MAIN.format(
             descriptors=file_descriptors(), path=[entry for entry in sys.path if entry]
         )
@@ -258,6 +264,25 @@ class Supervisord:
                     f"supervisord does not answer within {BOOT_SECONDS_MAX:g} s"
                 )
             await self._pause(BOOT_POLL_SECONDS)
+
+    async def _end_leftovers(self) -> None:
+        """End what a supervisord that was killed left: nobody else could stop it."""
+        tree = self._tree
+        url = f"unix://{tree.path(self._calls.socket)}"
+        argv = (sys.executable, "-I", "-S", _LEFTOVERS_SHIM)
+        ended = await self._runtime.processes.run(
+            Program(
+                (*argv, url, tree.path(SUPERVISORD_CONF)),
+                directory=tree.root,
+                environment=clean_environment(tree.root),
+                timeout_seconds=LEFTOVERS_SECONDS_MAX,
+            )
+        )
+        said = ended.output.decode(errors="replace").strip()
+        if not ended.is_success:
+            raise SupervisionError(f"supervisord is not started: {said}")
+        if said:
+            self._runtime.log.warn("{said}", said=said)  # noqa: G010 - Twisted's name
 
     async def _pause(self, seconds: float) -> None:
         await deferLater(self._runtime.clock, seconds)
