@@ -26,7 +26,7 @@ from slapgrid.convergence.departure import (
 )
 from slapgrid.convergence.views import LIVE_STATES, ProgramStatus
 from slapgrid.environment import clean_environment
-from slapgrid.instance.partitions import Partitions
+from slapgrid.instance.partitions import Partitions, remove_entry
 from slapgrid.instance.reading import list_directory, read_if_there
 from slapgrid.layout import (
     DESTROY_SCRIPT,
@@ -148,6 +148,7 @@ class Departing:
         failures = await self.supervision.remove(names) if names else {}
         for failure in failures.values():
             return failure
+        await self._empty_storage(partition_id)
         await self.partitions.destroy(partition_id)
         self._tree.remove(departure_file(partition_id))
         return None
@@ -155,6 +156,21 @@ class Departing:
     @property
     def _tree(self) -> IFileTree:
         return self.runtime.file_tree(self.config.instance_root)
+
+    async def _empty_storage(self, partition_id: str) -> None:
+        """Remove what the instance keeps on other disks; its directories stay.
+
+        They are found where the operator made them: the links of the partition are its
+        user's, and could lead anywhere.
+        """
+        home = self.config.format.instance_storage_home
+        if not home:
+            return
+        storage = self.runtime.file_tree(home)
+        for disk in list_directory(storage, ""):
+            place = f"{disk}/{partition_id}"
+            for name in list_directory(storage, place):
+                await remove_entry(storage.subtree(place), name)
 
     def _group_names(self, partition_id: str) -> tuple[str, ...]:
         """The other groups of a partition that have a file: exactly its own."""

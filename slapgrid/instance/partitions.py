@@ -214,7 +214,7 @@ class Partitions:
         files.remove(TIMESTAMP_FILE)
         for name in files.list():
             if name != RESOURCE_FILE:
-                await _remove(files, name)
+                await remove_entry(files, name)
 
     async def clean(self, partition_id: str) -> None:
         """Remove what says that an instance was processed here."""
@@ -306,7 +306,8 @@ class Partitions:
         return f"{output}\n{end}"[-ERROR_BYTES_MAX:]
 
 
-async def _remove(files: IFileTree, name: str) -> None:
+async def remove_entry(files: IFileTree, name: str) -> None:
+    """Remove what stands there, a directory with all its content."""
     status = files.status(name)
     if status is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import define, evolve
 
 from labsim.models.buildout import BuildoutModel
 from labsim.world.host import Process
@@ -10,6 +11,7 @@ from labsim.world.world import World
 from runtime.ports import Exit, IFileTree, Program
 from slap import calls
 from slap.model import InstanceRequest, RequestedState
+from slapgrid.config import Config
 from slapgrid.layout import (
     DESTROY_SCRIPT,
     REMOVAL_DIRECTORY,
@@ -18,7 +20,9 @@ from slapgrid.layout import (
 )
 from tests.unit.slapgrid.test_agent_in_world import URL, SmallCloud
 
-DAY = 86400.0
+#: Half of the retention of these instances; the agent looks at them every 3 s.
+HALF_SECONDS = 2160.0
+DAYS = "0.05"
 ROOT = "/srv/instances"
 EMPTY = (".slapos-resource",)
 
@@ -45,23 +49,23 @@ def files(cloud: SmallCloud) -> IFileTree:
 
 def test_an_instance_is_kept_as_long_as_it_asked(world: World) -> None:
     """Stopped meanwhile; the calendar, not the agent's life, says when it is over."""
-    cloud = a_cloud(world, "2")
+    cloud = a_cloud(world, DAYS)
     cloud.wait_for("first", "started", 200)
-    assert files(cloud).read(RETENTION_DELAY_FILE) == b"2.0"
+    assert files(cloud).read(RETENTION_DELAY_FILE) == DAYS.encode()
 
     cloud.request("first", RequestedState.DESTROYED)
     world.run_for(100)
     assert cloud.reported("first")[0] == "stopped"
     assert cloud.computer.running_programs == ()
     cloud.computer.crash()
-    world.run_for(DAY)
+    world.run_for(HALF_SECONDS)
     cloud.computer.boot()
     world.run_for(100)
     assert files(cloud).status("etc") is not None
-    cloud.computer.calendar.step(-DAY / 2)
-    world.run_for(DAY)
+    cloud.computer.calendar.step(-HALF_SECONDS / 2)
+    world.run_for(HALF_SECONDS)
     assert files(cloud).status("etc") is not None
-    world.run_for(DAY)
+    world.run_for(HALF_SECONDS)
 
     assert files(cloud).list() == EMPTY
     cloud.finish()
@@ -81,7 +85,7 @@ def test_a_retention_that_is_nonsense_is_an_error_of_its_instance(
 
 def test_a_retention_that_cannot_be_written_loses_nothing(world: World) -> None:
     """The disk is full when the instance is to be destroyed: it waits for room."""
-    cloud = a_cloud(world, "2")
+    cloud = a_cloud(world, DAYS)
     cloud.wait_for("first", "started", 200)
     cloud.computer.disk.layers.capacity_bytes = 0
 
@@ -92,8 +96,43 @@ def test_a_retention_that_cannot_be_written_loses_nothing(world: World) -> None:
     world.run_for(900)
 
     assert files(cloud).status(RETENTION_DATE_FILE) is not None
-    world.run_for(2 * DAY)
+    world.run_for(2 * HALF_SECONDS)
     assert files(cloud).list() == EMPTY
+    cloud.finish()
+
+
+@define
+class StoringCloud(SmallCloud):
+    """A small cloud with a second disk."""
+
+    @property
+    def config(self) -> Config:
+        config = super().config
+        settings = evolve(config.format, instance_storage_home="/srv/storage")
+        return evolve(config, format=settings)
+
+
+def test_what_an_instance_keeps_on_other_disks_goes_with_it(world: World) -> None:
+    """Not what its neighbours keep there, nor what its own links lead to."""
+    cloud = StoringCloud(world)
+    storage = cloud.computer.runtime.file_tree("/srv/storage")
+    for place in ("data1/slappart0", "data1/slappart1", "other"):
+        storage.make_directory(place)
+        storage.write(f"{place}/file", b"kept")
+    cloud.start_agent()
+    cloud.supply()
+    cloud.request("first")
+    cloud.wait_for("first", "started", 200)
+    files(cloud).make_directory("DATA")
+    files(cloud).link("DATA/other", "/srv/storage/other")
+
+    cloud.request("first", RequestedState.DESTROYED)
+    world.run_for(120)
+
+    assert files(cloud).list() == EMPTY
+    assert storage.list("data1/slappart0") == ()
+    assert storage.read("data1/slappart1/file") == b"kept"
+    assert storage.read("other/file") == b"kept"
     cloud.finish()
 
 
