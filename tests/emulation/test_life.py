@@ -17,7 +17,7 @@ from tests.capabilities import needs_ipv6, needs_namespaces
 from tests.programs import run
 
 #: Seven scenarios with builds and installations.
-SCENARIOS_SECONDS_MAX = 600
+SCENARIOS_SECONDS_MAX = 900
 SMALL_DISK_BYTES = 8 * 1024 * 1024
 AS_ROOT = ("unshare", "--user", "--map-root-user", "--mount")
 AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
