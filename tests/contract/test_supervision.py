@@ -148,7 +148,11 @@ def running(name: str) -> ProgramStatus:
 
 def test_it_provides_the_whole_port(bench: Bench) -> None:
     """Every method of the port exists with its arguments."""
-    assert verifyObject(ISupervision, bench.tested)
+
+    async def scenario() -> None:
+        assert verifyObject(ISupervision, bench.tested)
+
+    bench.run(scenario())
 
 
 def test_a_defined_program_rests_until_it_is_started(bench: Bench) -> None:
