@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import click
+from attrs import evolve
 
 from slapcluster.boundary import RootGroup
 from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
+from slapcluster.commands.console import console
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
@@ -59,7 +61,9 @@ def cli(
 ) -> None:
     """Run services on computers: a SlapOS master, its agents and their commands."""
     given = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    ctx.obj = Session(given.launch, master_urls, output == "json", debug)
+    ctx.obj = evolve(
+        given, master_urls=master_urls, is_json=output == "json", is_debug=debug
+    )
 
 
 for _command in (
@@ -75,6 +79,7 @@ for _command in (
     status,
     why,
     play,
+    console,
     completion,
 ):
     cli.add_command(_command)
@@ -90,7 +95,7 @@ for _command in (
 def slapgrid(ctx: click.Context, output: str, debug: bool) -> None:
     """Run the agent of this computer: `slapcluster node`, alone."""
     given = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    ctx.obj = Session(given.launch, (), output == "json", debug)
+    ctx.obj = evolve(given, is_json=output == "json", is_debug=debug)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from slapcluster.tables import Table
 if TYPE_CHECKING:
     # Twisted is slow to load, and the shell loads this module at every TAB.
     from runtime.ports import Runtime
+    from slapcluster.console.connecting import Addressee, Perform
 
 T = TypeVar("T")
 
@@ -31,6 +32,12 @@ def launch_for_real(main: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
     return launch(main)
 
 
+def connect_for_real(addressee: Addressee, /) -> Perform:
+    from slapcluster.console.connecting import connect  # noqa: PLC0415 - loads ssl
+
+    return connect(addressee)
+
+
 @frozen
 class Session:
     """One command of one person."""
@@ -39,6 +46,7 @@ class Session:
     master_urls: tuple[str, ...] = ()
     is_json: bool = False
     is_debug: bool = False
+    connect: Callable[[Addressee], Perform] = connect_for_real
 
     def ask(self, question: Callable[[Master], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine that asks the master."""

@@ -41,6 +41,7 @@ WIRE = (
     "slapgrid.recipe.*",  # profiles use SlapOS's own option names
     "runtime.http_server",  # overrides methods of twisted.web
     "slapcluster.commands.*",  # a command is named as it is typed
+    "slapcluster.console.*",  # has the names of the stock console
 )
 """Modules that speak in the words of others."""
 

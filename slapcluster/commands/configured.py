@@ -33,6 +33,12 @@ def _resolve(
     return path
 
 
+def given_config_path(ctx: click.Context) -> Path | None:
+    """The file that was named before the verb."""
+    found = ctx.meta.get(_GIVEN)
+    return None if found is None else Path(found)
+
+
 def group_config_option(function: F) -> F:
     """``--cfg`` before the verb."""
     return click.option(

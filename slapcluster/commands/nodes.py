@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from slapcluster.commands.configured import config_option, group_config_option
+from slapcluster.commands.console import console
 from slapcluster.commands.consumption import usage
 from slapcluster.commands.installing import install_service
 from slapcluster.commands.passes import PASSES
@@ -42,5 +43,6 @@ for _command in (
     usage,
     status,
     install_service,
+    console,
 ):
     node.add_command(_command)

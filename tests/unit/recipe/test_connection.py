@@ -13,7 +13,7 @@ from zc.buildout import UserError
 from slap import calls
 from slap.errors import ServerError, Unavailable, Unreachable
 from slap.model import PartitionKey
-from slapgrid.recipe import connection
+from slapgrid.recipe import master_link
 from slapgrid.recipe.connection import read_connection
 from tests.unit.recipe.loopback_master import serve
 from tests.unit.recipe.sections import a_buildout
@@ -74,7 +74,7 @@ def test_a_master_that_does_not_listen_is_unreachable():
         (b"HTTP/1.1 200 OK\r\n\r\n<nothing/>", ServerError, "not understood"),
         (b"HTTP/1.1 302 Go\r\nLocation: http://x/\r\n\r\n", ServerError, "302"),
         (
-            b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (connection.ANSWER_BYTES_MAX + 1),
+            b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (master_link.ANSWER_BYTES_MAX + 1),
             Unreachable,
             "more than",
         ),

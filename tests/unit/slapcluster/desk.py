@@ -24,6 +24,7 @@ from slap.model import (
 )
 from slap.replicas import Replicas
 from slapcluster.cli import DEFAULT_MASTER_URL, cli
+from slapcluster.console.connecting import Addressee, Perform
 from slapcluster.session import Session
 from slapgrid.slap_client import SlapClient
 
@@ -46,10 +47,10 @@ class Desk:
             self._host.boot(lambda it: build_service(Config("memory:"), it))
             self._world.run_for(START_SECONDS)
 
-    def type(self, *arguments: str) -> Result:
+    def type(self, *arguments: str, stdin: str = "") -> Result:
         """Run a command to its end."""
-        session = Session(launch=self._launch)
-        return CliRunner().invoke(cli, arguments, obj=session)
+        session = Session(launch=self._launch, connect=self._connect)
+        return CliRunner().invoke(cli, arguments, obj=session, input=stdin)
 
     def read(self, *arguments: str) -> Any:
         """Run a command that must succeed, and give what it writes as JSON."""
@@ -95,8 +96,15 @@ class Desk:
     def _launch(self, main: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
         return self._world.result(main(self._host.runtime), COMMAND_SECONDS_MAX)
 
-    async def _perform(self, call: Call) -> object:
-        client = SlapClient(self._host.runtime, Replicas((DEFAULT_MASTER_URL,)))
+    def _connect(self, addressee: Addressee) -> Perform:
+        return lambda call: self._world.result(
+            self._perform(call, addressee.master_urls), COMMAND_SECONDS_MAX
+        )
+
+    async def _perform(
+        self, call: Call, master_urls: tuple[str, ...] = (DEFAULT_MASTER_URL,)
+    ) -> object:
+        client = SlapClient(self._host.runtime, Replicas(master_urls))
         try:
             return await client.perform(call)
         finally:

@@ -1,0 +1,1 @@
+"""What a person has at hand in the Python console."""

@@ -1,0 +1,86 @@
+"""Shell. Which masters the console calls, and its calls: one after the other.
+
+The console needs no reactor: a person waits for each answer.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Callable
+
+from attrs import frozen
+
+from slap.calls import Call
+from slap.errors import MasterAway
+from slapcluster.outcomes import CommandFailed
+from slapgrid.recipe.master_link import MasterLink, parse_master_url
+
+Perform = Callable[[Call], object]
+"""Performs a call; raises ``SlapError``."""
+
+
+@frozen
+class Addressee:
+    """The masters, at least one, and what calls to them say by default."""
+
+    master_urls: tuple[str, ...]
+    computer_id: str = ""
+    key_path: str = ""
+    certificate_path: str = ""
+
+
+def read_addressee(text: str, name: str) -> Addressee:
+    """Read the ``slapos.cfg`` of a computer, or of a person: only the addresses.
+
+    A certificate in ``[slapconsole]`` is the person's and wins over the computer's.
+    """
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise CommandFailed(f"{name}: not a configuration file: {error}.") from error
+
+    def value(key: str, *sections: str) -> str:
+        found = (parser.get(it, key, fallback="").strip() for it in sections)
+        return next(filter(None, found), "")
+
+    master_urls = tuple(value("master_url", "slapos").split())
+    if not master_urls:
+        raise CommandFailed(f"{name}: [slapos] master_url is missing.")
+    if value("master_ca_file", "slapos"):
+        raise CommandFailed(
+            f"{name}: [slapos] master_ca_file cannot be used: put stunnel before the "
+            "master, which verifies it, and name its local address by --master."
+        )
+    return Addressee(
+        master_urls,
+        value("computer_id", "slapos"),
+        value("key_file", "slapconsole", "slapos"),
+        value("cert_file", "slapconsole", "slapos"),
+    )
+
+
+def connect(addressee: Addressee) -> Perform:
+    """Return what performs calls: at the replica that answered last, or else another.
+
+    Each replica is asked at most once for a call.
+    """
+    try:
+        links = [
+            MasterLink(
+                parse_master_url(url), addressee.key_path, addressee.certificate_path
+            )
+            for url in dict.fromkeys(addressee.master_urls)
+        ]
+    except ValueError as error:
+        raise CommandFailed(f"The master's address {error}.") from error
+
+    def perform(call: Call) -> object:
+        for _ in links[1:]:
+            try:
+                return links[0].perform(call)
+            except MasterAway:
+                links.append(links.pop(0))
+        return links[0].perform(call)
+
+    return perform
