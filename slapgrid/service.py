@@ -135,10 +135,15 @@ def build_agent(
     )
 
 
+def build_supervision(config: Config, runtime: Runtime) -> Supervisord:
+    """The supervisord of this computer as it is: one that is down stays so."""
+    tree = runtime.file_tree(config.instance_root)
+    return Supervisord(runtime, tree, is_started_when_down=False)
+
+
 async def look_at(config: Config, runtime: Runtime) -> Standing:
     """How this computer stands."""
-    tree = runtime.file_tree(config.instance_root)
-    supervision = Supervisord(runtime, tree, is_started_when_down=False)
+    supervision = build_supervision(config, runtime)
     return await observe_standing(config, runtime, observe_platform(), supervision)
 
 

@@ -175,6 +175,19 @@ class SupervisordModel:
                 program.start(self._runtime)
         return failures
 
+    async def stop(self, programs: tuple[ProgramKey, ...]) -> Mapping[str, str]:
+        failures = {}
+        stopping = []
+        for key in programs:
+            program = self._groups.get(key.partition_id, {}).get(key.program)
+            if program is None:
+                failures[key.partition_id] = f"{key.program}: no such program"
+            else:
+                stopping.append(program.stop())
+        for stopped in stopping:
+            await stopped
+        return failures
+
     async def remove(self, partition_ids: tuple[str, ...]) -> Mapping[str, str]:
         for partition_id in partition_ids:
             self._tree.remove(group_file(partition_id))

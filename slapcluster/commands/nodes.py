@@ -11,6 +11,7 @@ from slapcluster.commands.console import console
 from slapcluster.commands.consumption import usage
 from slapcluster.commands.installing import install_service
 from slapcluster.commands.passes import PASSES
+from slapcluster.commands.programs import restart, start, stop, tail
 from slapcluster.commands.releases import cachelookup, prune, unsupplied
 from slapcluster.commands.standing import status
 from slapcluster.session import Session, pass_session
@@ -42,6 +43,10 @@ for _command in (
     unsupplied,
     usage,
     status,
+    start,
+    stop,
+    restart,
+    tail,
     install_service,
     console,
 ):

@@ -78,10 +78,10 @@ class ISupervision(Interface):
     Definitions survive the death of the agent and of supervision itself; programs
     survive the death of the agent. Nothing is ever restarted without being told.
 
-    ``define``, ``start`` and ``remove`` act on many groups at once and answer with the
-    reason, by partition id, for each that did not become what was asked; the others
-    did. Repeating a call is harmless. Every method raises ``SupervisionError`` when
-    supervision cannot be reached.
+    ``define``, ``start``, ``stop`` and ``remove`` act on many groups at once and answer
+    with the reason, by partition id, for each that did not become what was asked; the
+    others did. Repeating a call is harmless. Every method raises ``SupervisionError``
+    when supervision cannot be reached.
     """
 
     def observe() -> Awaitable[tuple[GroupStatus, ...]]:
@@ -97,6 +97,12 @@ class ISupervision(Interface):
 
     def start(programs: tuple[ProgramKey, ...]) -> Awaitable[Mapping[str, str]]:
         """Start these programs; one that runs is left alone."""
+
+    def stop(programs: tuple[ProgramKey, ...]) -> Awaitable[Mapping[str, str]]:
+        """Stop these programs and wait until they have ended; they stay defined.
+
+        Whoever compares them with what is wanted may start them again.
+        """
 
     def remove(partition_ids: tuple[str, ...]) -> Awaitable[Mapping[str, str]]:
         """Forget these groups, stop their programs and wait until they have ended.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pwd
 import resource
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from runtime.ports import IFileTree, Program, Runtime
+from slapgrid.convergence.views import LIVE_STATES, ProgramState, ProgramStatus
 from slapgrid.environment import clean_environment
 from slapgrid.layout import GROUP_DIRECTORY, SUPERVISORD_CONF, group_file
 from slapgrid.supervision.calls import UNKNOWN_METHOD, Refused, SupervisordCalls
@@ -43,6 +44,9 @@ FILE_DESCRIPTORS = 16384
 LEFTOVERS_SECONDS_MAX = 60.0
 _LEFTOVERS_SHIM = str(Path(__file__).resolve().parents[1] / "shims/leftovers_shim.py")
 
+#: A program in one of these can be told to end.
+_UNRESTING = LIVE_STATES | {ProgramState.BACKOFF}
+
 _MAIN = """\
 import resource, sys
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -59,6 +63,22 @@ def file_descriptors() -> int:
     if hard == resource.RLIM_INFINITY:
         return FILE_DESCRIPTORS
     return min(FILE_DESCRIPTORS, hard)
+
+
+def _unknown(
+    programs: tuple[ProgramKey, ...], known: Container[ProgramKey]
+) -> dict[str, str]:
+    return {
+        key.partition_id: f"{key.program}: no such program"
+        for key in programs
+        if key not in known
+    }
+
+
+def _process(key: ProgramKey, program: ProgramStatus) -> str:
+    """What supervisord calls it."""
+    suffix = WATCH_SUFFIX if program.is_watched else ""
+    return f"{key.partition_id}:{key.program}{suffix}"
 
 
 def find_account(uid: int, gid: int) -> Account | None:
@@ -135,24 +155,38 @@ class Supervisord:
         return await self._apply(stale)
 
     async def start(self, programs: tuple[ProgramKey, ...]) -> Mapping[str, str]:
-        known = {
-            ProgramKey(group.partition_id, program.name): program
-            for group in await self.observe()
-            for program in group.programs
-        }
-        failures = {
-            key.partition_id: f"{key.program}: no such program"
-            for key in programs
-            if key not in known
-        }
-        names = [
-            f"{key.partition_id}:{key.program}"
-            + (WATCH_SUFFIX if known[key].is_watched else "")
-            for key in programs
-            if key in known
-        ]
+        known = await self._programs()
+        failures = _unknown(programs, known)
+        names = [_process(key, known[key]) for key in programs if key in known]
         if names:
             failures.update(await self._interface.start(names))
+        return failures
+
+    async def stop(self, programs: tuple[ProgramKey, ...]) -> Mapping[str, str]:
+        known = await self._programs()
+        failures = _unknown(programs, known)
+        deadline = self._runtime.clock.seconds() + STOPPING_SECONDS_MAX
+        told: set[ProgramKey] = set()
+        while live := [
+            key
+            for key in programs
+            if key in known
+            and known[key].program_state in _UNRESTING
+            # Whoever starts it again meanwhile wants it to run.
+            and (key not in told or known[key].program_state is ProgramState.STOPPING)
+        ]:
+            if self._runtime.clock.seconds() > deadline:
+                return failures | {
+                    key.partition_id: f"{key.program}: does not end" for key in live
+                }
+            # Every supervisord has this method; one that is stopping refuses it.
+            await self._calls.call_each(
+                "supervisor.stopProcess",
+                [(_process(key, known[key]), False) for key in live],
+            )
+            told.update(live)
+            await self._pause(STOPPING_POLL_SECONDS)
+            known = await self._programs()
         return failures
 
     async def remove(self, partition_ids: tuple[str, ...]) -> Mapping[str, str]:
@@ -176,6 +210,13 @@ class Supervisord:
             if self._runtime.clock.seconds() > deadline:
                 raise SupervisionError("supervisord does not end")
             await self._pause(STOPPING_POLL_SECONDS)
+
+    async def _programs(self) -> Mapping[ProgramKey, ProgramStatus]:
+        return {
+            ProgramKey(group.partition_id, program.name): program
+            for group in await self.observe()
+            for program in group.programs
+        }
 
     async def _observe(self) -> tuple[GroupStatus, ...]:
         """Every group, in the way that this supervisord understands from now on."""

@@ -292,6 +292,37 @@ def test_removal_waits_for_programs_that_are_slow_to_end(bench: Bench) -> None:
     bench.run(scenario())
 
 
+def test_a_program_that_is_stopped_rests_and_its_neighbours_run_on(
+    bench: Bench,
+) -> None:
+    """It has ended when the answer comes; what ended before stays as it ended."""
+    ready = bench.root / "ready"
+    slow = SLOW_TO_END.replace("sleep 1000", f"touch {ready}; sleep 1000")
+    group = bench.group("slappart0", service_a=slow, service_b=LASTING)
+    keys = tuple(ProgramKey("slappart0", name) for name in ("service_a", "service_b"))
+
+    async def scenario() -> None:
+        await bench.tested.define((group,))
+        await bench.tested.start(keys)
+        await bench.until(ready.exists)
+        await bench.eventually(
+            GroupStatus("slappart0", (running("service_a"), running("service_b")))
+        )
+        unknown = ProgramKey("slappart9", "service_x")
+        for _ in range(2):
+            failures = await bench.tested.stop((keys[0], unknown))
+            assert failures == {"slappart9": "service_x: no such program"}
+            assert await bench.tested.observe() == (
+                GroupStatus("slappart0", (resting("service_a"), running("service_b"))),
+            )
+        assert await bench.tested.start(keys) == {}
+        await bench.eventually(
+            GroupStatus("slappart0", (running("service_a"), running("service_b")))
+        )
+
+    bench.run(scenario())
+
+
 def test_starting_an_unknown_program_is_refused_for_its_partition(bench: Bench) -> None:
     """The others are started."""
     group = bench.group("slappart0", service_a=LASTING)
