@@ -158,8 +158,13 @@ class DirectoryTree:
     def remove(self, relative: str) -> None:
         parents, name = parent_and_name(relative)
         with suppress(FileNotFoundError), self._directory(parents) as directory:
-            os.unlink(name, dir_fd=directory)
-            os.fsync(directory)
+            is_removed = False
+            for each in (UNFINISHED_PREFIX + name, name):
+                with suppress(FileNotFoundError):
+                    os.unlink(each, dir_fd=directory)
+                    is_removed = True
+            if is_removed:
+                os.fsync(directory)
 
     def remove_tree(self, relative: str) -> Deferred[None]:
         parents, name = parent_and_name(relative)

@@ -247,7 +247,10 @@ class IFileTree(Interface):
         """Where a symbolic link points, as it was written; EINVAL for anything else."""
 
     def remove(relative: str) -> None:
-        """Remove a file or link; nothing happens when it is missing."""
+        """Remove a file or link, and what an unfinished write of it left behind.
+
+        Nothing happens when it is missing.
+        """
 
     def remove_tree(relative: str) -> Deferred[None]:
         """Remove a directory with all its content, read-only parts included.

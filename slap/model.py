@@ -214,4 +214,5 @@ class Certificate:
     """The identity of an instance, both in PEM; empty from a master without them."""
 
     certificate: str
-    key: str
+    # Whatever prints a certificate, a log included, prints no key.
+    key: str = field(repr=False)

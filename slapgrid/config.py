@@ -136,14 +136,14 @@ AGENT = Area(
             "key_file",
             "key_file",
             PATH,
-            "the computer's key; handed to instances",
+            "the computer's key; instances without one of their own are told it",
         ),
         Key(
             "slapos",
             "cert_file",
             "cert_file",
             PATH,
-            "the computer's certificate; handed to instances",
+            "the computer's certificate; told like its key",
         ),
         Key(
             "slapos",

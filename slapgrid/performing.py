@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from slap import calls
 from slap.errors import MasterAway, NotFound, SlapError
-from slap.model import Computer, Partition, PartitionKey
+from slap.model import Certificate, Computer, Partition, PartitionKey
 from slapgrid.convergence.departure import BadRetention
 from slapgrid.convergence.plans import (
     Action,
@@ -49,6 +49,7 @@ from slapgrid.convergence.views import LIVE_STATES
 from slapgrid.grants.asking import BadGrant
 from slapgrid.grants.granting import Granting
 from slapgrid.identity import IdentityRefused
+from slapgrid.instance.certificates import BadCertificate
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import InstanceRefused, Partitions
 from slapgrid.promises.banging import Bangs
@@ -65,6 +66,7 @@ DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
 
 _REFUSALS = (
     OSError,
+    BadCertificate,
     BadGrant,
     BadRetention,
     UnicodeDecodeError,
@@ -281,7 +283,8 @@ class Performing:
         assert instance is not None, "only an instance is installed"
         partition_id = partition.key.partition_id
         self.departing.forget(partition_id, instance)
-        failure = await self.partitions.install(partition)
+        certificate = await self._certificate(partition.key)
+        failure = await self.partitions.install(partition, certificate)
         if failure is not None:
             return failure
         self.departing.freeze_retention(partition_id, instance)
@@ -292,6 +295,13 @@ class Performing:
             with suppress(NotFound):
                 await self.client.perform(call)
         return None
+
+    async def _certificate(self, key: PartitionKey) -> Certificate | None:
+        if not self.partitions.has_certificates:
+            return None
+        answer = await self.client.perform(calls.get_certificate(key))
+        assert isinstance(answer, Certificate)
+        return answer
 
     async def _report(self, report: Report) -> str | None:
         key = PartitionKey(self.desired.computer_id, report.partition_id)

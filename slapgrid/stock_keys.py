@@ -23,7 +23,6 @@ IGNORED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("slapos", "buildout_debug"): "the whole output of a build is in its log",
         ("slapos", "root_check"): "the agent runs as root or as any other user",
         ("slapos", "ipv4_global_network"): "recipes are told what partitions have",
-        ("slapos", "certificate_repository_path"): "the master asks no certificates",
         ("slapos", "maximal_delay"): _JITTER,
         ("slapos", "pidfile"): _OWN_PLACE,
         ("slapos", "log_file"): "the log goes to standard error",

@@ -7,10 +7,11 @@ import re
 from attrs import evolve
 
 from runtime.ports import FileKind, IFileTree, Program, Runtime
-from slap.model import Partition, PartitionInstance
+from slap.model import Certificate, Partition, PartitionInstance
 from slapgrid.config import Config
 from slapgrid.convergence.views import LocalPartition, PromiseView
 from slapgrid.identity import Identity, choose_identity
+from slapgrid.instance.certificates import CertificateRepository, KeyPaths
 from slapgrid.instance.reading import list_directory, read_if_there
 from slapgrid.instance.remembering import PartitionMemory
 from slapgrid.layout import (
@@ -77,6 +78,15 @@ class Partitions:
         self._warm = warm
         self._tree = runtime.file_tree(config.instance_root)
         self._memory = PartitionMemory(self._tree)
+        directory = config.instance.certificate_directory
+        self._certificates = (
+            CertificateRepository(runtime, directory) if directory else None
+        )
+
+    @property
+    def has_certificates(self) -> bool:
+        """Whether instances are to have certificates of their own."""
+        return self._certificates is not None
 
     def files(self, partition_id: str) -> IFileTree:
         """The tree of a partition."""
@@ -158,9 +168,12 @@ class Partitions:
             list_directory(files, PROMISE_DIRECTORY),
         )
 
-    async def install(self, partition: Partition) -> str | None:
+    async def install(
+        self, partition: Partition, certificate: Certificate | None = None
+    ) -> str | None:
         """Run buildout in the partition; the reason when that fails.
 
+        Without a certificate of its own an instance is told that of the computer.
         ``write_out`` must follow before anything remembers the success. Until then the
         partition counts as not processed.
         """
@@ -177,7 +190,10 @@ class Partitions:
         files.remove(TIMESTAMP_FILE)
         files.remove(error_log(partition_id))
         files.remove(transaction_file(partition_id))
-        self._write_profile(partition, instance, files, identity)
+        # There before the certificate: a partition with content is one to destroy.
+        files.make_directory(f"{AGENT_DIRECTORY}/log", 0o755)
+        paths = self._keep_certificate(partition_id, certificate, identity)
+        self._write_profile(partition, instance, files, identity, paths)
         failure = await self._run_buildout(partition_id, instance, files, identity)
         if failure is not None:
             files.write(error_log(partition_id), failure.encode(), 0o640)
@@ -185,7 +201,10 @@ class Partitions:
 
     async def write_out(self) -> str | None:
         """Make what installations wrote durable; the reason when that fails."""
-        return await write_out(self._runtime, self._tree.root)
+        failure = await write_out(self._runtime, self._tree.root)
+        if failure is None and self._certificates is not None:
+            failure = await self._certificates.write_out()
+        return failure
 
     def requested_titles(self, partition_id: str) -> tuple[str, ...] | None:
         """What the instance requested while it was installed; ``None`` if unknown."""
@@ -207,11 +226,17 @@ class Partitions:
             self.files(partition_id).remove(TIMESTAMP_FILE)
 
     async def destroy(self, partition_id: str) -> None:
-        """Remove all content; the directory and its resource file stay."""
+        """Remove all content and the certificate.
+
+        The directory and its resource file stay.
+        """
         files = self.files(partition_id)
         if files.status("") is None:
             return
         files.remove(TIMESTAMP_FILE)
+        if self._certificates is not None:
+            # Before the content: without that, nobody would come back for it.
+            self._certificates.remove(partition_id)
         for name in files.list():
             if name != RESOURCE_FILE:
                 await remove_entry(files, name)
@@ -247,12 +272,21 @@ class Partitions:
             )
         return tuple(views)
 
+    def _keep_certificate(
+        self, partition_id: str, certificate: Certificate | None, identity: Identity
+    ) -> KeyPaths:
+        paths = None
+        if self._certificates is not None and certificate is not None:
+            paths = self._certificates.keep(partition_id, certificate, identity)
+        return paths or KeyPaths(self._config.key_file, self._config.cert_file)
+
     def _write_profile(
         self,
         partition: Partition,
         instance: PartitionInstance,
         files: IFileTree,
         identity: Identity,
+        paths: KeyPaths,
     ) -> None:
         connection = SlapConnection(
             self._config.computer_id,
@@ -260,8 +294,8 @@ class Partitions:
             self._config.master_urls[0],
             instance.software_release_url,
             partition.requested_state,
-            self._config.key_file,
-            self._config.cert_file,
+            paths.key_file,
+            paths.cert_file,
             self._config.software.shared_part_directories,
             self._config.software.build_time_part_directories,
         )
@@ -271,7 +305,6 @@ class Partitions:
         if identity.gid is not None:
             files.change(BUILDOUT_CFG, gid=identity.gid)
         files.link(RELEASE_LINK, self._releases.path(instance.software_release_url))
-        files.make_directory(f"{AGENT_DIRECTORY}/log", 0o755)
 
     async def _run_buildout(
         self,

@@ -7,11 +7,13 @@ from attrs import field, frozen
 from slapgrid.settings import (
     FLAG,
     NUMBER,
+    PATH,
     SECONDS,
     SIZE,
     Area,
     Key,
     Kind,
+    is_absolute_or_empty,
     is_positive,
 )
 
@@ -23,13 +25,17 @@ PERIODICITY_SECONDS_DEFAULT = 86400.0
 
 @frozen
 class InstanceSettings:
-    """``timeout_seconds`` is ``None`` for the agent's own bound."""
+    """``timeout_seconds`` is ``None`` for the agent's own bound.
+
+    Without a ``certificate_directory``, certificates of instances are not asked for.
+    """
 
     periodicity_seconds: float = PERIODICITY_SECONDS_DEFAULT
     timeout_seconds: float | None = None
     free_bytes_min: int = FREE_BYTES_MIN_DEFAULT
     parallel_count: int = field(default=1, validator=is_positive)
     is_warm: bool = True
+    certificate_directory: str = field(default="", validator=is_absolute_or_empty)
 
 
 def _timeout(text: str) -> float | None:
@@ -63,6 +69,14 @@ AREA = Area(
             "free_bytes_min",
             SIZE,
             "no instance is installed when the disk has less free",
+        ),
+        Key(
+            "slapos",
+            "certificate_repository_path",
+            "certificate_directory",
+            PATH,
+            "where the certificate and key of each instance stand; without it "
+            "instances are told those of the computer",
         ),
         Key(
             "slapos",

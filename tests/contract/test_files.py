@@ -257,6 +257,15 @@ class TestRealFiles(FileContract):
         assert os.listdir(tree.root) == ["file"]  # noqa: PTH208 - names alone
         assert tree.read("file") == b"whole"
 
+    def test_what_a_crash_left_of_a_write_is_removed_with_the_file(self, tree):
+        for name in ("file", ".slapcluster-new-file", ".slapcluster-new-other"):
+            Path(tree.path(name)).write_bytes(b"a secret")
+
+        tree.remove("file")
+        tree.remove("other")
+
+        assert os.listdir(tree.root) == []  # noqa: PTH208 - names alone
+
     def test_a_write_that_fails_leaves_nothing(self, tree):
         tree.make_directory("directory")
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from runtime.real import build_runtime
-from slap.model import Partition, PartitionInstance, PartitionKey, RequestedState
+from slap.model import (
+    Certificate,
+    Partition,
+    PartitionInstance,
+    PartitionKey,
+    RequestedState,
+)
 from slapgrid.config import read_config
 from slapgrid.instance.partitions import Partitions
 from slapgrid.layout import release_directory
@@ -40,6 +46,14 @@ for become in (0, %(other)s):
         os.setuid(become)
     except OSError:
         print("cannot be", become)
+keys = {}
+for name in ("slappart0.key", "slappart1.key"):
+    try:
+        with open(f"../../pki/{name}") as opened:
+            keys[name] = opened.read()
+    except (PermissionError, FileNotFoundError):
+        pass
+print("keys", keys)
 print("pid", os.getpid(), os.getppid())
 """
 
@@ -66,6 +80,7 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
         "[slapos]\ncomputer_id = COMP-1\nmaster_url = http://127.0.0.1:9\n"
         f"software_root = {top}/s\ninstance_root = {top}/i\n"
         "software_min_free_space = 1\ninstance_min_free_space = 1\n"
+        f"certificate_repository_path = {top}/pki\n"
     )
     (top / "s").mkdir()
     os.chown(top / "s", SOFTWARE_USER, SOFTWARE_USER)
@@ -88,8 +103,12 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
             assert failure is None, failure
             releases.record_built(str(profile))
             for number in range(2):
-                failure = await partitions.install(a_partition(number, str(profile)))
+                failure = await partitions.install(
+                    a_partition(number, str(profile)),
+                    Certificate(f"certificate {number}", f"key {number}"),
+                )
                 assert failure is None, failure
+            assert await partitions.write_out() is None
         finally:
             await servers.stop()
             await runtime.threads.stop()
@@ -107,10 +126,20 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
         assert f"server {{'{SOFTWARE_USER}'}}" in log
         assert "cannot be 0" in log
         assert f"cannot be {FIRST_USER + 1 - number}" in log
+        assert f"keys {{'slappart{number}.key': 'key {number}'}}" in log
     servers_of = {log.partition("pid ")[2].split()[1] for log in said}
     assert len(servers_of) == 1
     owner = (top / "s" / release_directory(str(profile))).stat().st_uid
     assert owner == SOFTWARE_USER
+    own = {
+        path.name: (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777)
+        for path in (top / "pki").iterdir()
+    }
+    assert own == {
+        f"slappart{number}.{kind}": (FIRST_USER + number, FIRST_USER + number, 0o400)
+        for kind in ("crt", "key")
+        for number in range(2)
+    }
 
 
 def a_partition(number: int, url: str) -> Partition:

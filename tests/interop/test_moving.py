@@ -78,6 +78,11 @@ class Operator:
         status = self.computer.run("node", "status").stdout
         return dict(RUNNING.findall(status))
 
+    def certificates(self) -> dict[str, bytes]:
+        """The files of instances; the stock mini-master has only empty ones."""
+        directory = self.computer.home / "partition_pki"
+        return {path.name: path.read_bytes() for path in directory.iterdir()}
+
     def kept(self) -> list[tuple[str, int]]:
         """What is written anew when something is built or processed again."""
         paths = [
@@ -129,7 +134,9 @@ def write_surroundings(computer: StockComputer) -> None:
         f"pidfile_{kind} = {home}/{kind}.pid\n"
         for kind in ("software", "instance", "report")
     )
-    computer.cfg.write_text(text.replace("[slapos]\n", f"[slapos]\n{pidfiles}"))
+    (home / "partition_pki").mkdir()
+    own = f"{pidfiles}certificate_repository_path = {home}/partition_pki\n"
+    computer.cfg.write_text(text.replace("[slapos]\n", f"[slapos]\n{own}"))
 
 
 def service_argv(computer: StockComputer) -> list[str]:
@@ -164,6 +171,8 @@ def test_a_computer_moves_to_ours_and_back(operator: Operator) -> None:
         )
         for command in commands_of("Checks"):
             operator.type(command)
+    # Of the instance that the stock agent processed; ours keeps no empty ones.
+    assert operator.certificates() == {"slappart0.crt": b"", "slappart0.key": b""}
     assert refused.returncode == 10, refused.stdout + refused.stderr
     assert both["slappart0:sleeper-on-watch"] == before["slappart0:sleeper-on-watch"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,16 +42,21 @@ BANG = b"POST /softwareInstanceBang HTTP/1.1"
 
 @frozen
 class TappedNetwork:
-    """A network whose servers note the first line of each piece they receive."""
+    """A network whose servers note the first line of each piece they receive.
+
+    They get what ``alter`` makes of it.
+    """
 
     network: INetwork
     received: list[bytes]
+    alter: Callable[[bytes], bytes]
 
     def client_endpoint(self, address: Address) -> IStreamClientEndpoint:
         return self.network.client_endpoint(address)
 
     def server_endpoint(self, address: Address) -> TappedEndpoint:
-        return TappedEndpoint(self.network.server_endpoint(address), self.received)
+        endpoint = self.network.server_endpoint(address)
+        return TappedEndpoint(endpoint, self.received, self.alter)
 
 
 @frozen
@@ -59,6 +65,7 @@ class TappedEndpoint:
 
     endpoint: IStreamServerEndpoint
     received: list[bytes]
+    alter: Callable[[bytes], bytes]
 
     def listen(self, factory: Any) -> Any:
         build = factory.buildProtocol
@@ -69,7 +76,7 @@ class TappedEndpoint:
 
             def tap(content: bytes) -> None:
                 self.received.append(content.partition(b"\r\n")[0])
-                take(content)
+                take(self.alter(content))
 
             protocol.dataReceived = tap
             return protocol
@@ -87,6 +94,8 @@ class SmallCloud:
     supervision: SupervisordModel | None = None
     partition_count: int = 4
     received: list[bytes] = field(factory=list)
+    alter: Callable[[bytes], bytes] = bytes
+    certificate_directory: str = ""
 
     def __attrs_post_init__(self) -> None:
         self.model.add_to(self.computer)
@@ -97,7 +106,10 @@ class SmallCloud:
                     TcpAddress(self.master.address, PORT),
                     is_loopback_only=False,
                 ),
-                evolve(runtime, network=TappedNetwork(runtime.network, self.received)),
+                evolve(
+                    runtime,
+                    network=TappedNetwork(runtime.network, self.received, self.alter),
+                ),
             )
         )
 
@@ -118,7 +130,9 @@ class SmallCloud:
             instance_root="/srv/instances",
             format=FormatSettings(partition_amount=self.partition_count),
             software=SoftwareSettings(free_bytes_min=1),
-            instance=InstanceSettings(free_bytes_min=1),
+            instance=InstanceSettings(
+                free_bytes_min=1, certificate_directory=self.certificate_directory
+            ),
         )
 
     def build_supervision(self, runtime: Runtime) -> SupervisordModel:

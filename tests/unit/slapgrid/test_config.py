@@ -120,6 +120,23 @@ def test_numbers_of_the_file_are_numbers() -> None:
     )
 
 
+def test_certificates_of_instances_are_not_mandatory() -> None:
+    """As they are for a stock node whose computer has one; without, it is told."""
+    pair = "key_file = /pki/computer.key\ncert_file = /pki/computer.crt\n"
+    without = read_config(STOCK.replace("[slapformat]", f"{pair}[slapformat]"))
+    own = f"{pair}certificate_repository_path = /pki/own\n"
+    with_own = read_config(STOCK.replace("[slapformat]", f"{own}[slapformat]"))
+
+    assert (without.key_file, without.cert_file) == (
+        "/pki/computer.key",
+        "/pki/computer.crt",
+    )
+    assert [each.instance.certificate_directory for each in (without, with_own)] == [
+        "",
+        "/pki/own",
+    ]
+
+
 STOCK_KEYS = {
     "slapos": """
         computer_id master_url software_root instance_root key_file cert_file
