@@ -338,12 +338,12 @@ class AgentService(Service):
 
     async def _keep_software(self) -> None:
         while True:
-            now = self._clock.seconds()
-            if now >= self._software_at and self._desired is not None:
+            now, desired = self._clock.seconds(), self._desired
+            if now >= self._software_at:
+                # The first document that is polled wakes this loop.
                 self._software_at = now + self._agent.config.poll_seconds
-                self._agent.begin_software(
-                    self._desired, partial(self._note, self._desired)
-                )
+                if desired is not None:
+                    self._agent.begin_software(desired, partial(self._note, desired))
             rest = self._software_at - self._clock.seconds()
             await self._software_nap.sleep(max(PAUSE_SECONDS_MIN, rest))
 

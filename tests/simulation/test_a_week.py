@@ -1,4 +1,4 @@
-"""A hundred agents for a virtual week; see ``week`` for what happens to them."""
+"""A hundred agents for virtual days; see ``week`` for what happens to them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tests.simulation.week import TITLES_PER_COMPUTER, Week
 COMPUTER_COUNT = 100
 
 
-def check_week(seed: int, computer_count: int) -> None:
+def check_week(seed: int, computer_count: int, day_count: int = 7) -> None:
     """Every report and every running program is what the last request said."""
-    week = Week(seed, computer_count)
+    week = Week(seed, computer_count, day_count)
 
     week.run()
 
@@ -25,11 +25,14 @@ def check_week(seed: int, computer_count: int) -> None:
         for number in range(computer_count)
     }
     # What makes it a test of anything: builds failed, and each kind of fault came.
-    assert week.failed_build_count > computer_count
+    assert week.failed_build_count > computer_count // 2
     assert set(week.event_counts) == {"request", "power loss", "kill", "cut", "bang"}
     week.cloud.finish()
 
 
-def test_a_hundred_agents_come_to_what_was_wanted_after_a_week_of_faults() -> None:
-    """Two releases each, builds that fail at random, a thousand faults and wishes."""
-    check_week(20261121, COMPUTER_COUNT)
+def test_a_hundred_agents_come_to_what_was_wanted_after_a_day_of_faults() -> None:
+    """Two releases each, builds that fail at random, faults and wishes.
+
+    A whole week is four minutes of CPU: `make soak CAMPAIGN=weeks` plays those.
+    """
+    check_week(20261121, COMPUTER_COUNT, day_count=1)

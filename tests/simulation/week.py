@@ -16,9 +16,9 @@ from slap.model import InstanceRequest, RequestedState, SoftwareInstallation
 from slap.reports import TreeReport
 from tests.simulation.computers import Cloud, Computer
 
-WEEK_SECONDS = 7 * 86400.0
+DAY_SECONDS = 86400.0
 STEP_SECONDS_MEAN = 600.0
-"""Between two drawn events; about a thousand in a week."""
+"""Between two drawn events; about a hundred and fifty a day."""
 
 FAILURES_OF_BUILDS = 0.4
 OUTAGE_SECONDS_MAX = 3600.0
@@ -35,10 +35,11 @@ TITLES_PER_COMPUTER = 2
 class Week:
     """What is wanted, what is broken, and the events that change both."""
 
-    def __init__(self, seed: int, computer_count: int = 100) -> None:
+    def __init__(self, seed: int, computer_count: int, day_count: int = 7) -> None:
         self.world = World(seed)
         self.cloud = Cloud(self.world)
         self.computer_count = computer_count
+        self.day_count = day_count
         self.wanted: dict[str, RequestedState] = {}
         self.event_counts: dict[str, int] = {}
         self.failed_build_count = 0
@@ -54,7 +55,7 @@ class Week:
         for computer in self.cloud.computers:
             for url in RELEASES:
                 self._supply(computer, url)
-        while self.world.clock.seconds() < WEEK_SECONDS:
+        while self.world.clock.seconds() < self.day_count * DAY_SECONDS:
             self.world.run_for(self._entropy.expovariate(1 / STEP_SECONDS_MEAN))
             self._undo_what_is_over()
             self._happen()

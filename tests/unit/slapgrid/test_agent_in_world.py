@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.models.supervisord import SupervisordModel
 from labsim.world.host import Host
-from labsim.world.world import World
+from labsim.world.world import World, WorldStuck
 from master_cluster import config as master_config
 from master_cluster.service import build_service as build_master
 from runtime.ports import Address, INetwork, Runtime, TcpAddress
@@ -356,6 +356,28 @@ def test_without_a_master_programs_come_back_after_a_power_loss(world: World) ->
     cloud.computer.boot()
 
     world.run_until(lambda: len(cloud.computer.running_programs) == 1, 120)
+
+
+def test_without_a_master_an_agent_waits_and_does_not_spin(world: World) -> None:
+    """It has never polled: what happens on its computer in an hour can be counted."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    cloud.master.crash()
+    cloud.computer.crash()
+    world.run_for(5)
+    cloud.computer.boot()
+    count = 0
+
+    def is_counted() -> bool:
+        nonlocal count
+        count += 1
+        return False
+
+    with pytest.raises(WorldStuck):
+        world.run_until(is_counted, 3600)
+
+    # A poll in vain each ten seconds, a look at programs each three.
+    assert count < 30_000
 
 
 def test_a_promise_that_breaks_and_holds_again_is_reported_both_times(
