@@ -27,11 +27,10 @@ from slap.model import (
     InstanceRequest,
     NetworkAddress,
     PartitionDefinition,
-    PartitionKey,
     SoftwareInstallation,
 )
 from slapgrid.layout import release_directory
-from slapgrid.recipe.connection import SlapConnection
+from slapgrid.recipe.master_link import MasterLink
 
 COMPUTER_ID = "local"
 NETWORK = "fd00:1::"
@@ -54,9 +53,7 @@ class Place:
         self.top = top
         self.seconds: dict[str, float] = {}
         self.programs: dict[str, tuple[Path, subprocess.Popen[bytes]]] = {}
-        self.person = SlapConnection(
-            PartitionKey(COMPUTER_ID, ""), urlsplit(MASTER_URL), ""
-        )
+        self.person = MasterLink(urlsplit(MASTER_URL))
 
     def perform(self, call: calls.Call) -> object:
         return self.person.perform(call)
