@@ -29,7 +29,20 @@ from slap.model import (
     PartitionDefinition,
     SoftwareInstallation,
 )
-from slapgrid.layout import release_directory
+from slapgrid.layout import (
+    PROMISE_CACHE_DIRECTORY,
+    PROMISE_LOG_DIRECTORY,
+    PROMISE_RESULT_DIRECTORY,
+    release_directory,
+)
+from slapgrid.promises.jobs import (
+    PromiseJob,
+    PromiseMode,
+    WantedPromise,
+    decode_answers,
+    encode_job,
+)
+from slapgrid.promises.records import find_promises
 from slapgrid.recipe.master_link import MasterLink
 
 COMPUTER_ID = "local"
@@ -42,6 +55,11 @@ RELEASES = {
 GREETING = "Hello ${buildout:directory} $$ 'é' %s"
 PASSES_MAX = 5
 STEP_SECONDS_MAX = 120
+PROMISE_STATE = (
+    PROMISE_CACHE_DIRECTORY,
+    PROMISE_LOG_DIRECTORY,
+    PROMISE_RESULT_DIRECTORY,
+)
 
 SHIMS = Path(sysconfig.get_path("purelib"), "slapgrid", "shims")
 
@@ -143,12 +161,16 @@ class Place:
             timeout=STEP_SECONDS_MAX,
             check=False,
         )
-        plugin = str(directory / "etc" / "plugin" / "children.py")
-        output = self.run("promise_shim.py", (plugin, "RESULT", "{}"), directory)
-        result = json.loads(output.partition("RESULT")[2])
+        for state in PROMISE_STATE:
+            (directory / state).mkdir(parents=True, exist_ok=True)
+        wanted = tuple(map(WantedPromise, find_promises(("children.py",), ())))
+        limit_seconds = float(STEP_SECONDS_MAX)
+        job = PromiseJob(str(directory), PromiseMode.TEST, limit_seconds, wanted)
+        output = self.run("promise_shim.py", ("RESULT", encode_job(job)), directory)
+        (result,) = decode_answers(output, "RESULT").runs
         return [
             f"{checked.returncode} {checked.stdout.strip()}",
-            f"{int(result['failed'])} {result['message']}",
+            f"{int(result.is_failed)} {result.message}",
         ]
 
     def run(self, shim: str, arguments: tuple[str, ...], directory: Path) -> str:
