@@ -20,7 +20,16 @@ import rich
 from attrs import asdict
 from rich.table import Table
 
-from benchmarks import agents, allocation, collecting, large_store, placing, polls
+from benchmarks import (
+    agents,
+    allocation,
+    collecting,
+    formatting,
+    groups,
+    large_store,
+    placing,
+    polls,
+)
 from benchmarks.result import Result
 from benchmarks.spread import Spread
 
@@ -34,7 +43,10 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "allocation": allocation.run,
     "large_store": large_store.run,
     "collecting": collecting.run,
+    "agent_forced": agents.run_forced,
     "agent_idle": agents.run_idle,
+    "supervision_groups": groups.run,
+    "format_first": formatting.run,
 }
 
 
@@ -51,7 +63,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 def main(names: tuple[str, ...], output: str, *, again: bool) -> None:
-    """Measure what things cost, beside the stock slapproxy where it can do them.
+    """Measure what things cost, beside the stock programs where they can do them.
 
     Figures: the median, its 95 % interval, the worst one, and of how many. Exit code 1
     when a goal is missed.

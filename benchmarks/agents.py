@@ -1,4 +1,4 @@
-"""What passes of the agents cost: ours over 300 partitions, the stock one over 8.
+"""What passes of the agents cost: ours over hundreds, the stock one over eight.
 
 The stock agent costs the same for each partition, so that few are enough to know it.
 CPU is that of the agent with its children; supervisord and the master are not counted.
@@ -10,15 +10,19 @@ import json
 import resource
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cookbook_release import let_stock_agent_use, write_cookbook_release
 from benchmarks.result import Figure, Goal, Result
 from benchmarks.rivals import Rival, our_master
-from benchmarks.spread import spread_of
+from benchmarks.spread import ratios, spread_of
 from slap import calls
 from slap.model import InstanceRequest, SoftwareInstallation
+from slapgrid.layout import release_directory
+from slapgrid.service import observe_platform
 from tests import programs
 from tests.interop.stock import stock_environment
 from tests.interop.stock_agent import (
@@ -30,67 +34,162 @@ from tests.interop.stock_agent import (
 )
 
 PARTITION_COUNT = 300
+FORCED_PARTITION_COUNT = 100
 STOCK_PARTITION_COUNT = 8
+#: As many as ours, where both are compared pair by pair.
 STOCK_ROUND_COUNT = 3
 OURS_SECONDS_MAX = 900.0
+MEBIBYTE = 1024**2
+MILLISECONDS = 1000
 
-#: What the issue asks for.
-IDLE_CPU_SECONDS_MAX = 1.0
-#: The bound of one start of supervisord's world: 300 groups by one reading.
-START_SECONDS_MAX = 60.0
+#: What the issue asks for: a pass that still runs due promises, and its goal.
+DUE_CPU_SECONDS_MAX = 1.0
+IDLE_CPU_SECONDS_MAX = 0.3
+#: The same: a tenth of the stock agent's.
+FORCED_RATIO_MAX = 0.1
 
 
-def run_idle() -> Result:
-    """Passes in which nothing is due, and the start of 300 groups at once."""
+def run_forced() -> Result:
+    """Everything is installed again: the same release, built once, on two computers."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         home = Path(name)
+        ours_home, theirs_home = home / "o", home / "k"
+        ours_home.mkdir()
         with our_master(home) as master:
-            theirs = _measure_stock(home / "k", master)
-            ours = _measure_ours(home / "o", master)
-    idle = [cpu for cpu, _, _ in ours["none"]]
-    supervisord = [cpu for _, cpu, _ in ours["none"]]
-    per_partition = [it / PARTITION_COUNT * 1000 for it in idle]
-    stock_each = [it / STOCK_PARTITION_COUNT * 1000 for it in theirs["idle"]]
-    forced = [it / STOCK_PARTITION_COUNT * 1000 for it in theirs["forced"]]
-    start_cpu, start_seconds = ours["start"]
+            url = write_cookbook_release(home)
+            found = _run_ours(
+                "benchmarks.forced_computer",
+                *(ours_home, master.port, FORCED_PARTITION_COUNT, url),
+            )
+            release = ours_home / "s" / release_directory(url)
+            let_stock_agent_use(release, observe_platform().shim("buildout_shim"))
+            with _stock_computer(theirs_home, master, url, ours_home / "s") as stock:
+                theirs = _each(
+                    [
+                        _pass_cpu_seconds(stock, "instance", "--force")
+                        for _ in range(STOCK_ROUND_COUNT)
+                    ],
+                    STOCK_PARTITION_COUNT,
+                )
+    ours = _each([cpu for cpu, _, _ in found["forced"]], FORCED_PARTITION_COUNT)
+    first = _each([found["first"][0]], FORCED_PARTITION_COUNT)
     return Result(
-        "agent_idle",
+        "agent_forced",
         (
+            Figure("stock agent: forced, each partition", "ms CPU", spread_of(theirs)),
+            Figure("ours: forced, each partition", "ms CPU", spread_of(ours)),
+            Figure("ours: first, each partition", "ms CPU", spread_of(first)),
             Figure(
-                "stock agent: idle, each partition", "ms CPU", spread_of(stock_each)
-            ),
-            Figure("stock agent: forced, each partition", "ms CPU", spread_of(forced)),
-            Figure("ours: idle, each partition", "ms CPU", spread_of(per_partition)),
-            Figure("supervisord, in an idle pass of ours", "s", spread_of(supervisord)),
-            Figure(
-                "ours: 300 groups defined and started", "s CPU", spread_of([start_cpu])
+                "ours: forced pass, all partitions",
+                "s",
+                spread_of([seconds for _, _, seconds in found["forced"]]),
             ),
         ),
         (
             Goal(
-                "ours: idle pass over 300 partitions, s CPU",
-                spread_of(idle),
-                at_most=IDLE_CPU_SECONDS_MAX,
-            ),
-            Goal(
-                "300 groups defined and started, s",
-                spread_of([start_seconds]),
-                at_most=START_SECONDS_MAX,
+                "forced / stock agent, each partition",
+                spread_of(ratios(ours, theirs)),
+                at_most=FORCED_RATIO_MAX,
             ),
         ),
         {
-            "agent resident bytes": ours["agent_bytes"],
-            "supervisord resident bytes": ours["supervisord_bytes"],
+            "partitions of ours": FORCED_PARTITION_COUNT,
+            "partitions of the stock agent": STOCK_PARTITION_COUNT,
         },
     )
 
 
-def _measure_stock(home: Path, master: Rival) -> Mapping[str, list[float]]:
+def run_idle() -> Result:
+    """Passes in which nothing is due, or the promises of half or of all partitions."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        home = Path(name)
+        with our_master(home) as master:
+            with _stock_computer(home / "k", master) as stock:
+                # The second of them finds everything as the first has left it.
+                _pass_cpu_seconds(stock, "instance")
+                theirs = _each(
+                    [
+                        _pass_cpu_seconds(stock, "instance")
+                        for _ in range(STOCK_ROUND_COUNT)
+                    ],
+                    STOCK_PARTITION_COUNT,
+                )
+            (home / "o").mkdir()
+            ours = _run_ours(
+                "benchmarks.busy_computer",
+                *(home / "o", master.port, PARTITION_COUNT),
+                stock_environment() / "python3",
+            )
+    none, half, every = (
+        [cpu for cpu, _, _ in ours[kind]] for kind in ("none", "half", "all")
+    )
+    start_cpu_seconds = ours["start"][0]
+    each = _each(none, PARTITION_COUNT)
+    each_due = _each(half, PARTITION_COUNT)
+    pairs = ratios(each[: len(theirs)], theirs)
+    return Result(
+        "agent_idle",
+        (
+            Figure("stock agent: idle, each partition", "ms CPU", spread_of(theirs)),
+            Figure("ours: idle, each partition", "ms CPU", spread_of(each)),
+            Figure("ours: half are due, each partition", "ms CPU", spread_of(each_due)),
+            Figure("ours: promises of all are due", "s CPU", spread_of(every)),
+            Figure(
+                "supervisord, in an idle pass of ours",
+                "s CPU",
+                spread_of([cpu for _, cpu, _ in ours["none"]]),
+            ),
+            Figure(
+                "ours: 300 groups defined and started",
+                "s CPU",
+                spread_of([start_cpu_seconds]),
+            ),
+        ),
+        (
+            Goal(
+                "ours: nothing is due, s CPU",
+                spread_of(none),
+                at_most=IDLE_CPU_SECONDS_MAX,
+            ),
+            Goal(
+                "ours: promises of half are due, s CPU",
+                spread_of(half),
+                at_most=DUE_CPU_SECONDS_MAX,
+            ),
+            Goal("idle / stock agent, each partition", spread_of(pairs)),
+        ),
+        {
+            "partitions": PARTITION_COUNT,
+            "agent MiB": ours["agent_bytes"] / MEBIBYTE,
+            "agent MiB after promises": ours["agent_bytes_after_promises"] / MEBIBYTE,
+            "its warm processes MiB": sum(ours["warm_bytes"]) / MEBIBYTE,
+            "supervisord MiB": ours["supervisord_bytes"] / MEBIBYTE,
+        },
+    )
+
+
+def _each(cpu_seconds: list[float], partition_count: int) -> list[float]:
+    """Milliseconds for each partition."""
+    return [it / partition_count * MILLISECONDS for it in cpu_seconds]
+
+
+@contextmanager
+def _stock_computer(
+    home: Path, master: Rival, release: str = "", software_root: Path | None = None
+) -> Iterator[StockComputer]:
+    """A computer on which the stock agent has made instances.
+
+    Of a release that is already there, below ``software_root``, or that it has built.
+    """
     home.mkdir()
     url = f"http://127.0.0.1:{master.port}/"
     computer = build_stock_computer(home, url, STOCK_PARTITION_COUNT)
     computer.succeed("node", "format", "--now")
-    release = write_release(home)
+    if software_root is None:
+        release = write_release(home)
+    else:
+        computer.software_root.rmdir()
+        computer.software_root.symlink_to(software_root)
     line = master.line()
     line.perform(calls.supply(SoftwareInstallation(release, COMPUTER_ID)))
     for number in range(STOCK_PARTITION_COUNT):
@@ -105,15 +204,10 @@ def _measure_stock(home: Path, master: Rival) -> Mapping[str, list[float]]:
         )
     line.close()
     try:
-        for kind in ("software", "instance", "instance"):
-            _pass_cpu_seconds(computer, kind)
-        return {
-            "idle": [
-                _pass_cpu_seconds(computer, "instance")
-                for _ in range(STOCK_ROUND_COUNT)
-            ],
-            "forced": [_pass_cpu_seconds(computer, "instance", "--force")],
-        }
+        if software_root is None:
+            _pass_cpu_seconds(computer, "software")
+        _pass_cpu_seconds(computer, "instance")
+        yield computer
     finally:
         computer.end_supervisord()
 
@@ -130,11 +224,10 @@ def _children_cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _measure_ours(home: Path, master: Rival) -> dict[str, Any]:
-    home.mkdir()
-    arguments = (home, master.port, PARTITION_COUNT, stock_environment() / "python3")
-    argv = (sys.executable, "-m", "benchmarks.busy_computer", *map(str, arguments))
-    done = programs.run(as_ordinary_user(*argv), timeout_seconds=OURS_SECONDS_MAX)
+def _run_ours(module: str, *arguments: object) -> dict[str, Any]:
+    """What a program around our agent has found."""
+    argv = as_ordinary_user(sys.executable, "-m", module, *map(str, arguments))
+    done = programs.run(argv, timeout_seconds=OURS_SECONDS_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert isinstance(found, dict), found

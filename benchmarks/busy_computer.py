@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, frozen
 from twisted.internet.task import deferLater
 
-from benchmarks.rivals import PAGE_BYTES, TICKS_PER_SECOND, Line, a_definition
-from runtime.reactor import MonotonicReactor
-from runtime.real import build_runtime
+from benchmarks.agent_costs import (
+    descendants,
+    print_findings,
+    read_costs,
+    resident_bytes,
+    supervisord_pid,
+)
+from benchmarks.rivals import Line, a_definition
 from slap import calls
 from slap.model import (
     Computer,
@@ -35,16 +37,16 @@ from slapgrid.layout import (
     PROMISE_CACHE_DIRECTORY,
     PROMISE_LOG_DIRECTORY,
     PROMISE_RESULT_DIRECTORY,
-    SUPERVISORD_PID,
     TIMESTAMP_FILE,
     release_directory,
 )
 from slapgrid.passes import Agent, ExitStatus
-from slapgrid.service import build_agent
 
 COMPUTER_ID = "COMP-1"
 URL = "/srv/release/software.cfg"
 ROUND_COUNT = 9
+DUE_ROUND_COUNT = 6
+ALL_DUE_ROUND_COUNT = 3
 FAR_SECONDS = 86400.0
 PLUGIN = """\
 import sys
@@ -77,36 +79,6 @@ SCRIPTS = {
     "etc/plugin/settings.py": PLUGIN,
 }
 PROMISES = ("etc/promise/always", "etc/plugin/settings.py")
-
-
-def used_cpu_seconds() -> float:
-    """CPU of this process, of its ended children, and of those that live."""
-    mine = resource.getrusage(resource.RUSAGE_SELF)
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    living = sum(_ticks(pid) for pid in _descendants(os.getpid()))
-    seconds = mine.ru_utime + mine.ru_stime + ended.ru_utime + ended.ru_stime
-    return seconds + living / TICKS_PER_SECOND
-
-
-def resident_bytes(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * PAGE_BYTES
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _descendants(int(child))
-
-
-def _ticks(pid: int) -> int:
-    """Of a process and of the children that it waited for."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return sum(int(field) for field in fields[11:15])
 
 
 @define
@@ -217,67 +189,72 @@ partition_amount = {self.partition_count}
             status = partition / PROMISE_RESULT_DIRECTORY / f"{title}.status.json"
             status.write_text(json.dumps(result))
 
-    def supervisord_pid(self) -> int:
-        return int((self.home / "i" / SUPERVISORD_PID).read_text())
 
+@frozen
+class Measuring:
+    """The costs of passes over a computer that is prepared."""
 
-async def measure(computer: BusyComputer, agent: Agent) -> dict[str, object]:
-    """The costs of passes in which nothing is due."""
-    clock = agent.runtime.clock
-    begun = (used_cpu_seconds(), clock.seconds())
-    first = await agent.instance_pass()
-    assert first.exit_status is ExitStatus.OK, first
-    found: dict[str, object] = {
-        "start": [used_cpu_seconds() - begun[0], clock.seconds() - begun[1]]
-    }
-    # What changed just now is not remembered; an idle computer is idle for longer.
-    await deferLater(clock, UNSETTLED_SECONDS + 1)
-    again = await agent.instance_pass()
-    assert again.outcomes == (), again
-    found["none"] = [await _cost(computer, agent) for _ in range(ROUND_COUNT)]
-    found["agent_bytes"] = resident_bytes(os.getpid())
-    found["supervisord_bytes"] = resident_bytes(computer.supervisord_pid())
-    return found
+    computer: BusyComputer
 
+    async def measure(self, agent: Agent) -> dict[str, object]:
+        """The start of everything, then passes in which nothing is due, or promises."""
+        before = read_costs(agent)
+        first = await agent.instance_pass()
+        assert first.exit_status is ExitStatus.OK, first
+        found: dict[str, object] = {"start": read_costs(agent).since(before)}
+        await self._settle(agent)
+        found["none"] = [await self._cost(agent, 0) for _ in range(ROUND_COUNT)]
+        found["agent_bytes"] = resident_bytes(os.getpid())
+        # The first ones start the warm processes.
+        await self._make_due(agent, 1)
+        await agent.instance_pass()
+        count = self.computer.partition_count
+        found["half"] = [
+            await self._due_cost(agent, count // 2) for _ in range(DUE_ROUND_COUNT)
+        ]
+        found["all"] = [
+            await self._due_cost(agent, count) for _ in range(ALL_DUE_ROUND_COUNT)
+        ]
+        found["agent_bytes_after_promises"] = resident_bytes(os.getpid())
+        found["warm_bytes"] = [resident_bytes(it) for it in descendants(os.getpid())]
+        found["supervisord_bytes"] = resident_bytes(supervisord_pid(agent))
+        return found
 
-async def _cost(computer: BusyComputer, agent: Agent) -> list[float]:
-    """CPU of the agent and of supervisord in one pass, and how long it took."""
-    pid = computer.supervisord_pid()
-    seconds = agent.runtime.clock.seconds
-    before = (used_cpu_seconds(), _ticks(pid) / TICKS_PER_SECOND, seconds())
-    result = await agent.instance_pass()
-    after = (used_cpu_seconds(), _ticks(pid) / TICKS_PER_SECOND, seconds())
-    assert result.exit_status is ExitStatus.OK, result
-    assert result.outcomes == (), result
-    return [late - early for early, late in zip(before, after, strict=True)]
+    async def _settle(self, agent: Agent) -> None:
+        """What changed just now is not remembered; a pass a minute later finds it so.
 
+        What a first pass learns is learnt.
+        """
+        await deferLater(agent.runtime.clock, UNSETTLED_SECONDS + 1)
+        again = await agent.instance_pass()
+        assert again.outcomes == (), again
 
-async def _whole(computer: BusyComputer, reactor: MonotonicReactor) -> object:
-    agent = build_agent(computer.config, build_runtime(reactor))
-    try:
-        return await measure(computer, agent)
-    finally:
-        await agent._supervision.shut_down()  # noqa: SLF001 - nothing else may end it
-        await agent.close()
+    async def _due_cost(self, agent: Agent, due_count: int) -> list[float]:
+        await self._make_due(agent, due_count)
+        return await self._cost(agent, due_count)
+
+    async def _make_due(self, agent: Agent, due_count: int) -> None:
+        """Have the promises of so many partitions be due, those of all others not."""
+        for number in range(self.computer.partition_count):
+            due_seconds = -1.0 if number < due_count else FAR_SECONDS
+            self.computer.settle(f"slappart{number}", due_seconds)
+        await deferLater(agent.runtime.clock, UNSETTLED_SECONDS + 1)
+
+    async def _cost(self, agent: Agent, due_count: int) -> list[float]:
+        """CPU of the agent and of supervisord in one pass, and how long it took."""
+        before = read_costs(agent)
+        result = await agent.instance_pass()
+        after = read_costs(agent)
+        assert result.exit_status is ExitStatus.OK, result
+        assert len(result.outcomes) == due_count, result
+        return after.since(before)
 
 
 def main(home: str, port: str, count: str, python: str) -> None:
     """Prepare, measure, print the figures as JSON."""
-    reactor = MonotonicReactor()
     computer = BusyComputer(Path(home), int(port), int(count), python)
     computer.prepare()
-    ended: list[object] = []
-
-    def begin() -> None:
-        running = Deferred.fromCoroutine(_whole(computer, reactor))
-        running.addBoth(ended.append)
-        running.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if not isinstance(ended[0], dict):
-        raise SystemExit(str(ended[0]))
-    print(json.dumps(ended[0]))  # noqa: T201 - its result
+    print_findings(computer.config, Measuring(computer).measure)
 
 
 if __name__ == "__main__":
