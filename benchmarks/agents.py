@@ -39,6 +39,8 @@ STOCK_PARTITION_COUNT = 8
 #: As many as ours, where both are compared pair by pair.
 STOCK_ROUND_COUNT = 3
 OURS_SECONDS_MAX = 900.0
+#: The end of what a program wrote, when it fails.
+OUTPUT_CHARACTERS = 4000
 MEBIBYTE = 1024**2
 MILLISECONDS = 1000
 
@@ -215,7 +217,7 @@ def _stock_computer(
 def _pass_cpu_seconds(computer: StockComputer, kind: str, *argv: str) -> float:
     before = _children_cpu_seconds()
     done = computer.pass_of(kind, *argv)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, (done.stdout + done.stderr)[-OUTPUT_CHARACTERS:]
     return _children_cpu_seconds() - before
 
 

@@ -22,6 +22,7 @@ from benchmarks.agent_costs import (
     resident_bytes,
     supervisord_pid,
 )
+from benchmarks.cookbook_release import render_plugin
 from benchmarks.rivals import Line, a_definition
 from slap import calls
 from slap.model import (
@@ -48,35 +49,10 @@ ROUND_COUNT = 9
 DUE_ROUND_COUNT = 6
 ALL_DUE_ROUND_COUNT = 3
 FAR_SECONDS = 86400.0
-PLUGIN = """\
-import sys
-sys.path[0:0] = []
-import os
-from zope.interface import implementer
-from slapos.grid.promise import interface
-from slapos.grid.promise.generic import GenericPromise
-
-@implementer(interface.IPromise)
-class RunPromise(GenericPromise):
-    def __init__(self, config):
-        super().__init__(config)
-        self.setPeriodicity(minute=2)
-
-    def sense(self):
-        path = os.path.join(self.getPartitionFolder(), "etc")
-        (self.logger.info if os.path.exists(path) else self.logger.error)("etc")
-
-    def test(self):
-        return self._test(result_count=1, failure_amount=1)
-
-    def anomaly(self):
-        return self._test(result_count=1, failure_amount=1)
-"""
 SCRIPTS = {
     "etc/service/sleeper": "#!/bin/sh\nexec sleep 1000000\n",
     "etc/run/once": "#!/bin/sh\nexit 0\n",
     "etc/promise/always": "#!/bin/sh\nexit 0\n",
-    "etc/plugin/settings.py": PLUGIN,
 }
 PROMISES = ("etc/promise/always", "etc/plugin/settings.py")
 
@@ -142,7 +118,8 @@ partition_amount = {self.partition_count}
         partition = self.home / "i" / partition_id
         partition.mkdir(parents=True)
         partition.chmod(0o750)
-        for name, content in SCRIPTS.items():
+        scripts = {**SCRIPTS, PROMISES[1]: render_plugin()}
+        for name, content in scripts.items():
             path = partition / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)

@@ -112,6 +112,8 @@ class RunPromise(GenericPromise):
 REPAIRED = """\
 #!{python}
 import runpy, sys
+# As with -S: the packages of the host are no part of the release.
+sys.path[:] = [each for each in sys.path if "packages" not in each]
 sys.argv[:1] = [{shim!r}, {script!r}]
 runpy.run_path({shim!r}, run_name="__main__")
 """
@@ -119,12 +121,17 @@ runpy.run_path({shim!r}, run_name="__main__")
 
 def write_cookbook_release(home: Path) -> str:
     """Write the profile; its URL."""
-    (packages,) = stock_environment().parent.glob("lib/python3*/site-packages")
     (home / "instance.cfg.in").write_text(INSTANCE)
-    (home / "promise.py.in").write_text(PLUGIN.format(packages=str(packages)))
+    (home / "promise.py.in").write_text(render_plugin())
     url = home / "software.cfg"
     url.write_text(SOFTWARE.format(home=home, wheels=recipe_wheels()))
     return str(url)
+
+
+def render_plugin() -> str:
+    """A promise on slapos.core, whose path is named as generated plug-ins do."""
+    (packages,) = stock_environment().parent.glob("lib/python3*/site-packages")
+    return PLUGIN.format(packages=str(packages))
 
 
 def let_stock_agent_use(release: Path, shim: str) -> None:
