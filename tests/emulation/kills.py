@@ -41,12 +41,14 @@ from slapcluster.running import launch, serve
 from slapgrid.config import Config
 from slapgrid.format.settings import FormatSettings
 from slapgrid.instance.settings import InstanceSettings
+from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, ExitStatus
 from slapgrid.promises.settings import PromiseSettings
-from slapgrid.service import build_agent, take_lock
+from slapgrid.service import build_agent
 from slapgrid.slap_client import SlapClient
 from slapgrid.software.settings import SoftwareSettings
 from slapgrid.supervision.supervisord import Supervisord
+from tests.emulation.agent_scenarios import SOFTWARE, escaped
 from tests.emulation.wheels import write_recipe
 from tests.programs import eventually, free_port, is_listening
 
@@ -74,35 +76,23 @@ WISHES: tuple[Mapping[str, RequestedState], ...] = (
     },
 )
 
-SOFTWARE = """\
+INSTANCE = """\
 [buildout]
-parts = instance
-find-links = {wheels}
-index = {wheels}
-allow-hosts =
-[versions]
-tiny-recipe = 1.0
-[instance]
+parts = service promise
+eggs-directory = ${buildout:eggs-directory}
+develop-eggs-directory = ${buildout:develop-eggs-directory}
+[service]
 recipe = tiny_recipe:file
-path = instance.cfg
-mode = 644
+path = etc/service/sleeper
 content =
-  |[buildout]
-  |parts = service promise
-  |eggs-directory = ${{buildout:eggs-directory}}
-  |develop-eggs-directory = ${{buildout:develop-eggs-directory}}
-  |[service]
-  |recipe = tiny_recipe:file
-  |path = etc/service/sleeper
-  |content =
-  |  |#!/bin/sh
-  |  |exec sleep 1000000
-  |[promise]
-  |recipe = tiny_recipe:file
-  |path = etc/promise/is-there
-  |content =
-  |  |#!/bin/sh
-  |  |exit 0
+  |#!/bin/sh
+  |exec sleep 1000000
+[promise]
+recipe = tiny_recipe:file
+path = etc/promise/is-there
+content =
+  |#!/bin/sh
+  |exit 0
 """
 
 #: Of no pass in particular: times, logs, what is remembered and derived.
@@ -153,7 +143,10 @@ class Trial:
     def prepare(self) -> None:
         """Format the computer, build the release, give each title its partition."""
         write_recipe(self.root / "wheels")
-        Path(self.release).write_text(SOFTWARE.format(wheels=self.root / "wheels"))
+        profile = SOFTWARE.format(
+            wheels=self.root / "wheels", instance=escaped(INSTANCE)
+        )
+        Path(self.release).write_text(profile)
         assert self.in_fork(_formatted) == ExitStatus.OK
         self.ask(calls.supply(SoftwareInstallation(self.release, COMPUTER)))
         assert self.in_fork(_built) == ExitStatus.OK
@@ -257,7 +250,7 @@ class Trial:
         self, scenario: Callable[[Agent], Coroutine[Any, Any, ExitStatus]]
     ) -> Callable[[Runtime], Coroutine[Any, Any, int]]:
         async def passing(runtime: Runtime) -> int:
-            lock = take_lock(self.config)
+            lock = Ownership(self.config, runtime)
             agent = build_agent(self.config, runtime)
             try:
                 return int(await scenario(agent))

@@ -75,7 +75,7 @@ def test_one_seed_gives_one_trace_under_different_hash_seeds() -> None:
     """Fresh interpreters, three hash seeds, the whole cloud: one digest."""
     code = (
         "from tests.simulation.test_fifty_agents import run_cloud;"
-        "print(run_cloud(seed=3, agent_count=50)[0])"
+        "print(run_cloud(seed=3, agent_count=20)[0])"
     )
 
     digests = {
