@@ -28,7 +28,7 @@ class Keys:
         return render_private_key(ec.generate_private_key(ec.SECP256R1()))
 
     def new_token(self) -> str:
-        return secrets.token_urlsafe(TOKEN_BYTES)
+        return secrets.token_hex(TOKEN_BYTES)
 
 
 def render_private_key(key: ec.EllipticCurvePrivateKey) -> str:

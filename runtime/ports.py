@@ -307,7 +307,7 @@ class IKeys(Interface):
         """A new private key on the curve P-256, as PEM (PKCS #8, not encrypted)."""
 
     def new_token() -> str:
-        """A new secret of 256 bits, in characters of URLs."""
+        """A new secret of 256 bits, in hexadecimal: it never looks like an option."""
 
 
 @frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from random import Random
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,4 +27,4 @@ class SeededKeys:
 
     def new_token(self) -> str:
         drawn = self._entropy.randbytes(TOKEN_BYTES)
-        return base64.urlsafe_b64encode(drawn).rstrip(b"=").decode("ascii")
+        return drawn.hex()
