@@ -12,11 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 
 from benchmarks.rivals import PAGE_BYTES, TICKS_PER_SECOND
-from runtime.reactor import MonotonicReactor
-from runtime.real import build_runtime
+from runtime.ports import Runtime
+from slapcluster.running import launch
 from slapgrid.config import Config
 from slapgrid.layout import SUPERVISORD_PID
 from slapgrid.passes import Agent
@@ -85,26 +84,32 @@ def supervisord_pid(agent: Agent) -> int:
     return int(Path(agent.config.instance_root, SUPERVISORD_PID).read_text())
 
 
+def computer_settings(
+    computer_id: str, home: Path, master_port: int, partition_count: int
+) -> str:
+    """The ``slapos.cfg`` of a computer below ``home``."""
+    return f"""\
+[slapos]
+computer_id = {computer_id}
+master_url = http://127.0.0.1:{master_port}
+software_root = {home}/s
+instance_root = {home}/i
+software_min_free_space = 1M
+instance_min_free_space = 1M
+[slapformat]
+partition_amount = {partition_count}
+"""
+
+
 def print_findings(config: Config, scenario: Scenario) -> None:
     """Run an agent through the scenario, end its programs, print what was found."""
-    reactor = MonotonicReactor()
-    ended: list[object] = []
 
-    async def whole() -> object:
-        agent = build_agent(config, build_runtime(reactor))
+    async def whole(runtime: Runtime) -> object:
+        agent = build_agent(config, runtime)
         try:
             return await scenario(agent)
         finally:
             await agent._supervision.shut_down()  # noqa: SLF001 - nothing else may end it
             await agent.close()
 
-    def begin() -> None:
-        running = Deferred.fromCoroutine(whole())
-        running.addBoth(ended.append)
-        running.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if not isinstance(ended[0], dict):
-        raise SystemExit(str(ended[0]))
-    print(json.dumps(ended[0]))  # noqa: T201 - its result
+    print(json.dumps(launch(whole)))  # noqa: T201 - its result

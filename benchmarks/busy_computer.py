@@ -16,6 +16,7 @@ from attrs import define, frozen
 from twisted.internet.task import deferLater
 
 from benchmarks.agent_costs import (
+    computer_settings,
     descendants,
     print_findings,
     read_costs,
@@ -68,24 +69,17 @@ class BusyComputer:
 
     @property
     def config(self) -> Config:
-        return read_config(self._settings())
+        return read_config(self._settings)
 
+    @property
     def _settings(self) -> str:
-        return f"""\
-[slapos]
-computer_id = {COMPUTER_ID}
-master_url = http://127.0.0.1:{self.master_port}
-software_root = {self.home}/s
-instance_root = {self.home}/i
-software_min_free_space = 1M
-instance_min_free_space = 1M
-[slapformat]
-partition_amount = {self.partition_count}
-"""
+        return computer_settings(
+            COMPUTER_ID, self.home, self.master_port, self.partition_count
+        )
 
     def prepare(self) -> None:
         """Tell the master of the computer and of its instances, and build nothing."""
-        (self.home / "slapos.cfg").write_text(self._settings())
+        (self.home / "slapos.cfg").write_text(self._settings)
         line = Line(self.master_port)
         definition = a_definition(COMPUTER_ID, self.partition_count)
         line.perform(calls.define_computer(definition))

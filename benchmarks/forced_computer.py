@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.agent_costs import print_findings, read_costs
+from benchmarks.agent_costs import computer_settings, print_findings, read_costs
 from benchmarks.rivals import Line, a_definition
 from slap import calls
 from slap.model import InstanceRequest, SoftwareInstallation
@@ -37,17 +37,9 @@ class ForcedComputer:
     @property
     def config(self) -> Config:
         return read_config(
-            f"""\
-[slapos]
-computer_id = {COMPUTER_ID}
-master_url = http://127.0.0.1:{self.master_port}
-software_root = {self.home}/s
-instance_root = {self.home}/i
-software_min_free_space = 1M
-instance_min_free_space = 1M
-[slapformat]
-partition_amount = {self.partition_count}
-"""
+            computer_settings(
+                COMPUTER_ID, self.home, self.master_port, self.partition_count
+            )
         )
 
     def prepare(self) -> None:

@@ -13,7 +13,6 @@ from collections import Counter
 from pathlib import Path
 
 from attrs import define
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from benchmarks.agent_costs import resident_bytes, ticks
@@ -21,8 +20,7 @@ from benchmarks.result import Figure, Goal, Result
 from benchmarks.rivals import TICKS_PER_SECOND
 from benchmarks.spread import spread_of
 from runtime.ports import Runtime
-from runtime.reactor import MonotonicReactor
-from runtime.real import build_runtime
+from slapcluster.running import launch
 from slapgrid.layout import SUPERVISORD_PID, ProgramKind
 from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
 from slapgrid.supervision.port import ProgramKey
@@ -163,37 +161,25 @@ class Groups:
 
 def main(home: str) -> None:
     """Measure, print the figures as JSON."""
-    reactor = MonotonicReactor()
-    runtime = build_runtime(reactor)
     root = Path(home, "i")
     root.mkdir()
-    supervision = Supervisord(runtime, runtime.file_tree(str(root)))
-    calls: Counter[str] = Counter()
-    call = supervision._calls.call  # noqa: SLF001 - what goes over the wire is counted
 
-    async def counted(method: str, *arguments: object) -> object:
-        calls[method] += 1
-        return await call(method, *arguments)
+    async def whole(runtime: Runtime) -> object:
+        supervision = Supervisord(runtime, runtime.file_tree(str(root)))
+        calls: Counter[str] = Counter()
+        call = supervision._calls.call  # noqa: SLF001 - what goes over the wire is counted
 
-    supervision._calls.call = counted  # type: ignore[method-assign] # noqa: SLF001 - the same
-    ended: list[object] = []
+        async def counted(method: str, *arguments: object) -> object:
+            calls[method] += 1
+            return await call(method, *arguments)
 
-    async def whole() -> object:
+        supervision._calls.call = counted  # type: ignore[method-assign] # noqa: SLF001 - the same
         try:
             return await Groups(root, runtime, supervision, calls).measure()
         finally:
             await supervision.shut_down()
 
-    def begin() -> None:
-        running = Deferred.fromCoroutine(whole())
-        running.addBoth(ended.append)
-        running.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if not isinstance(ended[0], dict):
-        raise SystemExit(str(ended[0]))
-    print(json.dumps(ended[0]))  # noqa: T201 - its result
+    print(json.dumps(launch(whole)))  # noqa: T201 - its result
 
 
 if __name__ == "__main__":

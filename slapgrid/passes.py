@@ -7,15 +7,15 @@ there, so a pass that was killed is continued by the next one wherever it stood.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import groupby
-from types import MappingProxyType
 
 from attrs import evolve, frozen
 
 from runtime.ports import Runtime
 from slap import calls
 from slap.errors import MasterAway, SlapError
-from slap.model import Computer, Partition, RequestedState
+from slap.model import Computer, RequestedState
 from slap.polling import Unchanged
 from slap.replicas import Replicas
 from slapgrid.accounting import Accounting
@@ -30,19 +30,18 @@ from slapgrid.convergence.retrying import (
     Outcome,
     RetryMemory,
     absorb,
-    decode_memory,
-    encode_memory,
     retain,
     waiting_efforts,
 )
-from slapgrid.convergence.views import LocalPartition, LocalView
+from slapgrid.convergence.views import LocalView
 from slapgrid.format.choosing import FormatRefused
 from slapgrid.format.formatting import Formatting
 from slapgrid.grants.filtering import Filtering
 from slapgrid.grants.granting import Granting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
-from slapgrid.layout import RETRY_MEMORY
+from slapgrid.kept_memory import KeptMemory
+from slapgrid.observing import Observing
 from slapgrid.pass_log import PassLog
 from slapgrid.performing import Performing
 from slapgrid.platform import Platform
@@ -55,11 +54,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.convergence import SoftwareConvergence
 from slapgrid.software.progress import BuildProgress
 from slapgrid.software.releases import Releases
-from slapgrid.supervision.port import (
-    ISupervision,
-    SupervisionError,
-    groups_by_partition,
-)
+from slapgrid.supervision.port import ISupervision, SupervisionError
 from slapgrid.turns import begin_turn
 from slapgrid.warm.servers import WarmServers
 
@@ -78,6 +73,12 @@ def kind_of_pass(efforts: frozenset[Effort]) -> str:
     if efforts <= SOFTWARE_EFFORTS:
         return "software"
     return "report" if efforts <= DEPARTURE_EFFORTS else "instance"
+
+
+def _refusal(error: SlapError) -> PassResult:
+    if isinstance(error, MasterAway):
+        return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
+    return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
 
 
 Planner = Callable[[LocalView, RetryMemory, float], Plan]
@@ -108,6 +109,8 @@ class Agent:
     ) -> None:
         self.config = config
         self.runtime = runtime
+        tree = runtime.file_tree(config.instance_root)
+        self._memory = KeptMemory(runtime, tree)
         self._supervision = supervision
         self._client = SlapClient(runtime, Replicas(config.master_urls))
         self._releases = (
@@ -126,27 +129,32 @@ class Agent:
         self._filtering = Filtering(config, runtime, platform, self._client)
         self._granting = Granting(
             config,
-            runtime.file_tree(config.instance_root),
+            tree,
             platform,
             self._partitions,
             supervision,
             self._filtering,
         )
+        self._observing = Observing(
+            runtime.calendar,
+            self._releases,
+            self._partitions,
+            supervision,
+            self._granting,
+            self._departing,
+        )
         self.accounting = Accounting.build(
             config, runtime, platform, self._partitions.identity, self._client
         )
         self._formatting = Formatting(config, runtime, platform)
-        self._tree = runtime.file_tree(config.instance_root)
         self._software = SoftwareConvergence(
-            config, runtime, self._releases, self._converge, self._recall
+            config, runtime, self._releases, self._converge, self._memory.recall
         )
         self._bangs = Bangs(
-            config.computer_id, runtime, self._tree, self._client, platform.hold
+            config.computer_id, runtime, tree, self._client, platform.hold
         )
-        self._pass_log = PassLog(runtime, self._tree)
+        self._pass_log = PassLog(runtime, tree)
         self._desired: Computer | None = None
-        self._memory: RetryMemory | None = None
-        self._saved = b""
 
     async def close(self) -> None:
         """End builds and warm processes, close connections; programs run on."""
@@ -166,8 +174,8 @@ class Agent:
         except (FormatRefused, OSError) as error:
             return PassResult(ExitStatus.FAILED, str(error))
         count = len(formatted.computer.partitions)
-        reason = f"{count} partitions are there, {formatted.changed_count} of them"
-        reason = f"{reason} changed"
+        changed_count = formatted.changed_count
+        reason = f"{count} partitions are there, {changed_count} of them changed"
         try:
             await self._client.perform(
                 calls.define_computer(formatted.computer.define())
@@ -201,7 +209,8 @@ class Agent:
         desired = self._desired = answer.computer
         names = [each.key.partition_id for each in desired.partitions]
         names += [each.software_release_url for each in desired.installations]
-        self._remember(retain(self._recall(), names))
+        self._memory.change(lambda memory: retain(memory, names))
+        self._memory.save()
         return Watched(desired, can_wait=answer.etag is not None)
 
     async def bang(self, message: str) -> PassResult:
@@ -210,10 +219,8 @@ class Agent:
             await self._client.perform(
                 calls.bang_computer(self.config.computer_id, message)
             )
-        except MasterAway as error:
-            return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
         except SlapError as error:
-            return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
+            return _refusal(error)
         return PassResult(ExitStatus.OK, "the master was told")
 
     async def software_pass(self, selection: Selection = ALL) -> PassResult:
@@ -320,16 +327,17 @@ class Agent:
     ) -> PassResult:
         try:
             desired = await self.poll()
-        except MasterAway as error:
-            return PassResult(ExitStatus.MASTER_AWAY, f"the master is away: {error}")
         except SlapError as error:
-            return PassResult(ExitStatus.FAILED, f"the master refuses: {error}")
+            return _refusal(error)
         unknown = selection.unknown(desired)
         if unknown:
             return PassResult(
                 ExitStatus.FAILED, f"not of this computer: {', '.join(unknown)}"
             )
-        self._remember(selection.forget_delays(self._recall(), desired, efforts))
+        self._memory.change(
+            lambda memory: selection.forget_delays(memory, desired, efforts)
+        )
+        self._memory.save()
         if efforts is SOFTWARE_EFFORTS:
             # Releases that are not chosen must not look like unsupplied ones.
             return await converge(desired)
@@ -375,11 +383,13 @@ class Agent:
         for _ in range(ROUNDS_MAX):
             try:
                 observed = (
-                    observe() if observe is not None else await self._observe(desired)
+                    observe()
+                    if observe is not None
+                    else await self._observing.look(desired)
                 )
             except (OSError, SupervisionError) as error:
                 return PassResult(ExitStatus.FAILED, str(error), tuple(outcomes))
-            plan = planner(observed, self._recall(), self.runtime.calendar.now())
+            plan = planner(observed, self._memory.recall(), self.runtime.calendar.now())
             if not plan.actions:
                 break
             sentences.append(plan.reason)
@@ -401,42 +411,6 @@ class Agent:
         reason = "; then ".join(sentences[-3:])
         trouble = self._supervision.trouble()
         return f"{reason}; {trouble}" if trouble else reason
-
-    async def _observe(self, desired: Computer) -> LocalView:
-        urls = {each.software_release_url for each in desired.installations}
-        urls |= {
-            each.instance.software_release_url
-            for each in desired.partitions
-            if each.instance is not None
-        }
-        releases = self._releases.observe(tuple(sorted(urls)))
-        names = [each.key.partition_id for each in desired.partitions]
-        groups = groups_by_partition(await self._supervision.observe(), names)
-        now = self.runtime.calendar.now()
-        partitions = {
-            name: self._partitions.observe(name, of_partition, now)
-            for name, of_partition in groups.items()
-        }
-        for partition in desired.partitions:
-            local = partitions[partition.key.partition_id]
-            local = self._granting.view(partition, local)
-            partitions[local.partition_id] = self._with_departure(partition, local)
-        return LocalView(MappingProxyType(partitions), releases)
-
-    def _with_departure(
-        self, partition: Partition, local: LocalPartition
-    ) -> LocalPartition:
-        if (
-            partition.instance is None
-            or partition.requested_state is not RequestedState.DESTROYED
-            or local.programs is not None
-            or not local.has_content
-        ):
-            return local
-        departure = self._departing.view(
-            local.partition_id, partition.instance, local.side_groups
-        )
-        return evolve(local, departure=departure)
 
     async def _perform(
         self,
@@ -477,8 +451,8 @@ class Agent:
                     )
                 outcomes.append(outcome)
                 now = self.runtime.calendar.now()
-                self._memory = absorb(self._recall(), outcome, now)
-            self._save()
+                self._memory.change(partial(absorb, outcome=outcome, now=now))
+            self._memory.save()
         return outcomes
 
     def _exit_status(
@@ -488,7 +462,7 @@ class Agent:
         last = {(each.effort, each.name): each for each in outcomes}
         failed = {each.effort for each in last.values() if each.failure is not None}
         now = self.runtime.calendar.now()
-        failed |= waiting_efforts(self._recall(), now) & efforts
+        failed |= waiting_efforts(self._memory.recall(), now) & efforts
         if plan.failing:
             failed |= {Effort.PROVE}
         failed -= COURTESY_EFFORTS
@@ -497,37 +471,3 @@ class Agent:
         if failed == {Effort.PROVE}:
             return ExitStatus.PROMISE_FAILED
         return ExitStatus.FAILED
-
-    def _recall(self) -> RetryMemory:
-        if self._memory is None:
-            try:
-                self._saved = self._tree.read(RETRY_MEMORY)
-                self._memory = decode_memory(self._saved)
-            except FileNotFoundError:
-                self._memory = RetryMemory()
-            except ValueError as error:
-                self.runtime.log.warn(  # noqa: G010 - Twisted's name
-                    "{error}: starting afresh", error=error
-                )
-                self._memory = RetryMemory()
-        return self._memory
-
-    def _remember(self, memory: RetryMemory) -> None:
-        self._memory = memory
-        self._save()
-
-    def _save(self) -> None:
-        encoded = encode_memory(self._recall())
-        if encoded == self._saved:
-            return
-        try:
-            directory = RETRY_MEMORY.rpartition("/")[0]
-            self._tree.make_directory(directory, 0o700)
-            self._tree.write(RETRY_MEMORY, encoded, 0o600)
-        except OSError as error:
-            # A full disk must not stop what frees it; a restart then waits less.
-            self.runtime.log.warn(  # noqa: G010 - Twisted's name
-                "memory not saved: {error}", error=error
-            )
-        else:
-            self._saved = encoded

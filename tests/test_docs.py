@@ -47,6 +47,16 @@ def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_no_file_holds_a_merge_that_was_not_finished() -> None:
+    unfinished = [
+        file
+        for file in tracked_files()
+        if re.search(rb"^(<{7}|>{7}) ", (TOP / file).read_bytes(), re.MULTILINE)
+    ]
+
+    assert unfinished == []
+
+
 def test_pages_name_files_that_exist() -> None:
     present = set(tracked_files())
     broken = [

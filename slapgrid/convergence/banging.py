@@ -68,6 +68,6 @@ def describe_anomaly(title: str) -> str:
     return f"Promise {title} is failing"
 
 
-def describe_end(process_name: str, partition_id: str) -> str:
+def describe_ended_program(process_name: str, partition_id: str) -> str:
     """What the master is told of a service that ended."""
     return f"{process_name} process in partition {partition_id} encountered a problem"

@@ -40,8 +40,8 @@ from slapgrid.layout import (
     removal_group,
 )
 from slapgrid.platform import Platform
-from slapgrid.software.releases import ERROR_BYTES_MAX, describe_end
-from slapgrid.supervision.conf import ProgramDefinition
+from slapgrid.software.releases import ERROR_BYTES_MAX, describe_failed_run
+from slapgrid.supervision.conf import ProgramDefinition, program_name
 from slapgrid.supervision.port import ISupervision, ProgramKey
 
 #: It may hand data over to another computer; others wait for it no longer than this.
@@ -243,9 +243,7 @@ class Departing:
         )
         if ended.is_success:
             return None
-        output = ended.output.decode(errors="replace")
-        end = describe_end(f"{DESTROY_SCRIPT} of {partition_id}", ended)
-        return f"{output}\n{end}"[-ERROR_BYTES_MAX:]
+        return describe_failed_run(f"{DESTROY_SCRIPT} of {partition_id}", ended)
 
 
 def _is_live(name: str, partition_id: str, groups: SideGroups) -> bool:
@@ -253,8 +251,7 @@ def _is_live(name: str, partition_id: str, groups: SideGroups) -> bool:
     if group == removal_group(partition_id):
         return False  # judged with the programs of that group
     return any(
-        each.name == process.removesuffix("-on-watch")
-        and each.program_state in LIVE_STATES
+        each.name == program_name(process) and each.program_state in LIVE_STATES
         for each in groups.get(group, ())
     )
 

@@ -39,7 +39,7 @@ from slapgrid.software.releases import (
     ERROR_BYTES_MAX,
     Releases,
     buildout_environment,
-    describe_end,
+    describe_failed_run,
 )
 from slapgrid.supervision.conf import ProgramDefinition, ProgramGroup
 from slapgrid.supervision.port import PartitionGroups
@@ -334,9 +334,7 @@ class Partitions:
         )
         if ended.is_success:
             return None
-        output = ended.output.decode(errors="replace")
-        end = describe_end(f"buildout of {partition_id}", ended)
-        return f"{output}\n{end}"[-ERROR_BYTES_MAX:]
+        return describe_failed_run(f"buildout of {partition_id}", ended)
 
 
 async def remove_entry(files: IFileTree, name: str) -> None:

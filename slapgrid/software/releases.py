@@ -198,7 +198,7 @@ class Releases:
         if ended.is_success:
             ended = await self._run_buildout(software_release_url, identity)
         if not ended.is_success:
-            return _failure(ended)
+            return describe_failed_run("buildout", ended)
         await self._bound_extends_cache(f"{directory}/extends-cache")
         is_shared = self._tree.status(f"{directory}/{SHARED_FILE}") is not None
         if self._cache.may_send(software_release_url) and not is_shared:
@@ -385,9 +385,10 @@ def buildout_environment(
     )
 
 
-def _failure(ended: Exit) -> str:
+def describe_failed_run(program: str, ended: Exit) -> str:
+    """The end of what a program wrote, and how it ended."""
     output = ended.output.decode(errors="replace")
-    return f"{output}\n{describe_end('buildout', ended)}"[-ERROR_BYTES_MAX:]
+    return f"{output}\n{describe_end(program, ended)}"[-ERROR_BYTES_MAX:]
 
 
 def describe_end(program: str, ended: Exit) -> str:

@@ -10,7 +10,7 @@ import json
 
 from attrs import define, frozen
 
-from slapgrid.convergence.banging import describe_end
+from slapgrid.convergence.banging import describe_ended_program
 from slapgrid.supervision.conf import WATCH_SUFFIX
 
 WATCHED_EVENTS = ("PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL")
@@ -85,7 +85,9 @@ def find_end(name: str, payload: dict[str, str]) -> ProgramEnd | None:
 
 def complain(end: ProgramEnd, timestamp: str | None) -> Complaint:
     """What to say of the end of a process."""
-    return Complaint(describe_end(end.process_name, end.partition_id), timestamp)
+    return Complaint(
+        describe_ended_program(end.process_name, end.partition_id), timestamp
+    )
 
 
 def encode_complaint(complaint: Complaint) -> bytes:

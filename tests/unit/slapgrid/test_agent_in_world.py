@@ -170,6 +170,13 @@ class SmallCloud:
             self.build_supervision(runtime),
         )
 
+    def start_first(self) -> None:
+        """The agent runs, and an instance named ``first`` is started."""
+        self.start_agent()
+        self.supply()
+        self.request("first")
+        self.wait_for("first", "started", 200)
+
     def perform(self, call: calls.Call) -> Any:
         """Call the master as a person on another host."""
 
@@ -240,10 +247,7 @@ def test_a_requested_instance_is_started_and_reported(world: World) -> None:
 def test_a_change_reaches_an_idle_agent_at_once(world: World) -> None:
     """Long before its next poll would be due, had it not one that waits."""
     cloud = SmallCloud(world)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     world.run_for(100)
 
     cloud.request("second")
@@ -274,10 +278,7 @@ def test_one_change_does_not_wait_for_hundreds_of_installations(world: World) ->
 def test_an_agent_follows_its_master_through_a_restart(world: World) -> None:
     """What it polled from the old process says nothing to the new one."""
     cloud = SmallCloud(world)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
 
     cloud.master.crash()
     world.run_for(10)
@@ -296,10 +297,7 @@ def test_an_agent_follows_its_master_through_a_restart(world: World) -> None:
 def test_a_long_build_delays_no_instance(world: World) -> None:
     """While one release builds for two hours, an instance of another starts."""
     cloud = SmallCloud(world)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     BuildoutModel(build_seconds=7200).add_to(cloud.computer)
     other = SoftwareInstallation("http://releases.example/big.cfg", "COMP-1")
     cloud.perform(calls.supply(other))
@@ -345,10 +343,7 @@ def test_power_loss_at_any_second_ends_in_the_same_place(world: World) -> None:
 def test_without_a_master_programs_come_back_after_a_power_loss(world: World) -> None:
     """The agent starts what was started before."""
     cloud = SmallCloud(world)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     cloud.master.crash()
     cloud.computer.crash()
     world.run_for(5)
@@ -386,10 +381,7 @@ def test_a_promise_that_breaks_and_holds_again_is_reported_both_times(
     """The master hears of it at the third failure in a row, then that all is well."""
     broken: set[str] = set()
     cloud = SmallCloud(world, BuildoutModel(breaks=lambda _: bool(broken)))
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
 
     broken.add("alive")
     world.run_for(200)
@@ -409,10 +401,7 @@ def test_an_anomaly_bangs_once_for_each_deployment(world: World) -> None:
     broken: set[str] = set()
     model = BuildoutModel(breaks=lambda _: bool(broken), has_plugin=True)
     cloud = SmallCloud(world, model)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     deployed = cloud.timestamp()
 
     broken.add("alive")
@@ -436,10 +425,7 @@ def test_a_bang_survives_forty_power_losses_and_is_made_once(world: World) -> No
     broken: set[str] = set()
     model = BuildoutModel(breaks=lambda _: bool(broken), has_plugin=True)
     cloud = SmallCloud(world, model)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     entropy = world.entropy("losses")
 
     for number in range(1, 41):
@@ -460,10 +446,7 @@ def test_a_bang_survives_forty_power_losses_and_is_made_once(world: World) -> No
 def test_a_destroyed_instance_frees_its_partition(world: World) -> None:
     """Its content is gone and the next request takes the partition."""
     cloud = SmallCloud(world)
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
 
     cloud.request("first", RequestedState.DESTROYED)
     world.run_for(120)
@@ -507,10 +490,7 @@ def test_promises_are_tested_on_demand_and_the_master_is_told_nothing(
     """At the first failure, which a check would bear; the exit status is 2."""
     broken: set[str] = set()
     cloud = SmallCloud(world, BuildoutModel(breaks=lambda _: bool(broken)))
-    cloud.start_agent()
-    cloud.supply()
-    cloud.request("first")
-    cloud.wait_for("first", "started", 200)
+    cloud.start_first()
     assert cloud.supervision is not None
     runtime = cloud.computer.runtime
     agent = Agent(cloud.config, runtime, simulated_platform(), cloud.supervision)
