@@ -22,7 +22,7 @@ release:  ## fill dist/release/ with what a computer needs to build our software
 	@bin/python -m slapcluster.release
 
 test: all ## every check and every test
-	@bin/pytest -n auto --maxprocesses 4
+	@bin/pytest -n auto --dist worksteal
 
 test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser

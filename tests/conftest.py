@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 
@@ -26,6 +27,14 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 pytest_plugins = ("tests.capabilities",)
+
+
+WORKERS_MAX = 4
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: of its time a test of processes waits a third."""
+    return min(WORKERS_MAX, len(os.sched_getaffinity(0)) + 1)
 
 
 def pytest_collection_finish() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import random
 import subprocess  # noqa: TID251 - an agent to kill
 import sys
 from collections.abc import Callable, Coroutine
@@ -46,7 +45,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.settings import SoftwareSettings
 from slapgrid.supervision.supervisord import Supervisord
 from tests.emulation.wheels import write_recipe
-from tests.interop.stock import recipe_wheels, stock_environment
+from tests.interop.stock import stock_environment
 from tests.programs import eventually as eventually_true
 from tests.programs import free_port, is_listening, run, running
 from tests.reactor import ReactorBench
@@ -347,82 +346,12 @@ def test_the_agent_obeys_the_stock_master(cloud: Cloud) -> None:
         cloud.run_under_another_master(scenario)
 
 
-INDEX_SOFTWARE = """\
-[buildout]
-parts = eggs instance
-find-links = {wheels}
-index = {wheels}
-allow-hosts =
-[eggs]
-recipe = zc.recipe.egg
-eggs = slapos.cookbook
-[instance]
-recipe = slapos.recipe.template
-url = {template}
-output = ${{buildout:directory}}/instance.cfg
-"""
-
-INDEX_INSTANCE = """\
-[buildout]
-eggs-directory = ${buildout:eggs-directory}
-develop-eggs-directory = ${buildout:develop-eggs-directory}
-parts = publish service promise
-[slap-configuration]
-recipe = slapos.cookbook:slapconfiguration
-computer = $${slap-connection:computer-id}
-partition = $${slap-connection:partition-id}
-url = $${slap-connection:server-url}
-key = $${slap-connection:key-file}
-cert = $${slap-connection:cert-file}
-[directory]
-recipe = slapos.cookbook:mkdirectory
-etc = $${buildout:directory}/etc
-service = $${:etc}/service
-promise = $${:etc}/promise
-[service]
-recipe = slapos.cookbook:wrapper
-command-line = /bin/sleep 1000
-wrapper-path = $${directory:service}/sleeper
-[promise]
-recipe = slapos.cookbook:wrapper
-command-line = /bin/true
-wrapper-path = $${directory:promise}/fine
-[publish]
-recipe = slapos.cookbook:publish
-url = http://[$${slap-configuration:ipv6-random}]:8080/
-greeting = $${slap-configuration:configuration.greeting}
-"""
-
-
-def test_recipes_of_the_package_index_work(cloud: Cloud) -> None:
-    """A profile on slapos.cookbook and slapos.recipe.template, as published.
-
-    It needs all four repairs: eggs with a ``.dist-info`` found offline, their folder
-    named once, options that are no strings, and doubled dollars.
-    """
-    template = cloud.root / "instance.cfg.in"
-    template.write_text(INDEX_INSTANCE)
-    profile = cloud.root / "index.cfg"
-    profile.write_text(INDEX_SOFTWARE.format(wheels=recipe_wheels(), template=template))
-    url = str(profile)
-
-    async def scenario(agent: Agent) -> None:
-        await agent.format()
-        await cloud.perform(supplied(url))
-        built = await agent.software_pass()
-        assert built.exit_status is ExitStatus.OK, built
-        await cloud.perform(requested(url, greeting="hey"))
-        await pass_until_reported(cloud, agent, "started")
-        published = (await instance_report(cloud)).connection_parameters
-        assert published == {"greeting": "hey", "url": "http://[::1]:8080/"}
-
-    cloud.run(scenario)
-
-
-async def pass_until_reported(cloud: Cloud, agent: Agent, state: str) -> None:
+async def pass_until_reported(
+    cloud: Cloud, agent: Agent, state: str, title: str = "first"
+) -> None:
     """Passes until the master knows this state of the instance."""
     deadline = cloud.runtime.clock.seconds() + SETTLE_SECONDS
-    while (await instance_report(cloud)).reported_state != state:
+    while (await instance_report(cloud, title)).reported_state != state:
         result = await agent.instance_pass()
         assert cloud.runtime.clock.seconds() < deadline, result
         await deferLater(cloud.runtime.clock, 0.2)
@@ -566,40 +495,6 @@ def test_without_a_master_what_was_started_runs_and_what_was_stopped_stays(
 
         await eventually(cloud, is_back, "the program was not started")
         assert cloud.pids(1) == before[1]
-
-    cloud.run(scenario)
-
-
-def test_an_agent_killed_at_any_instant_converges_at_the_next_pass(
-    cloud: Cloud,
-) -> None:
-    """SIGKILL at twelve instants of build, installation and destruction."""
-    url = cloud.release("software")
-    entropy = random.Random(20261121)
-
-    async def kill_one(verb: str, seconds: float) -> None:
-        program = begin_pass(cloud, verb)
-        await deferLater(cloud.runtime.clock, seconds)
-        program.kill()
-        program.wait()
-
-    async def scenario(agent: Agent) -> None:
-        await agent.format()
-        await cloud.perform(supplied(url))
-        for _ in range(5):
-            await kill_one("software_pass", entropy.uniform(0.3, 3.0))
-        assert (await agent.software_pass()).exit_status is ExitStatus.OK
-        await cloud.perform(requested(url))
-        for _ in range(5):
-            await kill_one("instance_pass", entropy.uniform(0.3, 2.0))
-        await pass_until_reported(cloud, agent, "started")
-        await cloud.perform(requested(url, RequestedState.DESTROYED))
-        for _ in range(2):
-            await kill_one("instance_pass", entropy.uniform(0.3, 1.0))
-            await kill_one("report_pass", entropy.uniform(0.3, 1.0))
-        await agent.instance_pass()
-        await agent.report_pass()
-        assert cloud.content() == [".slapos-resource"]
 
     cloud.run(scenario)
 

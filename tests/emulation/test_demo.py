@@ -10,9 +10,9 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-import pytest
-
+from slapcluster.commands.play import COMMANDS_TO_TYPE
 from slapcluster.play.tour import STEPS
 from slapcluster.release import Sources
 from tests.capabilities import needs_ipv6, needs_namespaces
@@ -58,33 +58,58 @@ def processes_that_name(place: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        pytest.param("--namespaces", marks=needs_namespaces),
-        pytest.param("--no-namespaces", marks=needs_ipv6),
-    ],
-)
-def test_the_demo_shows_all_its_steps_and_leaves_nothing(
-    option: str, tmp_path: Path
-) -> None:
-    """Every step is seen, in time; place, processes and record are gone."""
-    checkout = a_checkout(tmp_path)
-
+def play(checkout: Path, command: str, *argv: str) -> Any:
+    """Type a command of ``slapcluster play``; its answer."""
     ended = run(
         (
-            *(sys.executable, "-c", COMMAND, "--output", "json", "play", "demo"),
-            *(option, "--checkout", str(checkout)),
+            *(sys.executable, "-c", COMMAND, "--output", "json", "play", command),
+            *("--checkout", str(checkout), *argv),
         ),
         directory=TOP,
         timeout_seconds=3 * DEMO_SECONDS_MAX,
     )
-
     assert ended.returncode == 0, ended.stderr
-    shown = json.loads(ended.stdout)
-    assert [it["step"] for it in shown[1:]] == [it.title for it in STEPS]
-    assert sum(it["seconds"] for it in shown) < DEMO_SECONDS_MAX
-    place = shown[0]["seen"].removeprefix("in ")
+    return json.loads(ended.stdout)
+
+
+def assert_nothing_is_left(place: str, checkout: Path) -> None:
     assert Path(place) not in places()
     assert processes_that_name(place) == []
     assert [*(checkout / ".slapcluster").iterdir()] == []
+
+
+@needs_namespaces
+def test_the_demo_shows_all_its_steps_and_leaves_nothing(tmp_path: Path) -> None:
+    """Every step is seen, in time; place, processes and record are gone."""
+    checkout = a_checkout(tmp_path)
+
+    shown = play(checkout, "demo")
+
+    assert [it["step"] for it in shown[1:]] == [it.title for it in STEPS]
+    assert sum(it["seconds"] for it in shown) < DEMO_SECONDS_MAX
+    assert_nothing_is_left(shown[0]["seen"].removeprefix("in "), checkout)
+
+
+@needs_ipv6
+def test_a_cloud_without_namespaces_is_played_with_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    """What somebody types first on a machine that refuses them, up to its end."""
+    checkout = a_checkout(tmp_path)
+
+    begun = play(checkout, "start", "--no-namespaces")
+    try:
+        url = f"{begun['master_url']}release/software/hello/software.cfg"
+        seen = {}
+        for command in COMMANDS_TO_TYPE:
+            argv = ("slapcluster", "--output", "json", *command.format(url=url).split())
+            seen[command] = play(checkout, "exec", *argv)
+    finally:
+        ended = play(checkout, "stop")
+
+    instances = seen["service info greeter"]["instances"]
+    states = {it["title"]: it["reported_state"] for it in instances}
+    assert states == {"greeter": "started", "child-1": "started", "child-2": "started"}
+    assert ended == {"place": begun["place"]}
+    assert play(checkout, "stop") == {"place": None}
+    assert_nothing_is_left(begun["place"], checkout)

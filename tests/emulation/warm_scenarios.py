@@ -21,11 +21,11 @@ from slapgrid.software.releases import Releases
 from slapgrid.warm.servers import WarmServers
 from tests.contract.test_processes import is_gone
 from tests.emulation.agent_scenarios import (
-    INDEX_INSTANCE,
-    INDEX_SOFTWARE,
     Cloud,
     begin_pass,
     build_cloud,
+    instance_report,
+    pass_until_reported,
     requested,
     supplied,
 )
@@ -36,7 +36,51 @@ from tests.reactor import ReactorBench
 COLD = 10**6
 WARM = 0
 
-SHELL_SECTION = """\
+INDEX_SOFTWARE = """\
+[buildout]
+parts = eggs instance
+find-links = {wheels}
+index = {wheels}
+allow-hosts =
+[eggs]
+recipe = zc.recipe.egg
+eggs = slapos.cookbook
+  plone.recipe.command
+[instance]
+recipe = slapos.recipe.template
+url = {template}
+output = ${{buildout:directory}}/instance.cfg
+"""
+
+INDEX_INSTANCE = """\
+[buildout]
+eggs-directory = ${buildout:eggs-directory}
+develop-eggs-directory = ${buildout:develop-eggs-directory}
+parts = shell publish service promise
+[slap-configuration]
+recipe = slapos.cookbook:slapconfiguration
+computer = $${slap-connection:computer-id}
+partition = $${slap-connection:partition-id}
+url = $${slap-connection:server-url}
+key = $${slap-connection:key-file}
+cert = $${slap-connection:cert-file}
+[directory]
+recipe = slapos.cookbook:mkdirectory
+etc = $${buildout:directory}/etc
+service = $${:etc}/service
+promise = $${:etc}/promise
+[service]
+recipe = slapos.cookbook:wrapper
+command-line = /bin/sleep 1000
+wrapper-path = $${directory:service}/sleeper
+[promise]
+recipe = slapos.cookbook:wrapper
+command-line = /bin/true
+wrapper-path = $${directory:promise}/fine
+[publish]
+recipe = slapos.cookbook:publish
+url = http://[$${slap-configuration:ipv6-random}]:8080/
+greeting = $${slap-configuration:configuration.greeting}
 [shell]
 recipe = plone.recipe.command
 command = echo made $$$$PPID > made-by-a-shell
@@ -152,21 +196,21 @@ async def compare(bench: Bench) -> None:
 def test_recipes_of_the_package_index_leave_the_same_bytes_warm_and_cold(
     cloud: Cloud,
 ) -> None:
-    """A profile on slapos.cookbook, with a recipe that runs a shell."""
+    """A profile on slapos.cookbook and slapos.recipe.template, with a shell recipe.
+
+    It needs all four repairs: eggs with a ``.dist-info`` found offline, their folder
+    named once, options that are no strings, and doubled dollars.
+    """
     template = cloud.root / "instance.cfg.in"
-    template.write_text(
-        INDEX_INSTANCE.replace("parts = publish", "parts = shell publish")
-        + SHELL_SECTION
-    )
+    template.write_text(INDEX_INSTANCE)
     profile = cloud.root / "index.cfg"
-    profile.write_text(
-        INDEX_SOFTWARE.format(wheels=recipe_wheels(), template=template).replace(
-            "eggs = slapos.cookbook", "eggs = slapos.cookbook\n  plone.recipe.command"
-        )
-    )
+    profile.write_text(INDEX_SOFTWARE.format(wheels=recipe_wheels(), template=template))
 
     async def scenario(agent: Agent) -> None:
         await compare(await prepare(cloud, agent, str(profile)))
+        await pass_until_reported(cloud, agent, "started", "title0")
+        published = (await instance_report(cloud, "title0")).connection_parameters
+        assert published == {"greeting": "hey", "url": "http://[::1]:8080/"}
 
     cloud.run(scenario)
 

@@ -135,7 +135,9 @@ def write_surroundings(computer: StockComputer) -> None:
         for kind in ("software", "instance", "report")
     )
     (home / "partition_pki").mkdir()
-    own = f"{pidfiles}certificate_repository_path = {home}/partition_pki\n"
+    # The stock mini-master has no polls that wait.
+    polls = "poll_interval = 2\n"
+    own = f"{pidfiles}certificate_repository_path = {home}/partition_pki\n{polls}"
     computer.cfg.write_text(text.replace("[slapos]\n", f"[slapos]\n{own}"))
 
 
@@ -182,15 +184,18 @@ def test_a_computer_moves_to_ours_and_back(operator: Operator) -> None:
     assert (operator.processes(), operator.kept()) == (both, kept)
 
 
-def test_beside_a_stock_agent_ours_is_refused(operator: Operator) -> None:
+def test_beside_a_stock_agent_ours_is_refused(tmp_path: Path) -> None:
     """With the same exit code, and the number of the process."""
-    computer = operator.computer
+    computer = build_stock_computer(tmp_path, "http://127.0.0.1:9/", 2)
+    write_surroundings(computer)
     script = computer.home / "slapos"
     script.write_text("sleep 60\n")
     argv = ["/bin/sh", str(script), "node", "instance"]
     with programs.running(argv, computer.home / "stock.log") as running:
         (computer.home / "instance.pid").write_text(str(running.pid))
-        refused = operator.try_to("slapgrid --cfg /etc/opt/slapos/slapos.cfg instance")
+        refused = Operator(computer).try_to(
+            "slapgrid --cfg /etc/opt/slapos/slapos.cfg instance"
+        )
 
     assert refused.returncode == 10
     assert f"the stock agent (process {running.pid})" in refused.stderr.lower()

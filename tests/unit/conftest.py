@@ -18,3 +18,11 @@ def bench() -> Iterator[WebBench]:
     bench.perform(calls.define_computer(a_computer_definition(3)))
     yield bench
     bench.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_bench() -> Iterator[WebBench]:
+    """An empty master for calls that come to nothing, drawn ones by the hundred."""
+    bench = WebBench()
+    yield bench
+    bench.close()

@@ -377,13 +377,13 @@ def test_no_answer_with_a_secret_is_kept_on_the_way(client: Client) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=200), st.text(st.characters(codec="latin-1"), max_size=40))
-def test_no_body_and_no_token_make_the_master_fail(body: bytes, token: str) -> None:
-    client = Client()
+def test_no_body_and_no_token_make_the_master_fail(
+    lasting_bench: WebBench, body: bytes, token: str
+) -> None:
     headers = {"X-Access-Token": "".join(it for it in token if it.isprintable())}
 
     for path in ("Person_requestComputer", "Person_getCertificate"):
-        assert client.send("POST", path, headers, body).status in (400, 403)
-    client.close()
+        assert lasting_bench.send("POST", path, headers, body).status in (400, 403)
 
 
 def test_parameters_are_an_empty_document_when_there_are_none() -> None:

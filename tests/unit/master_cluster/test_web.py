@@ -265,14 +265,13 @@ def test_a_field_that_is_not_understood_is_a_bad_request(
     st.binary(max_size=60),
 )
 def test_no_bytes_make_the_master_fail(
-    name: str, content_type: str, body: bytes
+    lasting_bench: WebBench, name: str, content_type: str, body: bytes
 ) -> None:
-    bench = WebBench()
+    headers = {"Content-Type": content_type}
 
-    reply = bench.send(METHODS[name].verb, name, {"Content-Type": content_type}, body)
+    reply = lasting_bench.send(METHODS[name].verb, name, headers, body)
 
     assert reply.status in {200, 400, 404}
-    bench.close()
 
 
 @pytest.mark.parametrize(
