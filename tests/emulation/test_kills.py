@@ -15,9 +15,6 @@ from tests.programs import run
 KILL_COUNT = 12
 """`make soak CAMPAIGN=kills` makes hundreds."""
 
-HITS_MIN = 6
-"""A draw may come after the end of a short pass, not half of them."""
-
 SECONDS_PER_KILL_MAX = 30
 
 
@@ -43,4 +40,3 @@ def test_the_computer_is_the_same_after_kills_at_random_instants() -> None:
     result = killed(seed=1, count=KILL_COUNT)
 
     assert result["kills"] == KILL_COUNT
-    assert result["hits"] >= HITS_MIN
