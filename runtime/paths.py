@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+#: An agent asks for the same paths of its partitions in every pass.
+KEPT_MAX = 8192
 UNFINISHED_PREFIX = ".slapcluster-new-"
 """Begins the names of files being written. The next write replaces a leftover."""
 
 
+@lru_cache(KEPT_MAX)
 def components(relative: str) -> tuple[str, ...]:
     """The names along a path; ``ValueError`` for one that is absolute or climbs."""
     names = tuple(name for name in relative.split("/") if name not in ("", "."))

@@ -35,10 +35,14 @@ class PromiseMode(StrEnum):
 
 @frozen
 class WantedPromise:
-    """A promise to run; with a ``death``, one that gave no answer, to be kept so."""
+    """A promise to run; with a ``death``, one that gave no answer, to be kept so.
+
+    ``sys_path`` is what a plug-in begins with, ``None`` if it begins otherwise.
+    """
 
     file: PromiseFile
     death: str = ""
+    sys_path: tuple[str, ...] | None = ()
 
 
 @frozen
@@ -80,12 +84,15 @@ def describe_timeout(seconds: float, stack: str = "") -> str:
 
 def encode_job(job: PromiseJob) -> str:
     """The job as the argument of the runner."""
+    # One release has one path, a page of text; it is there once.
+    paths = list(dict.fromkeys(each.sys_path for each in job.promises))
     return json.dumps(
         {
             "partition": job.partition_directory,
             "kind": str(job.mode),
             "timeout": job.timeout_seconds,
             "settings": dict(job.settings),
+            "paths": paths,
             "promises": [
                 {
                     "name": each.file.name,
@@ -93,6 +100,7 @@ def encode_job(job: PromiseJob) -> str:
                     "path": f"{job.partition_directory}/{each.file.path}",
                     "is_plugin": each.file.is_plugin,
                     "death": each.death,
+                    "path_number": paths.index(each.sys_path),
                 }
                 for each in job.promises
             ],

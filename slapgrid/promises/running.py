@@ -127,7 +127,7 @@ class PromiseRunner:
             wanted.files.root,
             wanted.mode,
             self._config.promises.timeout_seconds,
-            tuple(WantedPromise(each) for each in wanted.promises),
+            tuple(self._wanted(wanted.files, each) for each in wanted.promises),
             self._settings(wanted),
         )
         runs: list[PromiseRun] = []
@@ -160,7 +160,7 @@ class PromiseRunner:
         self, wanted: PromiseRound, job: PromiseJob, token: str
     ) -> Exit:
         """Warm when that can be: a runner imports more than it runs."""
-        warmth = self._warmth(wanted, job)
+        warmth = self._warmth(wanted.warmth, job)
         python = (self._platform.python, "-I") if warmth is None else warmth.python
         program = Program(
             (*python, self._platform.shim(SHIM), token, encode_job(job)),
@@ -176,32 +176,32 @@ class PromiseRunner:
             return await self._runtime.processes.run(program)
         return await self._warm.run(warmth, program)
 
-    def _warmth(self, wanted: PromiseRound, job: PromiseJob) -> Warmth | None:
+    def _warmth(self, warmth: Warmth | None, job: PromiseJob) -> Warmth | None:
         """The interpreter of the release, with the path of the first plug-in."""
-        if wanted.warmth is None:
+        if warmth is None:
             return None
-        path = self._plugin_path(wanted.files, job) or ()
+        paths = (each.sys_path for each in job.promises if each.file.is_plugin)
         return evolve(
-            wanted.warmth,
-            python=(wanted.warmth.python[0], "-I"),
+            warmth,
+            python=(warmth.python[0], "-I"),
             shim=self._platform.shim(SHIM),
-            argument=json.dumps(path),
+            argument=json.dumps(next(paths, None)),
         )
 
-    def _plugin_path(self, files: IFileTree, job: PromiseJob) -> tuple[str, ...] | None:
-        for each in job.promises:
-            status = files.status(each.file.path) if each.file.is_plugin else None
-            if status is None:
-                continue
-            key = files.path(each.file.path), status.modified, status.size
-            if key not in self._paths:
-                if len(self._paths) >= PATHS_MAX:
-                    self._paths.clear()
-                source = read_if_there(files, each.file.path, SOURCE_BYTES_MAX) or b""
-                text = source.decode(errors="replace")
-                self._paths[key] = read_plugin_path(text)
-            return self._paths[key]
-        return None
+    def _wanted(self, files: IFileTree, file: PromiseFile) -> WantedPromise:
+        if not file.is_plugin:
+            return WantedPromise(file)
+        status = files.status(file.path)
+        if status is None:
+            return WantedPromise(file, sys_path=None)
+        key = files.path(file.path), status.modified, status.size
+        if key not in self._paths:
+            if len(self._paths) >= PATHS_MAX:
+                self._paths.clear()
+            source = read_if_there(files, file.path, SOURCE_BYTES_MAX) or b""
+            text = source.decode(errors="replace")
+            self._paths[key] = read_plugin_path(text)
+        return WantedPromise(file, sys_path=self._paths[key])
 
     def _settings(self, wanted: PromiseRound) -> dict[str, object]:
         """The configuration that stock promises expect, with no name more.

@@ -28,6 +28,8 @@ MESSAGE_CHARACTERS_MAX = 5000
 LOG_BYTES_MAX = 256 * 1024
 #: An executable that fails less often in a row is no anomaly.
 EXECUTABLE_FAILURES_MIN = 3
+#: Before the umask, as any program makes a file.
+FILE_MODE = 0o666
 #: A result or a cache has less; anything longer is not ours.
 DOCUMENT_BYTES_MAX = 1024 * 1024
 
@@ -160,18 +162,23 @@ def keep(partition: str, run: Run) -> None:
     """Write the result, then the cache, which says that the result is there."""
     if not run.is_skipped:
         name = f"{run.title}.status.json"
-        _replace(Path(partition, RESULT_DIRECTORY, name), encode_result(run).encode())
-    _replace(Path(partition, CACHE_DIRECTORY, run.title), encode_cache(run).encode())
+        _replace(f"{partition}/{RESULT_DIRECTORY}", name, encode_result(run).encode())
+    _replace(f"{partition}/{CACHE_DIRECTORY}", run.title, encode_cache(run).encode())
 
 
-def add_to_log(partition: str, title: str, text: str) -> bytes:
-    """Append to the log of a promise; the end of the log, for who judges by it."""
-    path = Path(partition, LOG_DIRECTORY, f"{title}.log")
-    shorten_log(partition, title)
-    line = text.encode("utf-8", "replace")
-    with path.open("ab") as opened:
-        opened.write(line)
-    return _tail(path)
+def add_to_log(partition: str, title: str, text: str) -> None:
+    """Append to the log of a promise."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    _write(
+        f"{partition}/{LOG_DIRECTORY}/{title}.log",
+        flags,
+        text.encode("utf-8", "replace"),
+    )
+
+
+def read_log(partition: str, title: str) -> bytes:
+    """The end of the log of a promise."""
+    return _tail(Path(partition, LOG_DIRECTORY, f"{title}.log"))
 
 
 def shorten_log(partition: str, title: str) -> None:
@@ -180,7 +187,7 @@ def shorten_log(partition: str, title: str) -> None:
     try:
         if path.stat().st_size <= 2 * LOG_BYTES_MAX:
             return
-        _replace(path, _tail(path).partition(b"\n")[2])
+        _replace(str(path.parent), path.name, _tail(path).partition(b"\n")[2])
     except OSError:
         return  # it stays long until it can be shortened
 
@@ -192,8 +199,17 @@ def _tail(path: Path) -> bytes:
         return opened.read(LOG_BYTES_MAX)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.tmp")
-    with unfinished.open("wb") as opened:
-        opened.write(content)
-    unfinished.replace(path)
+def _replace(directory: str, name: str, content: bytes) -> None:
+    unfinished = f"{directory}/.{name}.tmp"
+    _write(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, content)
+    os.replace(unfinished, f"{directory}/{name}")  # noqa: PTH105 - each Path costs pages
+
+
+def _write(path: str, flags: int, content: bytes) -> None:
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)

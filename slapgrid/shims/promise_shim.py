@@ -15,7 +15,6 @@ line is answered, the token and JSON, once its result, cache and log are kept.
 
 from __future__ import annotations
 
-import ast
 import faulthandler
 import importlib
 import importlib.util
@@ -24,10 +23,10 @@ import logging
 import os
 import select
 import signal
-import subprocess  # noqa: TID251 - it runs executables, without a runtime
 import sys
 import traceback
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from time import monotonic, strptime, time  # noqa: TID251 - it has no runtime
 from typing import TYPE_CHECKING, Any
@@ -43,6 +42,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+ENVIRONMENT = os.environ  # noqa: TID251 - a program of its own
 #: Of what an executable writes; only the end of it is shown.
 OUTPUT_BYTES_MAX = 64 * 1024
 PERIODICITY_MINUTES_DEFAULT = 2
@@ -59,6 +59,8 @@ STOCK_PREFIX = "slapos."
 REMOVED_BY_PLUGINS = ("slapos", "pkg_resources")
 #: A fork may tell a lie: more modules than stock releases have are not learned.
 LEARNED_MAX = 300
+#: Programs find the signals as a shell gives them.
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 FALSE_TEXTS = frozenset({"", "0", "false", "no", "n", "off"})
 
 
@@ -74,11 +76,16 @@ class Prepared:
 
     Modules that they ask for again are given as they are; that is only right under the
     ``sys.path`` that they were imported under.
+
+    The reference count of an object is beside it, and a fork copies the page of each
+    one that it looks at: three microseconds. So as many as a thousand names of modules,
+    which the head of a plug-in looks through, are put side by side.
     """
 
-    def __init__(self, path: list[str]) -> None:
+    def __init__(self, path: list[str] | None) -> None:
         self.path = path
         self.modules: dict[str, Any] = {}
+        self.last_kept = ""
         self._specs: dict[str, Any] = {}
 
     def load(self, name: str) -> bool:
@@ -97,6 +104,12 @@ class Prepared:
                 self._specs[name] = module.__spec__
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
+        beside = [(name.encode().decode(), it) for name, it in sys.modules.items()]
+        sys.modules.clear()
+        sys.modules.update(beside)
+        self.last_kept = next(
+            name for name in reversed(sys.modules) if name not in self.modules
+        )
 
     def forget(self) -> None:
         """Have everything imported anew."""
@@ -123,15 +136,18 @@ class Prepared:
 class Warm:
     """What this process was prepared for, if it was."""
 
-    prepared = Prepared([])
+    prepared = Prepared(None)
 
 
 def prepare(argument: str) -> None:
-    """In a fork server: import what plug-ins with this ``sys.path`` import."""
-    path = [str(entry) for entry in json.loads(argument)]
-    sys.path[0:0] = path
+    """In a fork server: import what plug-ins with this ``sys.path`` import.
+
+    ``null`` prepares for executables alone.
+    """
+    path = json.loads(argument)
     Warm.prepared = Prepared(path)
-    if path:
+    if path is not None:
+        sys.path[0:0] = path
         Warm.prepared.load(STOCK_MODULE)
         Warm.prepared.remember()
     # Stock promises read dates of their logs, and the first date costs 6 ms.
@@ -139,12 +155,15 @@ def prepare(argument: str) -> None:
 
 
 def report() -> list[str]:
-    """In a fork, at its end: the stock modules that it had to import."""
-    known = Warm.prepared.modules
+    """In a fork, at its end: the stock modules that it had to import.
+
+    They were imported after what had been prepared. To look at all names would be to
+    write to the pages of all of them.
+    """
+    known, last = Warm.prepared.modules, Warm.prepared.last_kept
+    imported = takewhile(lambda name: name != last, reversed(sys.modules))
     return [
-        name
-        for name in sys.modules
-        if name.startswith(STOCK_PREFIX) and name not in known
+        name for name in imported if name.startswith(STOCK_PREFIX) and name not in known
     ][:LEARNED_MAX]
 
 
@@ -156,7 +175,7 @@ def learn(told: Any) -> bool:
         for name in told[:LEARNED_MAX]
         if str(name).startswith(STOCK_PREFIX) and str(name) not in known
     ]
-    if not Warm.prepared.path or len(known) > LEARNED_MAX:
+    if Warm.prepared.path is None or len(known) > LEARNED_MAX:
         return False
     loaded = [Warm.prepared.load(name) for name in names]
     Warm.prepared.remember()
@@ -169,30 +188,19 @@ def run(arguments: list[str]) -> None:
     main(arguments[0], json.loads(arguments[1]))
 
 
-def plugin_path(source: str, file: str) -> list[str]:
-    """The ``sys.path`` entries of a plug-in: its first assignment."""
-    for statement in ast.parse(source, file).body:
-        if isinstance(statement, ast.Assign):
-            if ast.unparse(statement.targets[0]) == "sys.path[0:0]":
-                return [str(entry) for entry in ast.literal_eval(statement.value)]
-            break
-    raise ValueError(f"the first assignment of {file} is not sys.path[0:0] = [...]")
-
-
-def load_promise(file: str, config: dict[str, Any]) -> Any:
-    """Import the plug-in and make its promise."""
-    path = plugin_path(Path(file).read_text(encoding="utf-8"), file)
+def load_promise(file: str, path: list[str] | None, config: dict[str, Any]) -> Any:
+    """Import the plug-in, which adds to ``sys.path`` by itself; make its promise."""
+    code = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
+    if path is None:
+        raise ValueError(f"the first assignment of {file} is not sys.path[0:0] = [...]")
     if Warm.prepared.path != path:
         Warm.prepared.forget()
-    if sys.path[: len(path)] != path:
-        sys.path[0:0] = path
     name = Path(file).stem
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None, file
-    assert spec.loader is not None, file
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(code, module.__dict__)  # noqa: S102 - as its loader does
     extra = getattr(module, "extra_config_dict", {})
     taken = sorted(set(extra) & set(config))
     if taken:
@@ -256,7 +264,7 @@ def run_plugin(wanted: dict[str, Any], config: dict[str, Any], kind: str) -> Any
     }
     is_skipped = False
     try:
-        promise = load_promise(wanted["path"], config)
+        promise = load_promise(wanted["path"], wanted["sys_path"], config)
         known.update(_traits(promise, config))
         asked = known["is_tested"], known["is_anomaly_detected"]
         if not any(asked):
@@ -306,21 +314,14 @@ def run_executable(partition: str, wanted: dict[str, Any], job: dict[str, Any]) 
     begun_at, begun = time(), monotonic()
     limit = float(job["timeout"])
     try:
-        ended = subprocess.Popen(  # noqa: S603 - a promise of the partition
-            [wanted["path"]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        pid, pipe = _start(wanted["path"])
     except OSError as error:
         status, output = 127, f"{wanted['path']} cannot be started: {error}".encode()
     else:
-        output, is_in_time = _read_until(ended, begun + limit)
+        output, status, is_in_time = _read_until(pid, pipe, begun + limit)
         if not is_in_time:
             sentence = timeout_sentence(limit)
             return judge_death(partition, {**wanted, "death": sentence}, job)
-        status = ended.returncode
     message = output.decode("utf-8", "replace").strip()
     if status and not message:
         message = f"it ended with status {status}"
@@ -329,9 +330,9 @@ def run_executable(partition: str, wanted: dict[str, Any], job: dict[str, Any]) 
         time(), transaction, failed=bool(status), message=message
     )
     is_failed = bool(status)
-    log = keeping.add_to_log(partition, wanted["title"], line)
+    keeping.add_to_log(partition, wanted["title"], line)
     if is_failed and job["kind"] == keeping.ANOMALY:
-        row = keeping.failures_in_a_row(log)
+        row = keeping.failures_in_a_row(keeping.read_log(partition, wanted["title"]))
         is_failed = row >= keeping.EXECUTABLE_FAILURES_MIN
     return keeping.Run(
         wanted["name"],
@@ -347,10 +348,37 @@ def run_executable(partition: str, wanted: dict[str, Any], job: dict[str, Any]) 
     )
 
 
-def _read_until(program: Any, deadline: float) -> tuple[bytes, bool]:
-    """The end of the output, and whether the program ended in time; then it is gone."""
+def _start(path: str) -> tuple[int, int]:
+    """Its number, as leader of a session, and where its output is read."""
+    reading, writing = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            path,
+            [path],
+            ENVIRONMENT,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_DUP2, writing, 2),
+            ],
+            setsid=True,
+            setsigdef=PYTHON_IGNORES,
+        )
+    except OSError:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return pid, reading
+
+
+def _read_until(pid: int, pipe: int, deadline: float) -> tuple[bytes, int, bool]:
+    """The end of the output, the status, and whether the program ended in time.
+
+    However it ended, it is gone.
+    """
     tail = bytearray()
-    pipe, lifetime = program.stdout.fileno(), os.pidfd_open(program.pid)
+    lifetime = os.pidfd_open(pid)
     poller = select.poll()
     is_open = {pipe: True, lifetime: True}
     for descriptor in is_open:
@@ -370,11 +398,11 @@ def _read_until(program: Any, deadline: float) -> tuple[bytes, bool]:
             is_open[descriptor] = False
     # Before it is reaped nobody else can have its group's number.
     with suppress(OSError):
-        os.killpg(program.pid, signal.SIGKILL)
-    program.wait()
-    program.stdout.close()
+        os.killpg(pid, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(pipe)
     os.close(lifetime)
-    return bytes(tail), not is_open[lifetime]
+    return bytes(tail), status, not is_open[lifetime]
 
 
 def timeout_sentence(seconds: float) -> str:
@@ -434,12 +462,13 @@ def _bounded(
 @contextmanager
 def _own_surroundings(partition: str, wanted: dict[str, Any]) -> Iterator[None]:
     """What a plug-in changes of this process is not what the next one finds."""
-    path, modules = list(sys.path), set(sys.modules)
+    path, name = list(sys.path), Path(wanted["path"]).stem
+    is_new = name not in sys.modules
     try:
         yield
     finally:
         sys.path[:] = path
-        for name in {Path(wanted["path"]).stem} - modules:
+        if is_new:
             sys.modules.pop(name, None)
         for opened in logging.getLogger(wanted["name"]).handlers[:]:
             opened.close()
@@ -455,6 +484,7 @@ def run_job(
     os.chdir(partition)
     for wanted in job["promises"]:
         keeping.shorten_log(partition, wanted["title"])
+        wanted["sys_path"] = job["paths"][wanted["path_number"]]
         unkept = ""
         try:
             if wanted["death"]:

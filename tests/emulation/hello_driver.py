@@ -35,6 +35,7 @@ from slapgrid.layout import (
     PROMISE_RESULT_DIRECTORY,
     release_directory,
 )
+from slapgrid.promises.headers import read_plugin_path
 from slapgrid.promises.jobs import (
     PromiseJob,
     PromiseMode,
@@ -163,7 +164,9 @@ class Place:
         )
         for state in PROMISE_STATE:
             (directory / state).mkdir(parents=True, exist_ok=True)
-        wanted = tuple(map(WantedPromise, find_promises(("children.py",), ())))
+        (file,) = find_promises(("children.py",), ())
+        source = (directory / file.path).read_text()
+        wanted = (WantedPromise(file, sys_path=read_plugin_path(source)),)
         limit_seconds = float(STEP_SECONDS_MAX)
         job = PromiseJob(str(directory), PromiseMode.TEST, limit_seconds, wanted)
         output = self.run("promise_shim.py", ("RESULT", encode_job(job)), directory)

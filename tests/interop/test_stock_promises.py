@@ -24,7 +24,7 @@ from tests.reactor import ReactorBench
 #: As slapos.cookbook generates them, head included.
 PLUGIN = """\
 import sys
-sys.path[0:0] = ({path!r},)
+sys.path[0:0] = {path!r}
 extra_config_dict = {extra!r}
 for module in list(sys.modules):
   if 'slapos' in module or 'pkg_resources' in module:
@@ -55,13 +55,22 @@ class RunPromise(GenericPromise):
 class Bench:
     """A partition with one plug-in on the stock base class."""
 
-    def __init__(self, run_real: ReactorBench, root: Path, *, is_warm: bool) -> None:
+    def __init__(
+        self,
+        run_real: ReactorBench,
+        root: Path,
+        *,
+        is_warm: bool,
+        is_path_named: bool = True,
+    ) -> None:
         environment = stock_environment()
         self.run_real = run_real
         self.runtime = build_runtime(run_real.reactor)
         self.root = root / "i" / "slappart0"
         (self.root / "etc/plugin").mkdir(parents=True)
-        self.path = str(next(environment.parent.glob("lib/python*/site-packages")))
+        packages = environment.parent.glob("lib/python*/site-packages")
+        # An interpreter that has the packages by itself needs no path.
+        self.path = [str(each) for each in packages] if is_path_named else []
         config = Config(
             computer_id="COMP-1",
             master_urls=("http://127.0.0.1:9/",),
@@ -105,11 +114,16 @@ class Bench:
         return view_promise(promise, cache, result, self.runtime.calendar.now())
 
 
-@pytest.fixture(params=["cold", "warm"])
+@pytest.fixture(params=["cold", "warm", "warm without a path"])
 def bench(
     request: pytest.FixtureRequest, tmp_path: Path, run_real: ReactorBench
 ) -> Bench:
-    return Bench(run_real, tmp_path, is_warm=request.param == "warm")
+    return Bench(
+        run_real,
+        tmp_path,
+        is_warm=request.param != "cold",
+        is_path_named=request.param != "warm without a path",
+    )
 
 
 TEST, ANOMALY = PromiseMode.TEST, PromiseMode.ANOMALY

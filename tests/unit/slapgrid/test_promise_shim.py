@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from slapgrid.promises.headers import read_plugin_path
 from slapgrid.promises.jobs import (
     PromiseJob,
     PromiseMode,
@@ -84,7 +85,7 @@ class Partition:
             partition,
             mode,
             timeout_seconds,
-            tuple(WantedPromise(each) for each in self.promises()),
+            tuple(self.wanted(each) for each in self.promises()),
             {**base, **settings},
         )
         runs: list[PromiseRun] = []
@@ -96,6 +97,12 @@ class Partition:
             runs += answered.runs
             job = next_job(job, answered, f"it ended with {ended.returncode}")
         return runs
+
+    def wanted(self, file: PromiseFile) -> WantedPromise:
+        if not file.is_plugin:
+            return WantedPromise(file)
+        source = (self.root / file.path).read_text()
+        return WantedPromise(file, sys_path=read_plugin_path(source))
 
     def path(self, kind: str) -> str:
         return str(self.root / ".slapgrid/promise" / kind)
@@ -121,6 +128,25 @@ def test_a_plug_in_is_sensed_and_judged(partition: Partition, *, problem: bool) 
     assert runs == [PromiseRun("check", problem, "the result")]
     assert partition.kept("result", "check")["result"]["type"] == "Test Result"
     assert partition.kept("cache", "check")["periodicity"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("import sys\nx = 1\nsys.path[0:0] = []\n", "first assignment of /"),
+        ("import sys\nsys.path[0:0] = [\n", "SyntaxError: '[' was never closed"),
+    ],
+)
+def test_a_plug_in_must_begin_with_its_path(
+    partition: Partition, text: str, sentence: str
+) -> None:
+    """Anything assigned before would run under another one."""
+    partition.add("check.py", text)
+
+    (run,) = partition.run()
+
+    assert run.is_failed
+    assert sentence in run.message
 
 
 @pytest.mark.parametrize(

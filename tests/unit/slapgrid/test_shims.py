@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from slapgrid.shims.bootstrap_shim import needed_distributions
 from slapgrid.shims.buildout_shim import dumps, loads, script_path
-from slapgrid.shims.promise_shim import plugin_path
 
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
 literals = st.recursive(
@@ -57,9 +56,3 @@ def test_buildout_brings_what_it_needs_and_nothing_else() -> None:
 
     assert {"zc.buildout", "setuptools", "pip"} <= names
     assert not names & {"twisted", "zodb", "attrs", "lxml"}
-
-
-def test_a_plug_in_must_begin_with_its_path() -> None:
-    """Anything assigned before would run under another one."""
-    with pytest.raises(ValueError, match=r"first assignment of p\.py"):
-        plugin_path("import sys\nx = 1\nsys.path[0:0] = []\n", "p.py")
