@@ -180,9 +180,11 @@ class Measuring:
         await self._make_due(agent, 1)
         await agent.instance_pass()
         count = self.computer.partition_count
-        found["half"] = [
-            await self._due_cost(agent, count // 2) for _ in range(DUE_ROUND_COUNT)
-        ]
+        for kind, part in (("tenth", 10), ("half", 2)):
+            found[kind] = [
+                await self._due_cost(agent, count // part)
+                for _ in range(DUE_ROUND_COUNT)
+            ]
         found["all"] = [
             await self._due_cost(agent, count) for _ in range(ALL_DUE_ROUND_COUNT)
         ]
