@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release test test-browser emulate soak lint bench docs clean help
+.PHONY: all demo play stop release neo test test-neo test-browser emulate soak lint bench docs clean help
 
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
@@ -21,8 +21,14 @@ release:  ## fill dist/release/ with what a computer needs to build our software
 	@./setup.sh programs
 	@bin/python -m slapcluster.release
 
+neo: all ## the wheel of NEO for Python 3, in dist/neo/
+	@PYTHON=.venv/bin/python replication/neo/port/build.sh dist/neo
+
 test: all ## every check and every test
 	@bin/pytest -n auto --dist worksteal
+
+test-neo: all ## NEO's own tests on that wheel, and a cluster of real processes
+	@bin/pytest tests/neo_port -n auto --dist worksteal
 
 test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser

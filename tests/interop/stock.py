@@ -20,6 +20,9 @@ RECIPE_REQUIREMENTS = Path(__file__).with_name("recipe-requirements.txt")
 FUZZ_REQUIREMENTS = Path(__file__).parent.parent / "hostile" / "fuzz-requirements.txt"
 RECIPE = Path(__file__).with_name("probe_recipe.py")
 INSTALL_SECONDS_MAX = 600
+NEO_PORT = CHECKOUT / "replication" / "neo" / "port"
+NEO_BUILD = NEO_PORT / "build.sh"
+NEO_WHEELS = CHECKOUT / "dist" / "neo"
 
 #: Half of the stock commands ask for the files beside a module, which Python before
 #: 3.12 refuses for no reason but a check; without this they silently do not exist.
@@ -56,6 +59,14 @@ def fuzz_environment() -> Path:
     return _made("fuzz", FUZZ_REQUIREMENTS, _install) / "bin"
 
 
+def neo_environment(requirements: Path) -> Path:
+    """The ``bin`` of an environment with NEO as we build it; made when it is missing.
+
+    ``requirements`` names the ZODB and all that it needs.
+    """
+    return _made(f"neo-{requirements.stem}", requirements, _install_neo) / "bin"
+
+
 def recipe_wheels() -> Path:
     """A folder of wheels: recipes of the package index and what they need."""
     return _made("wheels", RECIPE_REQUIREMENTS, _collect)
@@ -71,6 +82,9 @@ def _made(name: str, requirements: Path, make: Callable[[Path, Path], None]) -> 
         wanted = "\n".join(
             [requirements.read_text(), RESOURCES_PTH, *DISTRIBUTION.values()]
         )
+        if make is _install_neo:
+            port = sorted(path for path in NEO_PORT.rglob("*") if path.is_file())
+            wanted += "".join(path.read_text() for path in port)
         made_from = home / f"{name}.txt"
         if not made_from.exists() or made_from.read_text() != wanted:
             shutil.rmtree(made, ignore_errors=True)
@@ -84,6 +98,13 @@ def _install(environment: Path, requirements: Path) -> None:
     _finish(str(interpreter), "-m", "venv", str(environment))
     pip = str(environment / "bin" / "pip")
     _finish(pip, "install", "--no-deps", "--requirement", str(requirements))
+
+
+def _install_neo(environment: Path, requirements: Path) -> None:
+    _install(environment, requirements)
+    _finish(str(NEO_BUILD), str(NEO_WHEELS))
+    (wheel,) = NEO_WHEELS.glob("neoppod-*.whl")
+    _finish(str(environment / "bin" / "pip"), "install", "--no-deps", str(wheel))
 
 
 def _install_stock(environment: Path, requirements: Path) -> None:

@@ -1,0 +1,182 @@
+"""NEO's own tests and ZODB's storage tests, on the wheel that we build.
+
+Run by ``make test-neo``. They need packages of their own, so each ZODB has an
+environment below ``.stock``. A test that is known to fail is named here with its
+reason; one that begins to pass fails this, so that the list stays true.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests import programs
+from tests.interop.stock import neo_environment
+
+HERE = Path(__file__).parent
+RUN_MODULE = HERE / "run_module.py"
+MODULE_SECONDS_MAX = 600
+DAYS = 30
+
+ZODBS = ("6.4", "5.8.1")
+
+NEEDS_USER = "it tries what a file without permission refuses, and root is refused none"
+NO_DATA = "its data are not in the release"
+OTHER_ERROR = "ZConfig raises another error; with Python 2.7 too"
+
+#: It draws by the clock what connection it cuts: of 60 runs on a busy machine 5 failed
+#: (11 of 12 cells of a backup cluster were replicated), of 10 on an idle one none. Not
+#: explained; what the release does on Python 2.7 under load is not known. It is about
+#: backup clusters, which nothing here uses.
+DRAWN = {"testBackupNodeLost"}
+
+MODULES: Mapping[str, Mapping[str, str]] = {
+    # module below neo.tests: {test known to fail: why}
+    "testUtil": {},
+    "testHandler": {},
+    "testPT": {},
+    "testNodes": {
+        "testInitialAccessRights": NEEDS_USER,
+        "testLaterAccessRights": NEEDS_USER,
+    }
+    if os.geteuid() == 0
+    else {},
+    "master.testClientHandler": {},
+    "master.testMasterApp": {},
+    "master.testMasterPT": {},
+    "master.testStorageHandler": {},
+    "master.testTransactions": {},
+    "storage.testClientHandler": {},
+    "storage.testMasterHandler": {},
+    "storage.testStorageSQLite": {},
+    "storage.testTransactions": {},
+    "client.testClientApp": {},
+    "client.testMasterHandler": {},
+    "client.testZODBURI": {},
+    "threaded.test": {"testStorageUpgrade": NO_DATA},
+    "threaded.testConfig": {"testCompress": OTHER_ERROR},
+    "threaded.testReplication": {},  # but for DRAWN
+    "threaded.testSSL": {"testStorageUpgrade": NO_DATA},
+    "zodb.testBasic": {},
+    "zodb.testConflict": {},
+    "zodb.testHistory": {},
+    "zodb.testIterator": {},
+    "zodb.testMT": {},
+    "zodb.testPack": {},
+    "zodb.testPersistent": {},
+    "zodb.testReadOnly": {},
+    "zodb.testRevision": {},
+    "zodb.testSynchronization": {},
+    "zodb.testUndo": {},
+    "zodb.testZODB": {},
+}
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests with TLS find in a checkout of NEO, and not in its release."""
+    directory = tmp_path_factory.mktemp("certificates")
+    root_key, node_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = certificate_of("root", root_key, "root", root_key, is_authority=True)
+    node = certificate_of("node", node_key, "root", root_key, is_authority=False)
+    pem = serialization.Encoding.PEM
+    (directory / "ca.crt").write_bytes(root.public_bytes(pem))
+    (directory / "node.crt").write_bytes(node.public_bytes(pem))
+    (directory / "node.key").write_bytes(
+        node_key.private_bytes(
+            pem,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return directory
+
+
+def certificate_of(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    is_authority: bool,
+) -> x509.Certificate:
+    """With all that OpenSSL 3 asks for when it is strict."""
+
+    def name_of(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+    now = dt.datetime.now(dt.UTC)
+    usage = dict.fromkeys(
+        (
+            *("content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "encipher_only", "decipher_only"),
+        ),
+        False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name_of(name))
+        .issuer_name(name_of(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=DAYS))
+        .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=not is_authority,
+                key_cert_sign=is_authority,
+                crl_sign=is_authority,
+                **usage,
+            ),
+            critical=True,
+        )
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+@pytest.mark.parametrize("zodb", ZODBS)
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_of_neo_fails_where_it_is_known_to(
+    module: str,
+    zodb: str,
+    certificates: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    python = neo_environment(HERE / f"zodb-{zodb}.txt") / "python"
+
+    ended = programs.run(
+        (str(python), "-I", str(RUN_MODULE), f"neo.tests.{module}"),
+        {
+            "PATH": "/usr/bin:/bin",
+            "TEMP": str(tmp_path),
+            "NEO_TESTS_ADAPTER": "SQLite",
+            "NEO_TESTS_CERTIFICATES": str(certificates),
+        },
+        timeout_seconds=MODULE_SECONDS_MAX,
+        directory=tmp_path,
+    )
+
+    assert ended.stdout, ended.stderr
+    told = json.loads(ended.stdout.splitlines()[-1])
+    for name, value in {"module": module, "zodb": zodb, **told}.items():
+        record_property(name, value)
+    assert told["tests"] > 0
+    failed = set(told["failed"]) - DRAWN
+    assert failed == set(MODULES[module]), ended.stderr[-8000:]
