@@ -18,13 +18,15 @@ HERE = Path(__file__).parent
 NAME = "probe"
 SECONDS_MAX = 60
 COMMIT_COUNT = 200
+#: A network that no computer has.
+NOWHERE = "fd00:dead::"
 
 COMMITS = """\
 import sys, transaction
 from neo.client.Storage import Storage
 from ZODB import DB
 masters, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-db = DB(Storage(master_nodes=masters, name="probe"))
+db = DB(Storage(master_nodes=masters, name="probe", translate=sys.argv[4]))
 root = db.open().root()
 for number in range(first, first + count):
     root[number] = b"x" * 100
@@ -37,39 +39,67 @@ db.close()
 
 @define
 class Cluster:
-    """One neo_master, one admin, two storage nodes with a copy of everything each."""
+    """Two neo_masters, an admin, two storage nodes with a copy of everything each.
+
+    ``is_announced``: all nodes know each other by addresses that nobody is bound to.
+    """
 
     home: Path
     bin: Path
     stack: ExitStack
-    master: str = field(init=False)
+    is_announced: bool = False
+    translations: dict[str, str] = field(factory=dict, init=False)
+    masters: str = field(init=False)
     admin: str = field(init=False)
     storages: list[subprocess.Popen[bytes]] = field(init=False)
+    neo_masters: dict[str, subprocess.Popen[bytes]] = field(init=False)
+    _addresses: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.master, self.admin = (self._address() for _ in range(2))
-        self.run("neomaster", self.master, "--replicas", "1", "--partitions", "12")
-        self.run("neoadmin", self.admin)
+        # Nodes are told of each other before they start, as by a configuration.
+        first, second, admin, *storages = (self._address(it) for it in range(5))
+        self.masters, self.admin = f"{first} {second}", self.reached(admin)
+        self.neo_masters = {
+            it: self.run("neomaster", it, "--replicas", "1", "--partitions", "12")
+            for it in (first, second)
+        }
+        self.run("neoadmin", admin)
+        self._addresses = tuple(storages)
         self.storages = [self.start_storage(number) for number in range(2)]
         programs.eventually(self._is_started, SECONDS_MAX, "the cluster runs")
 
-    @staticmethod
-    def _address() -> str:
-        return f"127.0.0.1:{programs.free_port()}"
+    def _address(self, number: int) -> str:
+        """What others know a new node by."""
+        bound = f"127.0.0.1:{programs.free_port()}"
+        if not self.is_announced:
+            return bound
+        announced = f"[{NOWHERE}{number + 1}]:2051"
+        self.translations[announced] = bound
+        return announced
 
-    def run(self, command: str, bind: str, *options: str) -> subprocess.Popen[bytes]:
+    def reached(self, address: str) -> str:
+        return self.translations.get(address, address)
+
+    @property
+    def translated(self) -> str:
+        return " ".join(f"{a}={b}" for a, b in self.translations.items())
+
+    def run(self, command: str, address: str, *options: str) -> subprocess.Popen[bytes]:
+        bound = self.reached(address)
         argv = (
-            *(str(self.bin / command), "--cluster", NAME, "--masters", self.master),
-            *("--bind", bind, *options),
+            *(str(self.bin / command), "--cluster", NAME, "--masters", self.masters),
+            *("--bind", bound, *options),
         )
+        if self.is_announced:
+            argv += ("--announce", address, "--translate", self.translated)
         return self.stack.enter_context(
-            programs.running(argv, self.home / f"{command}-{bind}.log")
+            programs.running(argv, self.home / f"{command}-{bound}.log")
         )
 
     def start_storage(self, number: int) -> subprocess.Popen[bytes]:
         database = str(self.home / f"{number}.sqlite")
         options = ("--adapter", "SQLite", "--database", database)
-        return self.run("neostorage", self._address(), *options)
+        return self.run("neostorage", self._addresses[number], *options)
 
     def tell(self, *words: str) -> str:
         argv = (str(self.bin / "neoctl"), "--address", self.admin, *words)
@@ -80,6 +110,13 @@ class Cluster:
             self.tell("start")
         return "RUNNING" in self.tell("print", "cluster")
 
+    def primary(self) -> subprocess.Popen[bytes]:
+        """The neo_master that was elected."""
+        name = self.tell("print", "primary").strip()
+        rows = (line.split() for line in self.tell("print", "node").splitlines())
+        (address,) = (row[4] for row in rows if row[0] == name)
+        return self.neo_masters[address]
+
     def cells(self) -> str:
         """What the partition table says of the cells: U is readable, O is not."""
         lines = self.tell("print", "pt").splitlines()
@@ -87,16 +124,30 @@ class Cluster:
 
     def commit(self, first: int, count: int) -> list[str]:
         python = str(self.bin / "python")
-        argv = (python, "-c", COMMITS, self.master, str(first), str(count))
+        argv = (python, "-c", COMMITS, self.masters, str(first), str(count))
+        argv += (self.translated,)
         done = programs.run(argv, timeout_seconds=SECONDS_MAX)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(params=["bound", "announced"])
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Addresses that nodes are bound to, or announced ones that lead to those."""
+    environment = neo_environment(HERE / "zodb-6.4.txt")
     with ExitStack() as stack:
-        yield Cluster(tmp_path, neo_environment(HERE / "zodb-6.4.txt"), stack)
+        yield Cluster(tmp_path, environment, stack, request.param == "announced")
+
+
+def test_another_neo_master_takes_over_when_the_primary_is_killed(
+    cluster: Cluster,
+) -> None:
+    """By itself, since all storage nodes are there; nothing acknowledged is lost."""
+    cluster.commit(0, COMMIT_COUNT)
+
+    cluster.primary().send_signal(signal.SIGKILL)
+
+    assert cluster.commit(COMMIT_COUNT, 1)[-1] == str(COMMIT_COUNT + 1)
 
 
 def test_a_storage_node_that_is_killed_misses_nothing_when_it_is_back(
@@ -116,3 +167,6 @@ def test_a_storage_node_that_is_killed_misses_nothing_when_it_is_back(
     first.send_signal(signal.SIGKILL)
 
     assert cluster.commit(2 * COMMIT_COUNT, 1)[-1] == str(2 * COMMIT_COUNT + 1)
+    known = cluster.tell("print", "node")
+    assert (NOWHERE in known) is cluster.is_announced
+    assert ("127.0.0.1" in known) is not cluster.is_announced
