@@ -48,12 +48,13 @@ class Cluster:
     bin: Path
     stack: ExitStack
     is_announced: bool = False
+    options: tuple[str, ...] = ()
     translations: dict[str, str] = field(factory=dict, init=False)
     masters: str = field(init=False)
     admin: str = field(init=False)
     storages: list[subprocess.Popen[bytes]] = field(init=False)
     neo_masters: dict[str, subprocess.Popen[bytes]] = field(init=False)
-    _addresses: tuple[str, ...] = field(init=False)
+    addresses: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # Nodes are told of each other before they start, as by a configuration.
@@ -64,7 +65,7 @@ class Cluster:
             for it in (first, second)
         }
         self.run("neoadmin", admin)
-        self._addresses = tuple(storages)
+        self.addresses = tuple(storages)
         self.storages = [self.start_storage(number) for number in range(2)]
         programs.eventually(self._is_started, SECONDS_MAX, "the cluster runs")
 
@@ -88,7 +89,7 @@ class Cluster:
         bound = self.reached(address)
         argv = (
             *(str(self.bin / command), "--cluster", NAME, "--masters", self.masters),
-            *("--bind", bound, *options),
+            *("--bind", bound, *self.options, *options),
         )
         if self.is_announced:
             argv += ("--announce", address, "--translate", self.translated)
@@ -99,7 +100,7 @@ class Cluster:
     def start_storage(self, number: int) -> subprocess.Popen[bytes]:
         database = str(self.home / f"{number}.sqlite")
         options = ("--adapter", "SQLite", "--database", database)
-        return self.run("neostorage", self._addresses[number], *options)
+        return self.run("neostorage", self.addresses[number], *options)
 
     def tell(self, *words: str) -> str:
         argv = (str(self.bin / "neoctl"), "--address", self.admin, *words)

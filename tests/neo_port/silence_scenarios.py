@@ -1,0 +1,114 @@
+"""Links of a NEO cluster that go silent: packets are dropped, nobody is told.
+
+Run by ``test_silence.py``, as root of a namespace with a loopback and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess  # noqa: TID251 - nft and ss of this namespace
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests import programs
+from tests.interop.stock import neo_environment
+from tests.neo_port.test_cluster import HERE, SECONDS_MAX, Cluster
+
+SILENCE_SECONDS = 3
+#: To notice it, to try it again once or twice, to recover; Linux alone needs 900 s.
+GAP_SECONDS_MAX = 5 * SILENCE_SECONDS
+COMMITS_AFTER = 20
+PORTS = re.compile(r":(\d+) +127\.0\.0\.1:(\d+) ")
+
+DROP = """\
+table inet silence {{
+  set ports {{ type inet_service; elements = {{ {ports} }} }}
+  chain input {{
+    type filter hook input priority 0;
+    tcp sport @ports drop
+    tcp dport @ports drop
+  }}
+}}
+"""
+
+#: A commit that fails is made again: the same value under the same key.
+COMMITTER = """\
+import sys, time, transaction
+from neo.client.Storage import Storage
+from ZODB import DB
+db = DB(Storage(master_nodes=sys.argv[1], name="probe", silence=int(sys.argv[2])))
+root = db.open().root()
+number = 0
+while True:
+    try:
+        root[number] = b"x" * 100
+        transaction.commit()
+    except Exception as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        transaction.abort()
+        time.sleep(0.1)
+        continue
+    number += 1
+    print("acknowledged", time.monotonic(), number, flush=True)
+"""
+
+
+def ports_of(pid: int, address: str) -> set[str]:
+    """The port that it listens on, and those of its connections to others."""
+    lines = subprocess.run(
+        ["ss", "-Htnp"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    own = (PORTS.search(line) for line in lines if f"pid={pid}," in line)
+    return {address.rpartition(":")[2], *(found[1] for found in own if found)}
+
+
+def silence(rules: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+
+
+def committed(log: Path) -> list[tuple[float, int]]:
+    """When, and how many then."""
+    rows = (line.split() for line in log.read_text().splitlines())
+    whole = (row for row in rows if row[:1] == ["acknowledged"] and len(row) == 3)
+    return [(float(at), int(count)) for _, at, count in whole]
+
+
+@pytest.mark.parametrize("victim", ["a storage node", "the primary"])
+def test_commits_go_on_when_a_node_falls_silent(tmp_path: Path, victim: str) -> None:
+    """With data on the way to it. Nothing acknowledged is missing afterwards."""
+    environment = neo_environment(HERE / "zodb-6.4.txt")
+    with ExitStack() as stack:
+        cluster = Cluster(
+            tmp_path, environment, stack, options=("--silence", f"{SILENCE_SECONDS}")
+        )
+        log = tmp_path / "commits.log"
+        python = str(environment / "python")
+        argv = (python, "-c", COMMITTER, cluster.masters, f"{SILENCE_SECONDS}")
+        with programs.running(argv, log):
+            programs.eventually(
+                lambda: len(committed(log)) > COMMITS_AFTER, SECONDS_MAX, "commits"
+            )
+            silenced, address = cluster.storages[1], cluster.addresses[1]
+            if victim == "the primary":
+                silenced = cluster.primary()
+                (address,) = (
+                    a for a, p in cluster.neo_masters.items() if p is silenced
+                )
+            ports = ", ".join(sorted(ports_of(silenced.pid, address)))
+
+            silence(DROP.format(ports=ports))
+            count_then = committed(log)[-1][1]
+            programs.eventually(
+                lambda: committed(log)[-1][1] > count_then + COMMITS_AFTER,
+                SECONDS_MAX,
+                f"commits go on after {victim} fell silent",
+            )
+        rows = committed(log)
+        silence("delete table inet silence")
+        gap_seconds = max(later[0] - earlier[0] for earlier, later in pairwise(rows))
+        print(f"{victim}: the longest gap was {gap_seconds:.1f} s")  # noqa: T201
+        assert gap_seconds < GAP_SECONDS_MAX
+        assert int(cluster.commit(10**6, 1)[-1]) > rows[-1][1]
