@@ -7,12 +7,10 @@ from pathlib import Path
 
 from attrs import frozen
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
-    TCP4ServerEndpoint,
     TCP6ClientEndpoint,
-    TCP6ServerEndpoint,
     UNIXClientEndpoint,
     UNIXServerEndpoint,
 )
@@ -23,6 +21,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.tcp import Port
 from zope.interface import implementer
 
 from runtime.ports import Address, INetwork, TcpAddress, UnixAddress
@@ -31,6 +30,9 @@ CONNECTIONS_WAITING_MAX = 2048
 """Connections that the kernel has made and we have not accepted yet. When they are more
 it drops the next ones, whose clients try again after a second; Twisted's own 50 are
 exceeded whenever many agents come back at once."""
+
+ACCEPTS_MAX = 50
+"""In one turn of the reactor; below the descriptors that a program has in reserve."""
 
 CONNECT_SECONDS_MAX = 30.0
 """Three lost SYNs (1 + 2 + 4 s) and a slow peer; a dead one costs no more than this."""
@@ -61,8 +63,45 @@ class SocketNetwork:
             case UnixAddress(path):
                 return _SocketServer(self.reactor, path)
             case TcpAddress(host, port):
-                kind = TCP6ServerEndpoint if is_ipv6(host) else TCP4ServerEndpoint
-                return kind(self.reactor, port, CONNECTIONS_WAITING_MAX, host)
+                is_ipv6(host)  # refuses a name
+                return _TcpServer(self.reactor, host, port)
+
+
+class _SteadyPort(Port):
+    """Accepts so few at once that who gives one up for another has its descriptor.
+
+    An aborted connection closes in the next turn of the reactor; Twisted accepts more
+    in each turn the longer a rush lasts, and with no descriptor left it closes what it
+    accepts.
+    """
+
+    def doRead(self) -> None:
+        self.numberAccepts = min(self.numberAccepts, ACCEPTS_MAX)
+        Port.doRead(self)
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class _TcpServer:
+    """Listens at an address."""
+
+    reactor: PosixReactorBase
+    host: str
+    port: int
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        def start() -> IListeningPort:
+            port = _SteadyPort(
+                self.port,
+                protocolFactory,
+                CONNECTIONS_WAITING_MAX,
+                self.host,
+                self.reactor,
+            )
+            port.startListening()
+            return port
+
+        return execute(start)
 
 
 @implementer(IStreamServerEndpoint)

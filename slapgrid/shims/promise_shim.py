@@ -160,6 +160,8 @@ def report() -> list[str]:
     They were imported after what had been prepared. To look at all names would be to
     write to the pages of all of them.
     """
+    if Warm.prepared.path is None:
+        return []
     known, last = Warm.prepared.modules, Warm.prepared.last_kept
     imported = takewhile(lambda name: name != last, reversed(sys.modules))
     return [

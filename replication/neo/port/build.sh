@@ -25,6 +25,9 @@ case $1 in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' build.sh && exit ;; esa
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
 readonly output
+# Two that want the wheel at the same time make it once.
+exec 9>"$output/neoppod.lock"
+flock 9
 
 # Everything that decides the wheel; the tools are pinned with their hashes.
 fingerprint=$(cat build.sh left-out.txt source.txt tools.txt patches/*.patch | sha256sum)
