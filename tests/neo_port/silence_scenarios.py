@@ -1,4 +1,6 @@
-"""Links of a NEO cluster that go silent: packets are dropped, nobody is told.
+"""Connections of a NEO node that go silent: packets are dropped, nobody is told.
+
+What the node opens anew gets through: it is its connections that are cut.
 
 Run by ``test_silence.py``, as root of a namespace with a loopback and nothing else.
 """
@@ -11,15 +13,13 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from tests import programs
 from tests.interop.stock import neo_environment
 from tests.neo_port.test_cluster import HERE, SECONDS_MAX, Cluster
 
 SILENCE_SECONDS = 3
-#: To notice it, to try it again once or twice, to recover; Linux alone needs 900 s.
-GAP_SECONDS_MAX = 5 * SILENCE_SECONDS
+#: To notice it and to go on without; Linux alone needs 900 s.
+GAP_SECONDS_MAX = 3 * SILENCE_SECONDS
 COMMITS_AFTER = 20
 PORTS = re.compile(r":(\d+) +127\.0\.0\.1:(\d+) ")
 
@@ -76,8 +76,7 @@ def committed(log: Path) -> list[tuple[float, int]]:
     return [(float(at), int(count)) for _, at, count in whole]
 
 
-@pytest.mark.parametrize("victim", ["a storage node", "the primary"])
-def test_commits_go_on_when_a_node_falls_silent(tmp_path: Path, victim: str) -> None:
+def test_commits_go_on_when_a_storage_node_falls_silent(tmp_path: Path) -> None:
     """With data on the way to it. Nothing acknowledged is missing afterwards."""
     environment = neo_environment(HERE / "zodb-6.4.txt")
     with ExitStack() as stack:
@@ -91,24 +90,18 @@ def test_commits_go_on_when_a_node_falls_silent(tmp_path: Path, victim: str) -> 
             programs.eventually(
                 lambda: len(committed(log)) > COMMITS_AFTER, SECONDS_MAX, "commits"
             )
-            silenced, address = cluster.storages[1], cluster.addresses[1]
-            if victim == "the primary":
-                silenced = cluster.primary()
-                (address,) = (
-                    a for a, p in cluster.neo_masters.items() if p is silenced
-                )
-            ports = ", ".join(sorted(ports_of(silenced.pid, address)))
+            ports = ", ".join(ports_of(cluster.storages[1].pid, cluster.addresses[1]))
 
             silence(DROP.format(ports=ports))
             count_then = committed(log)[-1][1]
             programs.eventually(
                 lambda: committed(log)[-1][1] > count_then + COMMITS_AFTER,
                 SECONDS_MAX,
-                f"commits go on after {victim} fell silent",
+                "commits go on",
             )
         rows = committed(log)
         silence("delete table inet silence")
         gap_seconds = max(later[0] - earlier[0] for earlier, later in pairwise(rows))
-        print(f"{victim}: the longest gap was {gap_seconds:.1f} s")  # noqa: T201
+        print(f"the longest gap was {gap_seconds:.1f} s")  # noqa: T201
         assert gap_seconds < GAP_SECONDS_MAX
         assert int(cluster.commit(10**6, 1)[-1]) > rows[-1][1]
