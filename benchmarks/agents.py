@@ -45,7 +45,8 @@ MEBIBYTE = 1024**2
 MILLISECONDS = 1000
 
 #: The goal for a pass in which nothing is due, and the bound for one in which the
-#: promises of a tenth are (decision 25); what more of them cost is shown as it is.
+#: promises of a tenth are. The tenth is our choice, since issue 4 gives no share
+#: (decision 25); what more of them cost is shown as it is.
 IDLE_CPU_SECONDS_MAX = 0.3
 DUE_CPU_SECONDS_MAX = 1.0
 #: The same: a tenth of the stock agent's.

@@ -72,8 +72,12 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "slapgrid.shims.promise_keeping": {},
     "slapgrid.shims.promise_shim": {
         "slapgrid.shims.promise_keeping": EVERYTHING,
-        "promise_keeping": EVERYTHING,  # the same, where it runs alone
+        "slapgrid.shims.promise_warmth": EVERYTHING,
+        # The same, where it runs alone:
+        "promise_keeping": EVERYTHING,
+        "promise_warmth": EVERYTHING,
     },
+    "slapgrid.shims.promise_warmth": {},
     "slapgrid.shims.release_caches": {},
     "slapgrid.shims.buildout_shim": {
         "zc.buildout": EVERYTHING,

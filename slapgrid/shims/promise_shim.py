@@ -16,7 +16,6 @@ line is answered, the token and JSON, once its result, cache and log are kept.
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import importlib.util
 import json
 import logging
@@ -26,16 +25,22 @@ import signal
 import sys
 import traceback
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
-from time import monotonic, strptime, time  # noqa: TID251 - it has no runtime
+from time import monotonic, time  # noqa: TID251 - it has no runtime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from slapgrid.shims import promise_keeping as keeping
+    from slapgrid.shims.promise_warmth import Warm, learn, prepare, report
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - before anything else
     import promise_keeping as keeping  # type: ignore[import-not-found] # stands beside
+    from promise_warmth import (  # type: ignore[import-not-found] # stands beside
+        Warm,
+        learn,
+        prepare,
+        report,
+    )
 
     del sys.path[0]
 
@@ -52,16 +57,12 @@ STUCK_SECONDS = 1.0
 DAEMON_SECONDS = 1.0
 #: Where stock promises keep whether they allow a bang.
 STOCK_BANG_ATTRIBUTE = "_GenericPromise__allow_bang"
-#: What a stock promise stands on.
-STOCK_MODULE = "slapos.grid.promise.generic"
-STOCK_PREFIX = "slapos."
-#: The head of a generated plug-in removes modules whose names contain one of these.
-REMOVED_BY_PLUGINS = ("slapos", "pkg_resources")
-#: A fork may tell a lie: more modules than stock releases have are not learned.
-LEARNED_MAX = 300
 #: Programs find the signals as a shell gives them.
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 FALSE_TEXTS = frozenset({"", "0", "false", "no", "n", "off"})
+
+
+__all__ = ("learn", "main", "prepare", "report", "run")  # what a fork server calls
 
 
 class ResultQueue:
@@ -69,119 +70,6 @@ class ResultQueue:
 
     def put_nowait(self, item: object) -> None:
         """Take the result and forget it."""
-
-
-class Prepared:
-    """What a server imported: generated plug-ins remove it all and import it again.
-
-    Modules that they ask for again are given as they are; that is only right under the
-    ``sys.path`` that they were imported under.
-
-    The reference count of an object is beside it, and a fork copies the page of each
-    one that it looks at: three microseconds. So as many as a thousand names of modules,
-    which the head of a plug-in looks through, are put side by side.
-    """
-
-    def __init__(self, path: list[str] | None) -> None:
-        self.path = path
-        self.modules: dict[str, Any] = {}
-        self.last_kept = ""
-        self._specs: dict[str, Any] = {}
-
-    def load(self, name: str) -> bool:
-        """Import a module, if that can be."""
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001 - who needs it will be told
-            return False
-        return True
-
-    def remember(self) -> None:
-        """Keep what is imported now of what plug-ins remove."""
-        for name, module in tuple(sys.modules.items()):
-            if any(part in name for part in REMOVED_BY_PLUGINS):
-                self.modules[name] = module
-                self._specs[name] = module.__spec__
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
-        beside = [(name.encode().decode(), it) for name, it in sys.modules.items()]
-        sys.modules.clear()
-        sys.modules.update(beside)
-        self.last_kept = next(
-            name for name in reversed(sys.modules) if name not in self.modules
-        )
-
-    def forget(self) -> None:
-        """Have everything imported anew."""
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        for name in self.modules:
-            sys.modules.pop(name, None)
-        self.modules = {}
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        """As importlib asks."""
-        del path, target
-        if name not in self.modules:
-            return None
-        return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type] # it loads
-
-    def create_module(self, spec: Any) -> Any:
-        return self.modules[spec.name]
-
-    def exec_module(self, module: Any) -> None:
-        module.__spec__ = self._specs[module.__spec__.name]
-
-
-class Warm:
-    """What this process was prepared for, if it was."""
-
-    prepared = Prepared(None)
-
-
-def prepare(argument: str) -> None:
-    """In a fork server: import what plug-ins with this ``sys.path`` import.
-
-    ``null`` prepares for executables alone.
-    """
-    path = json.loads(argument)
-    Warm.prepared = Prepared(path)
-    if path is not None:
-        sys.path[0:0] = path
-        Warm.prepared.load(STOCK_MODULE)
-        Warm.prepared.remember()
-    # Stock promises read dates of their logs, and the first date costs 6 ms.
-    strptime("2026-11-21 00:00:00", "%Y-%m-%d %H:%M:%S")
-
-
-def report() -> list[str]:
-    """In a fork, at its end: the stock modules that it had to import.
-
-    They were imported after what had been prepared. To look at all names would be to
-    write to the pages of all of them.
-    """
-    if Warm.prepared.path is None:
-        return []
-    known, last = Warm.prepared.modules, Warm.prepared.last_kept
-    imported = takewhile(lambda name: name != last, reversed(sys.modules))
-    return [
-        name for name in imported if name.startswith(STOCK_PREFIX) and name not in known
-    ][:LEARNED_MAX]
-
-
-def learn(told: Any) -> bool:
-    """In a fork server: import what a fork had to; no other modules than stock ones."""
-    known = Warm.prepared.modules
-    names = [
-        str(name)
-        for name in told[:LEARNED_MAX]
-        if str(name).startswith(STOCK_PREFIX) and str(name) not in known
-    ]
-    if Warm.prepared.path is None or len(known) > LEARNED_MAX:
-        return False
-    loaded = [Warm.prepared.load(name) for name in names]
-    Warm.prepared.remember()
-    return any(loaded)
 
 
 def run(arguments: list[str]) -> None:

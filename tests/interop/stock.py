@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests import programs
@@ -51,7 +51,8 @@ def stock_environment() -> Path:
     that releases may use without any index of packages. One of its dependencies is
     compiled: it wants a C compiler and Python's headers.
     """
-    return _made("env", REQUIREMENTS, _install_stock) / "bin"
+    decided_by = (RESOURCES_PTH, *DISTRIBUTION.values())
+    return _made("env", REQUIREMENTS, _install_stock, decided_by) / "bin"
 
 
 def fuzz_environment() -> Path:
@@ -64,7 +65,10 @@ def neo_environment(requirements: Path) -> Path:
 
     ``requirements`` names the ZODB and all that it needs.
     """
-    return _made(f"neo-{requirements.stem}", requirements, _install_neo) / "bin"
+    port = sorted(path for path in NEO_PORT.rglob("*") if path.is_file())
+    decided_by = (path.read_text() for path in port)
+    name = f"neo-{requirements.stem}"
+    return _made(name, requirements, _install_neo, decided_by) / "bin"
 
 
 def recipe_wheels() -> Path:
@@ -72,19 +76,22 @@ def recipe_wheels() -> Path:
     return _made("wheels", RECIPE_REQUIREMENTS, _collect)
 
 
-def _made(name: str, requirements: Path, make: Callable[[Path, Path], None]) -> Path:
-    """What ``make`` leaves in a folder of that name; made again for other pins."""
+def _made(
+    name: str,
+    requirements: Path,
+    make: Callable[[Path, Path], None],
+    decided_by: Iterable[str] = (),
+) -> Path:
+    """What ``make`` leaves in a folder of that name.
+
+    It is made again for other pins, and when another text decides it.
+    """
     home = CHECKOUT / ".stock"
     home.mkdir(exist_ok=True)
     made = home / name
     with (home / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = "\n".join(
-            [requirements.read_text(), RESOURCES_PTH, *DISTRIBUTION.values()]
-        )
-        if make is _install_neo:
-            port = sorted(path for path in NEO_PORT.rglob("*") if path.is_file())
-            wanted += "".join(path.read_text() for path in port)
+        wanted = "\n".join([requirements.read_text(), *decided_by])
         made_from = home / f"{name}.txt"
         if not made_from.exists() or made_from.read_text() != wanted:
             shutil.rmtree(made, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests import programs
 from tests.interop.stock import neo_environment
-from tests.neo_port.test_cluster import HERE, SECONDS_MAX, Cluster
+from tests.neo_port.test_cluster import HERE, SECONDS_MAX, NeoCluster
 
 SILENCE_SECONDS = 3
 #: To notice it and to go on without; Linux alone needs 900 s.
@@ -80,17 +80,19 @@ def test_commits_go_on_when_a_storage_node_falls_silent(tmp_path: Path) -> None:
     """With data on the way to it. Nothing acknowledged is missing afterwards."""
     environment = neo_environment(HERE / "zodb-6.4.txt")
     with ExitStack() as stack:
-        cluster = Cluster(
+        neo_cluster = NeoCluster(
             tmp_path, environment, stack, options=("--silence", f"{SILENCE_SECONDS}")
         )
         log = tmp_path / "commits.log"
         python = str(environment / "python")
-        argv = (python, "-c", COMMITTER, cluster.masters, f"{SILENCE_SECONDS}")
+        argv = (python, "-c", COMMITTER, neo_cluster.master_nodes, f"{SILENCE_SECONDS}")
         with programs.running(argv, log):
             programs.eventually(
                 lambda: len(committed(log)) > COMMITS_AFTER, SECONDS_MAX, "commits"
             )
-            ports = ", ".join(ports_of(cluster.storages[1].pid, cluster.addresses[1]))
+            ports = ", ".join(
+                ports_of(neo_cluster.storages[1].pid, neo_cluster.addresses[1])
+            )
 
             silence(DROP.format(ports=ports))
             count_then = committed(log)[-1][1]
@@ -104,4 +106,4 @@ def test_commits_go_on_when_a_storage_node_falls_silent(tmp_path: Path) -> None:
         gap_seconds = max(later[0] - earlier[0] for earlier, later in pairwise(rows))
         print(f"the longest gap was {gap_seconds:.1f} s")  # noqa: T201
         assert gap_seconds < GAP_SECONDS_MAX
-        assert int(cluster.commit(10**6, 1)[-1]) > rows[-1][1]
+        assert int(neo_cluster.commit(10**6, 1)[-1]) > rows[-1][1]

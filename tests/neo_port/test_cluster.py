@@ -38,7 +38,7 @@ db.close()
 
 
 @define
-class Cluster:
+class NeoCluster:
     """Two neo_masters, an admin, two storage nodes with a copy of everything each.
 
     ``is_announced``: all nodes know each other by addresses that nobody is bound to.
@@ -50,7 +50,7 @@ class Cluster:
     is_announced: bool = False
     options: tuple[str, ...] = ()
     translations: dict[str, str] = field(factory=dict, init=False)
-    masters: str = field(init=False)
+    master_nodes: str = field(init=False)
     admin: str = field(init=False)
     storages: list[subprocess.Popen[bytes]] = field(init=False)
     neo_masters: dict[str, subprocess.Popen[bytes]] = field(init=False)
@@ -59,7 +59,7 @@ class Cluster:
     def __attrs_post_init__(self) -> None:
         # Nodes are told of each other before they start, as by a configuration.
         first, second, admin, *storages = (self._address(it) for it in range(5))
-        self.masters, self.admin = f"{first} {second}", self.reached(admin)
+        self.master_nodes, self.admin = f"{first} {second}", self.reached(admin)
         self.neo_masters = {
             it: self.run("neomaster", it, "--replicas", "1", "--partitions", "12")
             for it in (first, second)
@@ -88,7 +88,13 @@ class Cluster:
     def run(self, command: str, address: str, *options: str) -> subprocess.Popen[bytes]:
         bound = self.reached(address)
         argv = (
-            *(str(self.bin / command), "--cluster", NAME, "--masters", self.masters),
+            *(
+                str(self.bin / command),
+                "--cluster",
+                NAME,
+                "--masters",
+                self.master_nodes,
+            ),
             *("--bind", bound, *self.options, *options),
         )
         if self.is_announced:
@@ -125,7 +131,7 @@ class Cluster:
 
     def commit(self, first: int, count: int) -> list[str]:
         python = str(self.bin / "python")
-        argv = (python, "-c", COMMITS, self.masters, str(first), str(count))
+        argv = (python, "-c", COMMITS, self.master_nodes, str(first), str(count))
         argv += (self.translated,)
         done = programs.run(argv, timeout_seconds=SECONDS_MAX)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -133,41 +139,41 @@ class Cluster:
 
 
 @pytest.fixture(params=["bound", "announced"])
-def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def neo_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NeoCluster]:
     """Addresses that nodes are bound to, or announced ones that lead to those."""
     environment = neo_environment(HERE / "zodb-6.4.txt")
     with ExitStack() as stack:
-        yield Cluster(tmp_path, environment, stack, request.param == "announced")
+        yield NeoCluster(tmp_path, environment, stack, request.param == "announced")
 
 
 def test_another_neo_master_takes_over_when_the_primary_is_killed(
-    cluster: Cluster,
+    neo_cluster: NeoCluster,
 ) -> None:
     """By itself, since all storage nodes are there; nothing acknowledged is lost."""
-    cluster.commit(0, COMMIT_COUNT)
+    neo_cluster.commit(0, COMMIT_COUNT)
 
-    cluster.primary().send_signal(signal.SIGKILL)
+    neo_cluster.primary().send_signal(signal.SIGKILL)
 
-    assert cluster.commit(COMMIT_COUNT, 1)[-1] == str(COMMIT_COUNT + 1)
+    assert neo_cluster.commit(COMMIT_COUNT, 1)[-1] == str(COMMIT_COUNT + 1)
 
 
 def test_a_storage_node_that_is_killed_misses_nothing_when_it_is_back(
-    cluster: Cluster,
+    neo_cluster: NeoCluster,
 ) -> None:
     """Commits go on without it; it replicates, and then the other one is killed."""
-    cluster.commit(0, COMMIT_COUNT)
-    first, second = cluster.storages
+    neo_cluster.commit(0, COMMIT_COUNT)
+    first, second = neo_cluster.storages
     second.send_signal(signal.SIGKILL)
-    programs.eventually(lambda: "O" in cluster.cells(), SECONDS_MAX, "it is missed")
+    programs.eventually(lambda: "O" in neo_cluster.cells(), SECONDS_MAX, "it is missed")
 
-    cluster.commit(COMMIT_COUNT, COMMIT_COUNT)
-    cluster.start_storage(1)
+    neo_cluster.commit(COMMIT_COUNT, COMMIT_COUNT)
+    neo_cluster.start_storage(1)
     programs.eventually(
-        lambda: set(cluster.cells()) == {"U"}, SECONDS_MAX, "it has replicated"
+        lambda: set(neo_cluster.cells()) == {"U"}, SECONDS_MAX, "it has replicated"
     )
     first.send_signal(signal.SIGKILL)
 
-    assert cluster.commit(2 * COMMIT_COUNT, 1)[-1] == str(2 * COMMIT_COUNT + 1)
-    known = cluster.tell("print", "node")
-    assert (NOWHERE in known) is cluster.is_announced
-    assert ("127.0.0.1" in known) is not cluster.is_announced
+    assert neo_cluster.commit(2 * COMMIT_COUNT, 1)[-1] == str(2 * COMMIT_COUNT + 1)
+    known = neo_cluster.tell("print", "node")
+    assert (NOWHERE in known) is neo_cluster.is_announced
+    assert ("127.0.0.1" in known) is not neo_cluster.is_announced
