@@ -10,9 +10,6 @@
 #
 # The patches quote NEO and are a work derived from it: GPL-2.0-or-later, as NEO is.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-readonly port=$PWD python=$(command -v "${PYTHON:-python3}")
-
 say() { printf 'neo: %s\n' "$*" >&2; }
 
 fail() {
@@ -20,11 +17,16 @@ fail() {
   exit 1
 }
 
+port=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ $# = 1 ] || fail "usage: build.sh DIRECTORY"
-case $1 in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' build.sh && exit ;; esac
+case $1 in -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$port/build.sh" && exit ;; esac
+# Both are as seen from where it is called.
+python=$(realpath --no-symlinks "$(command -v "${PYTHON:-python3}")") ||
+  fail "there is no ${PYTHON:-python3}"
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
-readonly output
+readonly port python output
+cd "$port"
 # Two that want the wheel at the same time make it once.
 exec 9>"$output/neoppod.lock"
 flock 9
