@@ -94,6 +94,8 @@ missing_packages() {
   # What instances may have of the agent: a firewall and redirected ports.
   [ "$stage" = programs ] || has_command nft || echo nftables
   [ "$stage" = programs ] || has_command socat || echo socat
+  # The links between regions.
+  [ "$stage" = programs ] || has_command stunnel || echo stunnel4
   [ "$stage" = programs ] || has_headers "${interpreter:-false}" || echo python3-dev
 }
 

@@ -19,6 +19,7 @@ from random import Random
 from attrs import frozen
 
 from tests.emulation.test_kills import killed
+from tests.neo_port.three_regions import APART
 from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP
 from tests.unit.master_cluster.histories import MASTERS, VERBS, Run, Step
@@ -28,6 +29,8 @@ STEP_COUNT_MAX = 60
 """Longer than what `make test` draws; nothing here is shrunk."""
 
 KILLS_PER_SEED = 20
+ENDURANCE_ROUNDS = 70
+"""Seven faults each: two hours."""
 
 
 def drawn_steps(seed: int) -> list[Step]:
@@ -57,6 +60,19 @@ def play_kills(seed: int) -> None:
     sys.stdout.write(f"{killed(seed, KILLS_PER_SEED)}\n")
 
 
+def play_regions(seed: int, rounds: int = 1) -> None:
+    """Three regions of NEO in networks of their own: direct links, stunnel by turns."""
+    runs = Campaign.log("regions-runs")
+    way = ("direct", "stunnel")[seed % 2]
+    argv = (sys.executable, "-m", "tests.neo_port.run_regions")
+    argv += (str(seed), way, str(rounds), str(runs), present_commit())
+    subprocess.run([*APART, *argv], cwd=TOP, check=True)
+
+
+def play_endurance(seed: int) -> None:
+    play_regions(seed, ENDURANCE_ROUNDS)
+
+
 @frozen
 class Campaign:
     """What is played, and how many seeds are between two lines of its file."""
@@ -76,6 +92,10 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "weeks": Campaign(play_week, 1),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
+    # Seven faults each, two minutes; regions-runs.jsonl has a line for each fault.
+    "regions": Campaign(play_regions, 1),
+    # The same for two hours of one life.
+    "endurance": Campaign(play_endurance, 1),
 }
 
 

@@ -1,0 +1,73 @@
+"""Commits numbers for ever, and says which ones were acknowledged: run alone.
+
+    python committer.py MASTERS SILENCE TRANSLATE FIRST
+
+A commit that fails is made again: the same value under the same key. Each line is
+``acknowledged``, the seconds of the monotonic clock of this computer, the number.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import transaction  # type: ignore[import-untyped]
+from BTrees.LOBTree import LOBTree  # type: ignore[import-untyped]
+from neo.client.Storage import Storage  # type: ignore[import-untyped]
+from ZODB import DB  # type: ignore[import-untyped]
+
+NAME = "lab"
+KEY = "numbers"
+VALUE = b"x" * 100
+PAUSE_SECONDS = 0.05
+
+
+def open_database(masters: str, silence: str, translate: str) -> DB:
+    storage = Storage(
+        master_nodes=masters,
+        name=NAME,
+        silence=int(silence),
+        translate=translate or None,
+    )
+    return DB(storage)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    *where, first = sys.argv[1:]
+    number = int(first)
+    connection = open_database(*where).open()
+    while True:
+        try:
+            root = connection.root()
+            if KEY not in root:
+                root[KEY] = LOBTree()
+            root[KEY][number] = VALUE
+            transaction.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is made again
+            sys.stderr.write(f"{error!r}\n")
+            transaction.abort()
+            time.sleep(PAUSE_SECONDS)  # noqa: TID251 - it runs alone
+            continue
+        say(f"acknowledged {time.monotonic()} {number}")  # noqa: TID251
+        number += 1
+
+
+def read() -> None:
+    """Print how many numbers there are, and the first one that is missing."""
+    *where, _ = sys.argv[1:]
+    numbers = open_database(*where).open().root()[KEY]
+    count = len(numbers)
+    missing = next((it for it in range(count) if numbers.get(it) != VALUE), None)
+    say(f"numbers {count} {missing}")
+
+
+if __name__ == "__main__":
+    if sys.argv[-1] == "read":
+        read()
+    else:
+        main()

@@ -1,0 +1,85 @@
+"""One life of three regions: every fault so many times, and equal copies at the end.
+
+    python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT
+
+``WAY`` is ``direct`` or ``stunnel``. Each fault adds a line to the file ``RUNS``; the
+order of the faults is drawn from the seed. To be run by root of a namespace: see
+``three_regions.APART``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+from attrs import asdict, frozen
+
+from tests import programs
+from tests.interop.stock import neo_environment
+from tests.neo_port.faults import FAULTS, Outcome, digest_of, play
+from tests.neo_port.three_regions import REGIONS, ThreeRegions, make_networks
+
+EQUAL_SECONDS_MAX = 30
+"""The last transaction is unlocked within a second on each storage node."""
+
+
+@frozen
+class Life:
+    """What is asked for."""
+
+    seed: int
+    is_tunnelled: bool
+    rounds: int
+    runs: Path
+    commit: str
+
+    def keep(self, outcome: Outcome) -> None:
+        told = {"commit": self.commit, "seed": self.seed, **asdict(outcome)}
+        line = json.dumps(told) + "\n"
+        with self.runs.open("a") as opened:
+            opened.write(line)
+        sys.stdout.write(line)
+
+
+def live(life: Life, home: Path) -> None:
+    """Play all of it; raises when something acknowledged is lost or copies differ."""
+    entropy = Random(life.seed)
+    environment = neo_environment(Path(__file__).with_name("zodb-6.4.txt"))
+    make_networks()
+    first = 0
+    with ExitStack() as stack:
+        regions = ThreeRegions(home, environment, stack, life.is_tunnelled)
+        for name in drawn_faults(entropy, life.rounds):
+            outcome = play(regions, name, entropy, first)
+            first += outcome.commit_count
+            life.keep(outcome)
+            assert outcome.missing is None, outcome
+        databases = [regions.database(it) for it in REGIONS]
+        programs.eventually(
+            lambda: len({digest_of(it) for it in databases}) == 1,
+            EQUAL_SECONDS_MAX,
+            "equal copies",
+        )
+
+
+def drawn_faults(entropy: Random, rounds: int) -> list[str]:
+    return [
+        name
+        for _ in range(rounds)
+        for name in entropy.sample(sorted(FAULTS), len(FAULTS))
+    ]
+
+
+def main() -> None:
+    seed, way, rounds, runs, commit = sys.argv[1:]
+    life = Life(int(seed), way == "stunnel", int(rounds), Path(runs), commit)
+    with tempfile.TemporaryDirectory(prefix="three-regions-") as directory:
+        live(life, Path(directory))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""A NEO cluster of three regions, each in a network of its own, with one router.
+
+In each region one neo_master, one storage node with a copy of everything, one admin.
+They reach each other over IPv6, directly or through stunnel with pinned certificates,
+and the router can be told to drop what goes from one region to another.
+
+To be made by root of a namespace, whose network becomes the router: ``APART``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess  # noqa: TID251 - programs of these networks
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from attrs import define, field
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from tests import programs
+
+APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
+"""Runs a command as root of a network that has nothing."""
+
+REGIONS = (1, 2, 3)
+NAME = "lab"
+STARTED_SECONDS_MAX = 60
+"""Nine programs and three stunnels on two busy cores."""
+
+ANSWER_SECONDS_MAX = 5
+"""neoctl waits for ever for an admin that has no primary."""
+
+NEO_MASTER_PORT, STORAGE_PORT, ADMIN_PORT = PORTS = (2051, 2052, 2053)
+LOCAL_PORT = 10_000
+"""Local ends of stunnel: this, 100 for each region, and the number of the program."""
+
+NETWORKS = """\
+set -e
+mount -t tmpfs tmpfs /run
+ip link set lo up
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+for n in 1 2 3; do
+  ip netns add r$n
+  ip link add v$n type veth peer name e0 netns r$n
+  ip link set v$n up
+  ip -6 addr add fd00:$n::ff/64 dev v$n nodad
+  ip -n r$n link set lo up
+  ip -n r$n link set e0 up
+  ip -n r$n -6 addr add fd00:$n::1/64 dev e0 nodad
+  ip -n r$n -6 route add default via fd00:$n::ff
+done
+"""
+
+RULES = """\
+table inet lab {
+  set severed { type ifname . ifname; }
+  chain forward {
+    type filter hook forward priority 0;
+    iifname . oifname @severed drop
+  }
+}
+"""
+
+STUNNEL = """\
+foreground = yes
+pid =
+debug = warning
+socket = l:TCP_NODELAY=1
+socket = r:TCP_NODELAY=1
+sslVersionMin = TLSv1.2
+cert = {home}/own.pem
+CAfile = {home}/peers.pem
+verifyPeer = yes
+"""
+
+
+def make_networks() -> None:
+    """Give this namespace three regions; once in its life."""
+    subprocess.run(["sh", "-c", NETWORKS], check=True)
+    subprocess.run(["nft", "-f", "-"], input=RULES, text=True, check=True)
+
+
+def sever(pairs: Iterable[tuple[int, int]]) -> None:
+    """Drop without a word what goes from the first to the second of each pair."""
+    _change_severed("add", pairs)
+
+
+def heal(pairs: Iterable[tuple[int, int]]) -> None:
+    _change_severed("delete", pairs)
+
+
+def _change_severed(verb: str, pairs: Iterable[tuple[int, int]]) -> None:
+    elements = ", ".join(f'"v{a}" . "v{b}"' for a, b in pairs)
+    rule = f"{verb} element inet lab severed {{ {elements} }}\n"
+    subprocess.run(["nft", "-f", "-"], input=rule, text=True, check=True)
+
+
+def inside(region: int, argv: Iterable[str]) -> tuple[str, ...]:
+    return ("nsenter", f"--net=/run/netns/r{region}", *argv)
+
+
+def announced(region: int, port: int) -> str:
+    return f"[fd00:{region}::1]:{port}"
+
+
+@define
+class ThreeRegions:
+    """Running when it is made; ended with ``stack``."""
+
+    home: Path
+    bin: Path
+    stack: ExitStack
+    is_tunnelled: bool
+    options: tuple[str, ...] = ()
+    neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.is_tunnelled:
+            self._start_tunnels()
+        for region in REGIONS:
+            self.start_neo_master(region)
+            self.start_storage(region)
+            self._run(region, "neoadmin", ADMIN_PORT)
+        programs.eventually(self._is_started, STARTED_SECONDS_MAX, "three regions run")
+
+    @property
+    def master_nodes(self) -> str:
+        return " ".join(announced(it, NEO_MASTER_PORT) for it in REGIONS)
+
+    def start_neo_master(self, region: int) -> None:
+        options = ("--replicas", "2", "--partitions", "12")
+        self.neo_masters[region] = self._run(
+            region, "neomaster", NEO_MASTER_PORT, *options
+        )
+
+    def start_storage(self, region: int) -> None:
+        options = ("--adapter", "SQLite", "--database", str(self.database(region)))
+        self.storages[region] = self._run(region, "neostorage", STORAGE_PORT, *options)
+
+    def database(self, region: int) -> Path:
+        return self.home / f"{region}.sqlite"
+
+    def translated(self, region: int) -> str:
+        """Where those of a region reach what others announce; nothing if directly."""
+        if not self.is_tunnelled:
+            return ""
+        return " ".join(
+            f"{announced(other, port)}={self._reached(region, other, port)}"
+            for other in REGIONS
+            for port in PORTS
+        )
+
+    def tell(self, region: int, *words: str) -> str:
+        """What the admin of a region answers; nothing when it does not."""
+        command = str(self.bin / "neoctl")
+        argv = (command, "--address", self._bound(region, ADMIN_PORT), *words)
+        try:
+            ended = programs.run(
+                inside(region, argv), timeout_seconds=ANSWER_SECONDS_MAX
+            )
+        except subprocess.TimeoutExpired:
+            return ""
+        return ended.stdout if ended.returncode == 0 else ""
+
+    def primary_region(self) -> int | None:
+        """Where the elected neo_master is, as far as a majority knows."""
+        seen = [it for it in map(self._primary_seen_from, REGIONS) if it is not None]
+        return max(set(seen), key=seen.count) if len(seen) > 1 else None
+
+    def is_whole(self) -> bool:
+        """Whether all programs belong to it and all copies are complete."""
+        region = self.primary_region()
+        if region is None:
+            return False
+        known = self.tell(region, "print", "node")
+        rows = [line.split() for line in known.splitlines()]
+        of_masters = [row for row in rows if "MASTER" in row]
+        lines = self.tell(region, "print", "pt").splitlines()
+        cells = "".join(line.split()[-1] for line in lines if line.startswith("S"))
+        return (
+            len(of_masters) == len(REGIONS)
+            and all("RUNNING" in row for row in rows)
+            and sum("STORAGE" in row for row in rows) == len(REGIONS)
+            and set(cells) == {"U"}
+        )
+
+    def _primary_seen_from(self, region: int) -> int | None:
+        name = self.tell(region, "print", "primary").strip()
+        if "RUNNING" not in self.tell(region, "print", "cluster"):
+            return None
+        for row in map(str.split, self.tell(region, "print", "node").splitlines()):
+            if name and row[0] == name:
+                return int(row[4].split(":")[1])
+        return None
+
+    def _is_started(self) -> bool:
+        if self.tell(1, "print", "node").count("STORAGE") == len(REGIONS):
+            self.tell(1, "start")
+        return self.is_whole()
+
+    def _bound(self, region: int, port: int) -> str:
+        return f"127.0.0.1:{port}" if self.is_tunnelled else announced(region, port)
+
+    def _reached(self, region: int, other: int, port: int) -> str:
+        if region == other:
+            return self._bound(region, port)
+        return f"127.0.0.1:{LOCAL_PORT + 100 * other + port % 100}"
+
+    def _run(
+        self, region: int, command: str, port: int, *options: str
+    ) -> subprocess.Popen[bytes]:
+        argv = (
+            *(str(self.bin / command), "--cluster", NAME),
+            *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
+            *("--logfile", str(self.home / f"{command}-{region}.log")),
+            *self.options,
+            *options,
+        )
+        if self.is_tunnelled:
+            argv += ("--announce", announced(region, port))
+            argv += ("--translate", self.translated(region))
+        log = self.home / f"{command}-{region}.out"
+        return self.stack.enter_context(programs.running(inside(region, argv), log))
+
+    def _start_tunnels(self) -> None:
+        certificates = {it: _certificate(f"region {it}") for it in REGIONS}
+        for region, (own, _) in certificates.items():
+            home = self.home / f"stunnel-{region}"
+            home.mkdir()
+            (home / "own.pem").write_bytes(own)
+            peers = (its for other, (_, its) in certificates.items() if other != region)
+            (home / "peers.pem").write_bytes(b"".join(peers))
+            lines = [STUNNEL.format(home=home)]
+            for port in (NEO_MASTER_PORT, STORAGE_PORT):
+                lines += [
+                    f"[own-{port}]",
+                    f"accept = fd00:{region}::1:{port}",
+                    f"connect = {self._bound(region, port)}",
+                ]
+                for other in REGIONS:
+                    if other != region:
+                        lines += [
+                            f"[to-{other}-{port}]",
+                            "client = yes",
+                            f"accept = {self._reached(region, other, port)}",
+                            f"connect = fd00:{other}::1:{port}",
+                        ]
+            conf = home / "stunnel.conf"
+            conf.write_text("\n".join(lines) + "\n")
+            self.stack.enter_context(
+                programs.running(
+                    inside(region, ("stunnel", str(conf))), home / "stunnel.out"
+                )
+            )
+
+
+def _certificate(name: str) -> tuple[bytes, bytes]:
+    """A key with its certificate, and the certificate alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begin = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + dt.timedelta(days=36500))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+    own = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return own + certificate, certificate
