@@ -165,6 +165,13 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def play(regions: ThreeRegions, name: str, entropy: Random, first: int) -> Outcome:
+    """One run of a fault of ``FAULTS``: see ``play_fault``."""
+    return play_fault(regions, name, FAULTS[name], entropy, first)
+
+
+def play_fault(
+    regions: ThreeRegions, name: str, fault: Fault, entropy: Random, first: int
+) -> Outcome:
     """One run; ``first`` is the number that comes after all that were committed."""
     primary = regions.primary_region()
     assert primary is not None, "there is no primary"
@@ -172,7 +179,7 @@ def play(regions: ThreeRegions, name: str, entropy: Random, first: int) -> Outco
     with committing.running():
         committing.wait_for(0.0, COMMITS_BEFORE)
         begun = time.monotonic()  # noqa: TID251 - the clock of the committer
-        undo = FAULTS[name](Situation(regions, entropy, primary, committing.region))
+        undo = fault(Situation(regions, entropy, primary, committing.region))
         try:
             # What was on its way is acknowledged within a second, the rest without.
             committing.wait_for(begun + 1, COMMITS_AFTER)
