@@ -27,6 +27,7 @@ from benchmarks import (
     formatting,
     groups,
     large_store,
+    neo_costs,
     placing,
     polls,
 )
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "agent_idle": agents.run_idle,
     "supervision_groups": groups.run,
     "format_first": formatting.run,
+    "neo": neo_costs.run,
 }
 
 

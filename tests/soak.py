@@ -19,7 +19,7 @@ from random import Random
 from attrs import frozen
 
 from tests.emulation.test_kills import killed
-from tests.neo_port.three_regions import APART
+from tests.neo_port.three_regions import APART, Way
 from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP
 from tests.unit.master_cluster.histories import MASTERS, VERBS, Run, Step
@@ -61,9 +61,9 @@ def play_kills(seed: int) -> None:
 
 
 def play_regions(seed: int, rounds: int = 1) -> None:
-    """Three regions of NEO in networks of their own: direct links, stunnel by turns."""
+    """Three regions of NEO in networks of their own, by turns on each way."""
     runs = Campaign.log("regions-runs")
-    way = ("direct", "stunnel")[seed % 2]
+    way = tuple(Way)[seed % len(Way)]
     argv = (sys.executable, "-m", "tests.neo_port.run_regions")
     argv += (str(seed), way, str(rounds), str(runs), present_commit())
     subprocess.run([*APART, *argv], cwd=TOP, check=True)

@@ -1,8 +1,9 @@
 """Commits numbers for ever, and says which ones were acknowledged: run alone.
 
-    python committer.py MASTERS SILENCE TRANSLATE FIRST
+    python committer.py MASTERS SILENCE TRANSLATE TLS FIRST
 
-A commit that fails is made again: the same value under the same key. Each line is
+``TLS`` is three files, or empty; ``FIRST`` is the first number, or ``read``. A commit
+that fails is made again: the same value under the same key. Each line is
 ``acknowledged``, the seconds of the monotonic clock of this computer, the number.
 """
 
@@ -22,12 +23,14 @@ VALUE = b"x" * 100
 PAUSE_SECONDS = 0.05
 
 
-def open_database(masters: str, silence: str, translate: str) -> DB:
+def open_database(masters: str, silence: str, translate: str, tls: str) -> DB:
+    files = dict(zip(("ca", "cert", "key"), tls.split(), strict=False))
     storage = Storage(
         master_nodes=masters,
         name=NAME,
         silence=int(silence),
         translate=translate or None,
+        **files,
     )
     return DB(storage)
 

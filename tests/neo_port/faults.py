@@ -19,7 +19,14 @@ from random import Random
 from attrs import define, field, frozen
 
 from tests import programs
-from tests.neo_port.three_regions import REGIONS, ThreeRegions, heal, inside, sever
+from tests.neo_port.three_regions import (
+    REGIONS,
+    ThreeRegions,
+    Way,
+    heal,
+    inside,
+    sever,
+)
 
 SILENCE_SECONDS = 8
 COMMITS_BEFORE = COMMITS_AFTER = 20
@@ -35,7 +42,7 @@ class Outcome:
     """One run. ``gap_seconds``: the longest time between two acknowledged commits."""
 
     fault: str
-    is_tunnelled: bool
+    way: Way
     gap_seconds: float
     whole_seconds: float
     commit_count: int
@@ -59,6 +66,7 @@ class Committing:
             self.regions.master_nodes,
             str(SILENCE_SECONDS),
             self.regions.translated(self.region),
+            " ".join(self.regions.tls_files),
         )
         python = str(self.regions.bin / "python")
         return inside(self.region, (python, str(COMMITTER), *of_client, word))
@@ -196,7 +204,7 @@ def play_fault(
         missing = count
     return Outcome(
         name,
-        regions.is_tunnelled,
+        regions.way,
         max(later[0] - earlier[0] for earlier, later in pairwise(rows)),
         whole - undone,
         last + 1 - first,

@@ -2,9 +2,9 @@
 
     python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT
 
-``WAY`` is ``direct`` or ``stunnel``. Each fault adds a line to the file ``RUNS``; the
-order of the faults is drawn from the seed. To be run by root of a namespace: see
-``three_regions.APART``.
+``WAY`` is ``direct``, ``tls`` or ``stunnel``. Each fault adds a line to the file
+``RUNS``; the order of the faults is drawn from the seed. To be run by root of a
+namespace: see ``three_regions.APART``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attrs import asdict, frozen
 from tests import programs
 from tests.interop.stock import neo_environment
 from tests.neo_port.faults import FAULTS, Outcome, digest_of, play
-from tests.neo_port.three_regions import REGIONS, ThreeRegions, make_networks
+from tests.neo_port.three_regions import REGIONS, ThreeRegions, Way, make_networks
 
 EQUAL_SECONDS_MAX = 30
 """The last transaction is unlocked within a second on each storage node."""
@@ -32,7 +32,7 @@ class Life:
     """What is asked for."""
 
     seed: int
-    is_tunnelled: bool
+    way: Way
     rounds: int
     runs: Path
     commit: str
@@ -52,7 +52,7 @@ def live(life: Life, home: Path) -> None:
     make_networks()
     first = 0
     with ExitStack() as stack:
-        regions = ThreeRegions(home, environment, stack, life.is_tunnelled)
+        regions = ThreeRegions(home, environment, stack, life.way)
         for name in drawn_faults(entropy, life.rounds):
             outcome = play(regions, name, entropy, first)
             first += outcome.commit_count
@@ -76,7 +76,7 @@ def drawn_faults(entropy: Random, rounds: int) -> list[str]:
 
 def main() -> None:
     seed, way, rounds, runs, commit = sys.argv[1:]
-    life = Life(int(seed), way == "stunnel", int(rounds), Path(runs), commit)
+    life = Life(int(seed), Way(way), int(rounds), Path(runs), commit)
     with tempfile.TemporaryDirectory(prefix="three-regions-") as directory:
         live(life, Path(directory))
 

@@ -19,7 +19,7 @@ from attrs import asdict
 
 from tests.interop.stock import neo_environment
 from tests.neo_port.faults import Situation, Undo, play_fault
-from tests.neo_port.three_regions import REGIONS, ThreeRegions, make_networks
+from tests.neo_port.three_regions import REGIONS, ThreeRegions, Way, make_networks
 
 DISK_BYTES = 64 * 1024**2
 NAME = "disk stuck"
@@ -61,7 +61,7 @@ def main() -> None:
             stack.callback(_do, "umount", str(mounted))
             database = mounted / "database.sqlite"
             (place / f"{region}.sqlite").symlink_to(database)
-        regions = ThreeRegions(place, environment, stack, is_tunnelled=False)
+        regions = ThreeRegions(place, environment, stack, Way.DIRECT)
         first = 0
         for _ in range(rounds):
             outcome = play_fault(regions, NAME, hang_disk, entropy, first)

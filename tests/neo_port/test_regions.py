@@ -1,4 +1,4 @@
-"""Three regions under every fault, once directly and once through stunnel."""
+"""Three regions under every fault: directly, with the TLS of NEO, through stunnel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEED = "1"
 
 @needs_namespaces
 @needs_nft
-@pytest.mark.parametrize("way", ["direct", "stunnel"])
+@pytest.mark.parametrize("way", ["direct", "tls", "stunnel"])
 def test_nothing_acknowledged_is_lost(way: str, tmp_path: Path) -> None:
     """Commits go on by themselves, all copies are equal at the end.
 

@@ -1,32 +1,31 @@
 """A NEO cluster of three regions, each in a network of its own, with one router.
 
 In each region one neo_master, one storage node with a copy of everything, one admin.
-They reach each other over IPv6, directly or through stunnel with pinned certificates,
-and the router can be told to drop what goes from one region to another.
+They reach each other over IPv6, directly, with the TLS of NEO, or through stunnel with
+pinned certificates, and the router can be told to drop what goes from one region to
+another.
 
 To be made by root of a namespace, whose network becomes the router: ``APART``.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import subprocess  # noqa: TID251 - programs of these networks
 from collections.abc import Iterable
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 
 from attrs import define, field
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
 
 from tests import programs
+from tests.neo_port.certificates import certificate_of, write_certificates
 
 APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
 """Runs a command as root of a network that has nothing."""
@@ -112,6 +111,14 @@ def announced(region: int, port: int) -> str:
     return f"[fd00:{region}::1]:{port}"
 
 
+class Way(StrEnum):
+    """How regions reach each other."""
+
+    DIRECT = "direct"
+    TLS = "tls"
+    STUNNEL = "stunnel"
+
+
 @define
 class ThreeRegions:
     """Running when it is made; ended with ``stack``."""
@@ -119,12 +126,13 @@ class ThreeRegions:
     home: Path
     bin: Path
     stack: ExitStack
-    is_tunnelled: bool
-    options: tuple[str, ...] = ()
+    way: Way
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.way is Way.TLS:
+            write_certificates(self.home)
         if self.is_tunnelled:
             self._start_tunnels()
         for region in REGIONS:
@@ -132,6 +140,16 @@ class ThreeRegions:
             self.start_storage(region)
             self._run(region, "neoadmin", ADMIN_PORT)
         programs.eventually(self._is_started, STARTED_SECONDS_MAX, "three regions run")
+
+    @property
+    def is_tunnelled(self) -> bool:
+        return self.way is Way.STUNNEL
+
+    @property
+    def tls_files(self) -> tuple[str, ...]:
+        """Of the authority, the certificate and its key; none without TLS."""
+        names = ("ca.crt", "node.crt", "node.key") if self.way is Way.TLS else ()
+        return tuple(str(self.home / it) for it in names)
 
     @property
     def master_nodes(self) -> str:
@@ -163,7 +181,8 @@ class ThreeRegions:
     def tell(self, region: int, *words: str) -> str:
         """What the admin of a region answers; nothing when it does not."""
         command = str(self.bin / "neoctl")
-        argv = (command, "--address", self._bound(region, ADMIN_PORT), *words)
+        argv = (command, *self._tls_options)
+        argv += ("--address", self._bound(region, ADMIN_PORT), *words)
         try:
             ended = programs.run(
                 inside(region, argv), timeout_seconds=ANSWER_SECONDS_MAX
@@ -203,6 +222,11 @@ class ThreeRegions:
                 return int(row[4].split(":")[1])
         return None
 
+    @property
+    def _tls_options(self) -> tuple[str, ...]:
+        pairs = zip(("--ca", "--cert", "--key"), self.tls_files, strict=False)
+        return tuple(word for pair in pairs for word in pair)
+
     def _is_started(self) -> bool:
         if self.tell(1, "print", "node").count("STORAGE") == len(REGIONS):
             self.tell(1, "start")
@@ -223,7 +247,7 @@ class ThreeRegions:
             *(str(self.bin / command), "--cluster", NAME),
             *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
             *("--logfile", str(self.home / f"{command}-{region}.log")),
-            *self.options,
+            *self._tls_options,
             *options,
         )
         if self.is_tunnelled:
@@ -267,18 +291,7 @@ class ThreeRegions:
 def _certificate(name: str) -> tuple[bytes, bytes]:
     """A key with its certificate, and the certificate alone."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    begin = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + dt.timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-        .public_bytes(Encoding.PEM)
-    )
+    certificate = certificate_of(name, key, name, key, is_authority=False)
+    public = certificate.public_bytes(Encoding.PEM)
     own = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return own + certificate, certificate
+    return own + public, public
