@@ -10,7 +10,8 @@
 #   $PYTHON, /usr/bin/python3, /usr/bin/python3.11 to 3.13, /usr/local/bin/python3,
 #   python3 of the PATH.
 # All packages come by pip, so pip's own configuration (PIP_*, pip.conf) says from where;
-# buildout then works from the wheels in .make/cache and reads no network.
+# NEO is built here, of what pip fetched. buildout then works from the wheels in
+# .make/cache and reads no network.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 umask 022
@@ -119,10 +120,20 @@ pin() { sed -n "s/^$1 = /$1==/p" versions.cfg; }
 
 fetch_wheels() {
   say "fetching the packages of versions.cfg"
-  sed -n 's/^\([A-Za-z0-9._-]*\) = /\1==/p' versions.cfg >.make/pins.txt
+  sed -n '/^neoppod = /d; s/^\([A-Za-z0-9._-]*\) = /\1==/p' versions.cfg >.make/pins.txt
   logged .venv/bin/pip install "$(pin pip)"
   logged .venv/bin/pip wheel --no-deps --find-links "$cache/dist" \
     --wheel-dir "$cache/dist" --requirement .make/pins.txt
+}
+
+# Two wheels of one version may differ, and buildout looks at versions alone.
+build_neo() {
+  local before=.make/neoppod.fingerprint
+  say "building NEO"
+  PYTHON=.venv/bin/python logged replication/neo/port/build.sh "$cache/dist"
+  cmp -s "$cache/dist/neoppod.fingerprint" "$before" && return
+  rm -rf eggs/neoppod-*
+  cp "$cache/dist/neoppod.fingerprint" "$before"
 }
 
 build() {
@@ -162,8 +173,9 @@ set_up_all() {
 
 # What decides the outcome, as one word: when it is the same, there is nothing to do.
 fingerprint() {
-  printf '%s\n' "$top" "$1" "$(cat setup.sh buildout.cfg versions.cfg pyproject.toml)" |
-    sha256sum
+  local inputs=(setup.sh buildout.cfg versions.cfg pyproject.toml)
+  inputs+=(replication/neo/port/*.* replication/neo/port/patches/*)
+  printf '%s\n' "$top" "$1" "$(cat "${inputs[@]}")" | sha256sum
 }
 
 is_done() {
@@ -195,6 +207,7 @@ set_up() {
   interpreter=$(choose_interpreter)
   is_environment_of "$interpreter" || make_environment "$interpreter"
   fetch_wheels
+  build_neo
   say "building $stage with zc.buildout"
   "set_up_$stage"
   fingerprint "$interpreter" >".make/$stage"

@@ -85,6 +85,10 @@ class Sources:
             if is_ours and (directory / "__init__.py").is_file():
                 yield from self._files(directory)
 
+    def port_files(self) -> Iterator[Path]:
+        """Yield what NEO's wheel is made of; its version stays when they change."""
+        return self._files(self.top / "replication" / "neo" / "port")
+
     def profile_files(self) -> Iterator[Path]:
         """Yield the software releases, relative to the top."""
         return self._files(self.top / "software")
@@ -99,7 +103,8 @@ class Sources:
     def fingerprint(self) -> str:
         """Return a digest of all that decides what the directory holds."""
         digest = hashlib.sha256()
-        inputs = [*self.project_files(), *self.profile_files(), Path("versions.cfg")]
+        inputs = [*self.project_files(), *self.port_files(), *self.profile_files()]
+        inputs.append(Path("versions.cfg"))
         for path in inputs:
             content = (self.top / path).read_bytes()
             digest.update(f"{path}\0{len(content)}\0".encode() + content)

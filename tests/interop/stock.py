@@ -22,7 +22,8 @@ RECIPE = Path(__file__).with_name("probe_recipe.py")
 INSTALL_SECONDS_MAX = 600
 NEO_PORT = CHECKOUT / "replication" / "neo" / "port"
 NEO_BUILD = NEO_PORT / "build.sh"
-NEO_WHEELS = CHECKOUT / "dist" / "neo"
+#: Where set-up leaves the wheel that buildout and the wheelhouse take.
+NEO_WHEELS = CHECKOUT / ".make" / "cache" / "dist"
 
 #: Half of the stock commands ask for the files beside a module, which Python before
 #: 3.12 refuses for no reason but a check; without this they silently do not exist.

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import translate
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -16,6 +17,8 @@ from master_cluster.web.release import Digests, render_wheelhouse_profile
 from tests.unit.master_cluster.benches import WebBench
 
 WHEEL = b"PK" * 200_000
+OWN_WHEEL = "neo-1.0+ours.1-py3-none-any.whl"
+"""A plus sign is one in the path of a URL."""
 
 
 @pytest.fixture
@@ -23,6 +26,7 @@ def directory(tmp_path: Path) -> Path:
     release = tmp_path / "release"
     (release / "wheelhouse").mkdir(parents=True)
     (release / "wheelhouse" / "hello-1.0-py3-none-any.whl").write_bytes(WHEEL)
+    (release / "wheelhouse" / OWN_WHEEL).write_bytes(WHEEL)
     (release / "versions.cfg").write_text("[versions]\n")
     (tmp_path / "secret").write_text("secret")
     (release / "link").symlink_to(tmp_path / "secret")
@@ -36,8 +40,9 @@ def bench(directory: Path) -> Iterator[WebBench]:
     bench.close()
 
 
-def test_a_file_is_sent_whole(bench: WebBench) -> None:
-    reply = bench.send("GET", "release/wheelhouse/hello-1.0-py3-none-any.whl")
+@pytest.mark.parametrize("name", ["hello-1.0-py3-none-any.whl", OWN_WHEEL])
+def test_a_file_is_sent_whole(bench: WebBench, name: str) -> None:
+    reply = bench.send("GET", f"release/wheelhouse/{name}")
 
     assert (reply.status, reply.body) == (200, WHEEL)
     assert reply.headers["content-type"] == "application/octet-stream"
@@ -47,8 +52,10 @@ def test_a_directory_lists_its_files_with_their_digests(bench: WebBench) -> None
     reply = bench.send("GET", "release/wheelhouse/")
 
     digest = hashlib.sha256(WHEEL).hexdigest()
-    assert re.findall('href="([^"]*)"', reply.body.decode()) == [
-        f"hello-1.0-py3-none-any.whl#sha256={digest}"
+    links = re.findall('href="([^"]*)"', reply.body.decode())
+    assert [unquote(it) for it in links] == [
+        f"hello-1.0-py3-none-any.whl#sha256={digest}",
+        f"{OWN_WHEEL}#sha256={digest}",
     ]
 
 

@@ -148,6 +148,25 @@ def test_a_release_holds_wheels_pins_profiles_and_sums(tmp_path, fill):
     assert zipfile.ZipFile(wheel).read("sample.py") == b"WORD = 2\n"
 
 
+def test_a_package_that_we_build_of_a_release_has_a_version_of_its_own(tmp_path, fill):
+    """NEO's wheel: when what it is made of changes, a new release is filled."""
+    checkout = tmp_path / "checkout"
+    add_wheel(checkout / ".make" / "cache" / "dist", "needed", "1.0+ours.1")
+    versions = checkout / "versions.cfg"
+    pins = versions.read_text().replace("needed = 1.0", "needed = 1.0+ours.1")
+    versions.write_text(pins)
+    patches = checkout / "replication" / "neo" / "port" / "patches"
+    patches.mkdir(parents=True)
+    (patches / "01-first.patch").write_text("first")
+    fill()
+    wheel = "wheelhouse/needed-1.0+ours.1-py3-none-any.whl"
+    assert wheel in listing(tmp_path / "release")
+    assert wheel in (tmp_path / "release" / "SHA256SUMS").read_text()
+
+    (patches / "01-first.patch").write_text("second")
+    assert fill()[-1].startswith(f"{tmp_path / 'release'} is ready: ")
+
+
 def test_a_package_without_pin_leaves_the_old_release(tmp_path, fill):
     """The sentence names it."""
     fill()
