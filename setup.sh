@@ -132,7 +132,7 @@ build_neo() {
   say "building NEO"
   PYTHON=.venv/bin/python logged replication/neo/port/build.sh "$cache/dist"
   cmp -s "$cache/dist/neoppod.fingerprint" "$before" && return
-  rm -rf eggs/neoppod-*
+  rm -rf eggs/*/neoppod-*
   cp "$cache/dist/neoppod.fingerprint" "$before"
 }
 
