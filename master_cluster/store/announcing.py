@@ -22,6 +22,7 @@ from ZODB.mvccadapter import (  # type: ignore[import-untyped]
     MVCCAdapter,
     MVCCAdapterInstance,
 )
+from ZODB.utils import p64, u64  # type: ignore[import-untyped]
 from zope.interface import implementer
 
 Listener: TypeAlias = Callable[[Collection[bytes] | None], None]
@@ -69,10 +70,19 @@ class _AnnouncingInstance(MVCCAdapterInstance):  # type: ignore[misc] # as above
 
     _base: AnnouncingStorage
 
+    tid: bytes
+    """The last transaction that the connection knows."""
+
+    def poll_invalidations(self) -> Any:
+        invalidated = super().poll_invalidations()
+        # What it reads is older than this.
+        self.tid = p64(u64(self._start) - 1)
+        return invalidated
+
     def tpc_finish(
         self, transaction: object, func: Callable[[bytes], None] = lambda _: None
     ) -> Any:
         modified = frozenset(self._modified)
-        finished = super().tpc_finish(transaction, func)
+        self.tid = super().tpc_finish(transaction, func)
         self._base.announce(modified)
-        return finished
+        return self.tid

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import transaction  # type: ignore[import-untyped]
+from attrs import frozen
 from transaction.interfaces import TransientError  # type: ignore[import-untyped]
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
@@ -24,6 +25,7 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.outages import InDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
@@ -46,6 +48,18 @@ FULL_RETRY_AFTER_SECONDS = 30
 """A full disk needs a person; asking faster only fills its log."""
 
 T = TypeVar("T")
+
+
+@frozen
+class Dated(Generic[T]):
+    """An answer, and the id of the last transaction that it knows.
+
+    Ids grow, so whoever knows a later one knows this answer too. For a decision it is
+    its own commit, or the last one before it when it wrote nothing.
+    """
+
+    answer: T
+    tid: bytes
 
 
 class Store:
@@ -74,7 +88,7 @@ class Store:
         ``Misconfigured`` when the database is of a version that this one cannot read.
         """
 
-        def begin() -> Callable[[], None]:
+        def begin() -> Callable[[], Dated[None]]:
             attempt = _Attempt(self._database)
             if ROOT_KEY not in attempt.root:
                 attempt.root[ROOT_KEY] = StoredCloud()
@@ -98,8 +112,12 @@ class Store:
 
     async def ask(self, question: Callable[[Cloud], T]) -> T:
         """Answer a question from one snapshot; nothing is written."""
+        return (await self.ask_dated(question)).answer
 
-        def begin() -> Callable[[], T]:
+    async def ask_dated(self, question: Callable[[Cloud], T]) -> Dated[T]:
+        """Answer a question, and say as of which transaction."""
+
+        def begin() -> Callable[[], Dated[T]]:
             attempt = _Attempt(self._database)
             with attempt.aborted_on_error():
                 answer = question(Cloud(attempt.root[ROOT_KEY]))
@@ -114,11 +132,16 @@ class Store:
         raised here, and nothing is written. ``Unavailable`` is raised when others are
         always faster, or when the disk refuses; then, too, nothing is written. It is
         raised as well when the server of the store is away; a server that goes just
-        then may have written, so whoever asked asks again.
+        then may have written, so whoever asked asks again. The decision is not run
+        again here then.
         """
+        return (await self.decide_dated(decision)).answer
 
-        def begin_attempt(number: int) -> Callable[[], Callable[[], T]]:
-            def begin() -> Callable[[], T]:
+    async def decide_dated(self, decision: Callable[[Cloud, int], T]) -> Dated[T]:
+        """Decide, and say which transaction it was."""
+
+        def begin_attempt(number: int) -> Callable[[], Callable[[], Dated[T]]]:
+            def begin() -> Callable[[], Dated[T]]:
                 attempt = _Attempt(self._database)
                 with attempt.aborted_on_error():
                     answer = decision(Cloud(attempt.root[ROOT_KEY]), number)
@@ -156,6 +179,8 @@ class Store:
                 raise
             except StoreUnavailable as error:
                 attempts.add("busy")
+                raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
+            except InDoubt as error:
                 raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
             except TransientError as error:
                 sentence = f"the server of the store is away: {error}"
@@ -198,7 +223,7 @@ class _Attempt:
             self._manager.begin()
         except BaseException:
             # The server of the store is away; the connection goes back to its pool.
-            self.abandon(None)
+            self.end()
             raise
 
     @property
@@ -211,20 +236,28 @@ class _Attempt:
         try:
             yield
         except BaseException:
-            self.abandon(None)
+            self.end()
             raise
 
-    def commit(self, answer: T) -> T:
+    def _dated(self, answer: T) -> Dated[T]:
+        return Dated(answer, self._connection._storage.tid)  # noqa: SLF001 - ours
+
+    def commit(self, answer: T) -> Dated[T]:
         try:
             self._manager.commit()
+            return self._dated(answer)
         except BaseException:
             self._manager.abort()
             raise
         finally:
             self._connection.close()
-        return answer
 
-    def abandon(self, answer: T) -> T:
+    def abandon(self, answer: T) -> Dated[T]:
+        """End without writing."""
+        dated = self._dated(answer)
+        self.end()
+        return dated
+
+    def end(self) -> None:
         self._manager.abort()
         self._connection.close()
-        return answer

@@ -15,17 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from persistent.timestamp import TimeStamp
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.MappingStorage import MappingStorage
 from ZODB.POSException import ConflictError
 
 from master_cluster.errors import Misconfigured
 from master_cluster.records import ReportedState
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.outages import InDoubt
 from master_cluster.store.schema import ROOT_KEY
 from master_cluster.store.storages import later_tid, open_database
 from master_cluster.store.store import ATTEMPTS_MAX, Store
 from slap.errors import NotFound, Unavailable
-from tests.builders import a_partition_key, an_installation
+from tests.builders import a_computer_definition, a_partition_key, an_installation
 from tests.programs import eventually, running
 from tests.source_tree import TOP
 from tests.unit.master_cluster.benches import StoreBench
@@ -91,7 +94,7 @@ def test_two_processes_do_not_share_a_file(path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        ("neo://cluster@[::1]:1", "has no neo: store"),
+        ("neo:cluster@somewhere:1", "is no address of NEO"),
         ("zeo:somewhere", "is not where a storage is served"),
         ("zeo:localhost:8100", "is not where a storage is served"),
         ("zeo:127.0.0.1:0", "is not where a storage is served"),
@@ -310,3 +313,44 @@ def test_an_id_is_later_than_the_last(last: float, now: float) -> None:
     before = later_tid(last, b"\0" * 8)
 
     assert later_tid(now, before) > before
+
+
+def test_answers_and_decisions_say_which_transaction_they_know(path: Path) -> None:
+    """A decision that writes nothing knows what was there before."""
+    bench = StoreBench(f"file:{path}")
+    result, store = bench.world.result, bench.store
+    before = result(store.ask_dated(Cloud.computer_ids)).tid
+    definition = a_computer_definition(1)
+    decided = result(
+        store.decide_dated(lambda it, _: decisions.define_computer(it, definition, 1.0))
+    )
+    nothing = result(store.decide_dated(lambda it, _: it.computer_ids()))
+
+    assert before < decided.tid
+    assert nothing.tid == decided.tid
+    assert result(store.ask_dated(Cloud.computer_ids)) == nothing
+    bench.close()
+
+
+@pytest.mark.parametrize("error", [InDoubt("perhaps written"), ClientDisconnected()])
+def test_a_commit_whose_end_is_lost_is_not_decided_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    bench = StoreBench()
+    attempts = []
+
+    def lose(*_: object) -> None:
+        raise error
+
+    def decide(cloud: Cloud, attempt: int) -> None:
+        attempts.append(attempt)
+        decisions.define_computer(cloud, a_computer_definition(1), 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MappingStorage, "tpc_finish", lose)
+        with pytest.raises(Unavailable) as raised:
+            bench.decide(decide)
+
+    assert attempts == [0]
+    assert raised.value.retry_after_seconds
+    bench.close()
