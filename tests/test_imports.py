@@ -44,6 +44,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "replication": ("master_cluster.service",),
         **dict.fromkeys(TWISTED, EVERYTHING),
         **dict.fromkeys(ZODB, ("master_cluster.store", "master_cluster.store.*")),
+        "neo": ("master_cluster.store.neo_client",),
         "cattrs": ("master_cluster.store.*",),
         "cryptography": ("master_cluster.certificates",),
         "jinja2": ("master_cluster.web.panel.templating",),

@@ -24,7 +24,7 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     "store_uri",
     metavar="URI",
     help="Where the state is kept: file:PATH; zeo:HOST:PORT of `slapcluster storage "
-    "serve`, for several masters; or memory: to forget it.",
+    "serve` or neo:NAME@HOST:PORT,... for several masters; or memory: to forget it.",
 )
 @click.option(
     "--computer-id", metavar="ID", help="The computer of requests that name none."

@@ -60,10 +60,7 @@ class NeoCluster:
         # Nodes are told of each other before they start, as by a configuration.
         first, second, admin, *storages = (self._address(it) for it in range(5))
         self.master_nodes, self.admin = f"{first} {second}", self.reached(admin)
-        self.neo_masters = {
-            it: self.run("neomaster", it, "--replicas", "1", "--partitions", "12")
-            for it in (first, second)
-        }
+        self.start_neo_masters()
         self.run("neoadmin", admin)
         self.addresses = tuple(storages)
         self.storages = [self.start_storage(number) for number in range(2)]
@@ -102,6 +99,12 @@ class NeoCluster:
         return self.stack.enter_context(
             programs.running(argv, self.home / f"{command}-{bound}.log")
         )
+
+    def start_neo_masters(self) -> None:
+        options = ("--replicas", "1", "--partitions", "12")
+        self.neo_masters = {
+            it: self.run("neomaster", it, *options) for it in self.master_nodes.split()
+        }
 
     def start_storage(self, number: int) -> subprocess.Popen[bytes]:
         database = str(self.home / f"{number}.sqlite")
