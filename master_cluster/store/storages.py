@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from persistent.timestamp import TimeStamp  # type: ignore[import-untyped]
@@ -33,6 +34,9 @@ from runtime.threads import STORE_THREADS_MAX
 
 CONNECTIONS_MAX = 16
 """Twice the threads of the store; ZODB warns when more are open at once."""
+
+OPENINGS_MAX = 5
+"""Masters that begin at once on an empty store all make its root, and one does."""
 
 CACHED_OBJECTS_MAX = 20_000
 """Per connection: computers of some hundred partitions stay in memory."""
@@ -64,6 +68,18 @@ def open_database(uri: str, calendar: ICalendar) -> DB:
             f"the store {uri!r} is neither file:PATH nor zeo:HOST:PORT nor"
             " neo:NAME@HOST:PORT nor memory:"
         )
+    return database_on(storage)
+
+
+def database_on(storage: object) -> DB:
+    """Open the database of a storage, empty or not, whoever else does."""
+    for _ in range(OPENINGS_MAX - 1):
+        with suppress(ConflictError):
+            return _open(storage)
+    return _open(storage)
+
+
+def _open(storage: object) -> DB:
     return DB(
         AnnouncingStorage(storage),
         pool_size=CONNECTIONS_MAX,

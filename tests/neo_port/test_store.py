@@ -23,7 +23,7 @@ from master_cluster.store.announcing import EVERYTHING, AnnouncingStorage
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.neo_client import NeoStorage
 from master_cluster.store.neo_uri import NeoPlace, parse_neo_uri
-from master_cluster.store.storages import open_database
+from master_cluster.store.storages import database_on, open_database
 from master_cluster.store.store import Dated, Store
 from runtime.real import build_runtime
 from slap.errors import Unavailable
@@ -379,6 +379,30 @@ def test_what_is_no_neo_cluster_is_said_in_a_sentence(neo_cluster: NeoCluster) -
     ):
         with pytest.raises(Misconfigured, match=sentence):
             NeoStorage(place, start_seconds=0.5)
+
+
+def test_masters_may_begin_at_once_on_an_empty_store(
+    neo_cluster: NeoCluster, run_real: ReactorBench
+) -> None:
+    """Each finds no root, and one makes it."""
+    runtime = build_runtime(run_real.reactor)
+    masters = neo_cluster.master_nodes.replace(" ", ",")
+    uri = f"neo:{NAME}@{masters}"
+    opened = []
+
+    class LateStorage(NeoStorage):
+        """Another master is faster, once."""
+
+        def tpc_begin(self, *arguments: Any) -> None:
+            if not opened:
+                opened.append(open_database(uri, runtime.calendar))
+            super().tpc_begin(*arguments)
+
+    late = database_on(LateStorage(parse_neo_uri(uri)))
+
+    assert late.storage.lastTransaction() == opened[0].storage.lastTransaction()
+    for database in (late, *opened):
+        database.close()
 
 
 def test_a_uri_opens_a_store(neo_cluster: NeoCluster, run_real: ReactorBench) -> None:
