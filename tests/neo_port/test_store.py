@@ -279,6 +279,44 @@ def test_a_commit_whose_end_is_lost_is_looked_for(
     run(scenario)
 
 
+def test_a_commit_that_ends_after_nobody_waits_for_it_is_seen_by_all(run: Run) -> None:
+    """By the connection too that wrote it, and that was told of no end."""
+
+    async def scenario(masters: Masters) -> None:
+        store = await masters.store(wait_seconds=SECONDS_MAX)
+        other = await masters.store(wait_seconds=SECONDS_MAX)
+        app, primary = app_of(store), masters.neo.primary()
+        ask = app._askPrimary  # noqa: SLF001 - to hold it at its end
+        assert await store.ask(Cloud.computer_ids) == ()
+
+        def stop_at_the_end(packet: Any, *conn: Any, **options: Any) -> Any:
+            if type(packet) is Packets.AskFinishTransaction:
+                del app._askPrimary  # noqa: SLF001
+                primary.send_signal(signal.SIGSTOP)
+            return ask(packet, *conn, **options)
+
+        app._askPrimary = stop_at_the_end  # noqa: SLF001
+        patience, app.patience = app.patience, 0.2
+        definition = a_computer_definition(1)
+        with pytest.raises(Unavailable, match="it is not known whether"):
+            await store.decide(
+                lambda it, _: decisions.define_computer(it, definition, 1.0)
+            )
+        app.patience = patience
+        primary.send_signal(signal.SIGCONT)
+
+        async def seen() -> tuple[str, ...]:
+            found: tuple[str, ...] = await other.ask(Cloud.computer_ids)
+            if not found:
+                raise Unavailable("not yet", 1)
+            return found
+
+        assert await masters.patiently(seen) == (COMPUTER_ID,)
+        assert await store.ask(Cloud.computer_ids) == (COMPUTER_ID,)
+
+    run(scenario)
+
+
 def test_a_neo_cluster_that_is_away_is_said_within_the_bound_and_found_again(
     run: Run,
 ) -> None:
