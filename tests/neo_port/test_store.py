@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from neo.client.app import Application
 from neo.lib.protocol import Packets
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -417,6 +419,22 @@ def test_what_is_no_neo_cluster_is_said_in_a_sentence(neo_cluster: NeoCluster) -
     ):
         with pytest.raises(Misconfigured, match=sentence):
             NeoStorage(place, start_seconds=0.5)
+
+
+def test_a_neo_master_that_says_nothing_is_left(neo_cluster: NeoCluster) -> None:
+    """It accepts connections, as a stopped process does, and another one is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host, port = mute.getsockname()
+        neo_masters = f"{host}:{port} {neo_cluster.master_nodes}"
+        app = Application(neo_masters, NAME, wait=SECONDS_MAX, silence=1)
+        app.primary_master_node = app.nm.getByAddress((host, port))
+        try:
+            app.sync()
+            assert app.primary_master_node.getAddress() != (host, port)
+            mute.settimeout(0)
+            mute.accept()[0].close()
+        finally:
+            app.close()
 
 
 def test_masters_may_begin_at_once_on_an_empty_store(
