@@ -54,6 +54,7 @@ class NeoCluster:
     admin: str = field(init=False)
     storages: list[subprocess.Popen[bytes]] = field(init=False)
     neo_masters: dict[str, subprocess.Popen[bytes]] = field(init=False)
+    neoadmin: subprocess.Popen[bytes] = field(init=False)
     addresses: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -61,7 +62,7 @@ class NeoCluster:
         first, second, admin, *storages = (self._address(it) for it in range(5))
         self.master_nodes, self.admin = f"{first} {second}", self.reached(admin)
         self.start_neo_masters()
-        self.run("neoadmin", admin)
+        self.neoadmin = self.run("neoadmin", admin)
         self.addresses = tuple(storages)
         self.storages = [self.start_storage(number) for number in range(2)]
         programs.eventually(self._is_started, SECONDS_MAX, "the cluster runs")
