@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - the formats of NEO's packets are private
 """Stand-alone: sends a NEO node what no node sends; a line of JSON tells what it did.
 
 ``python garbage.py ADDRESS CLUSTER SEED``, in an environment with NEO. Each connection
@@ -37,38 +38,43 @@ def packet(code, body, number=1):
     return HEADER.pack(number, code, len(body)) + body
 
 
+def values_of(items, chance):
+    return tuple(value_of(it, chance) for it in items)
+
+
+#: What each type allows; the first that fits is taken.
+VALUES = (
+    (
+        protocol.POption,
+        lambda it, chance: chance.choice([None, values_of(it._items, chance)]),
+    ),
+    (protocol.PStruct, lambda it, chance: values_of(it._items, chance)),
+    (
+        protocol.PList,
+        lambda it, chance: list(values_of([it._item] * chance.randrange(3), chance)),
+    ),
+    (
+        protocol.PDict,
+        lambda it, chance: {value_of(it._key, chance): value_of(it._value, chance)},
+    ),
+    (protocol.PEnum, lambda it, chance: chance.choice([None, *it._enum])),
+    (
+        protocol.PAddress,
+        lambda _, chance: chance.choice([None, ("127.0.0.1", chance.randrange(1024))]),
+    ),
+    (protocol.PText, lambda _, chance: "x" * chance.randrange(9)),
+    (protocol.PString, lambda _, chance: chance.randbytes(chance.randrange(99))),
+    (protocol.PBoolean, lambda _, chance: chance.choice([False, True])),
+    (protocol.PFloat, lambda _, chance: chance.choice([None, chance.random() * 2e9])),
+    (protocol.PSignedNull, lambda _, chance: chance.randrange(-(2**31), 2**31)),
+    (protocol.PChecksum, lambda _, chance: chance.randbytes(20)),
+    (protocol.PStructItem, lambda it, chance: chance.randrange(2 ** (8 * it.size - 1))),
+    (protocol.PTID, lambda _, chance: chance.choice([None, chance.randbytes(8)])),
+)
+
+
 def value_of(item, chance):
-    """A value that its type allows."""
-    if isinstance(item, protocol.POption):
-        return chance.choice([None, tuple(value_of(it, chance) for it in item._items)])
-    if isinstance(item, protocol.PStruct):
-        return tuple(value_of(it, chance) for it in item._items)
-    if isinstance(item, protocol.PList):
-        return [value_of(item._item, chance) for _ in range(chance.randrange(3))]
-    if isinstance(item, protocol.PDict):
-        return {
-            value_of(item._key, chance): value_of(item._value, chance)
-            for _ in range(chance.randrange(3))
-        }
-    if isinstance(item, protocol.PEnum):
-        return chance.choice([None, *item._enum])
-    if isinstance(item, protocol.PAddress):
-        return chance.choice([None, ("127.0.0.1", chance.randrange(1, 1024))])
-    if isinstance(item, protocol.PText):
-        return chance.choice(["", "x" * chance.randrange(9)])
-    if isinstance(item, protocol.PString):
-        return chance.randbytes(chance.randrange(99))
-    if isinstance(item, protocol.PBoolean):
-        return chance.choice([False, True])
-    if isinstance(item, protocol.PFloat):
-        return chance.choice([None, chance.random() * 2e9])
-    if isinstance(item, protocol.PUUID):
-        return chance.choice([None, chance.randrange(-(2**31), 2**31)])
-    if isinstance(item, protocol.PChecksum):
-        return chance.randbytes(20)
-    if item._fmt if hasattr(item, "_fmt") else None:
-        return chance.randrange(2 ** (8 * struct.calcsize(item._fmt) - 1))
-    return chance.choice([None, chance.randbytes(8)])
+    return next(of for kind, of in VALUES if isinstance(item, kind))(item, chance)
 
 
 def body_of(kind, chance):
@@ -141,7 +147,6 @@ def ended(address, data):
             try:
                 while link.recv(2**16):
                     pass
-                return True
             except TimeoutError:
                 link.settimeout(CLOSE_SECONDS_MAX)
                 link.shutdown(socket.SHUT_WR)
@@ -149,7 +154,8 @@ def ended(address, data):
                     pass
                 return False
         except (ConnectionResetError, BrokenPipeError):
-            return True
+            pass
+    return True
 
 
 def main(address, name, seed):
