@@ -37,7 +37,9 @@ def open_storage(kind: str, *where: str) -> Any:
 
         host, port = where
         return ClientStorage((host, int(port)), cache_size=READ_CACHE_BYTES)
-    from neo.client.Storage import Storage  # type: ignore[import-untyped] # noqa: PLC0415
+    from neo.client.Storage import (  # type: ignore[import-untyped] # noqa: PLC0415
+        Storage,
+    )
 
     name, masters, silence = where
     return Storage(
