@@ -1,0 +1,1 @@
+"""What imports NEO; the port of NEO itself is below ``port``, and is not imported."""

@@ -1,0 +1,280 @@
+"""Core. What is seen of a neo_cluster and of its regions, and what that means.
+
+``look_at`` puts together what supervisords and admin nodes say; its remarks are
+sentences that say what is wrong and what a person can do. The same sentences are shown
+by every command.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+
+from attrs import evolve, frozen
+
+from replication.answers import (
+    PENDING,
+    READABLE,
+    RECOVERING,
+    RUNNING,
+    STORAGE,
+    Answer,
+    choose_answer,
+    primaries_of,
+)
+from replication.programs import log_file
+from replication.regions import NeoCluster, ProgramKind, Region
+
+CONNECTED = frozenset({RUNNING, PENDING})
+STARTING = "STARTING"
+
+
+class Standing(StrEnum):
+    """In short: all of it, enough of it, or nothing that a client could use."""
+
+    WHOLE = "whole"
+    PARTIAL = "partial"
+    AWAY = "away"
+
+
+@frozen
+class ProgramSeen:
+    """A program as its supervisord has it; ``process_state`` is supervisord's word."""
+
+    kind: ProgramKind
+    process_state: str
+    pid: int | None = None
+    said: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        return self.process_state == RUNNING
+
+
+@frozen
+class SupervisordSeen:
+    """A supervisord that answers, and what it runs."""
+
+    pid: int
+    programs: tuple[ProgramSeen, ...]
+
+
+@frozen
+class RegionSeen:
+    """A region: without ``supervisord`` it is stopped, or was killed.
+
+    ``node_state`` is NEO's word for its storage node, ``""`` when nobody tells.
+    """
+
+    name: str
+    supervisord: SupervisordSeen | None
+    is_primary: bool
+    storage_node_id: str | None
+    node_state: str
+    readable_count: int
+    out_of_date_count: int
+    admin_node: str
+
+    @property
+    def is_whole(self) -> bool:
+        return (
+            self.supervisord is not None
+            and all(it.is_running for it in self.supervisord.programs)
+            and self.node_state == RUNNING
+            and self.out_of_date_count == 0
+        )
+
+
+@frozen
+class NeoClusterSeen:
+    """All that is seen; ``cluster_state`` is ``""`` when no admin node answers."""
+
+    name: str
+    directory: str
+    store_uri: str
+    cluster_state: str
+    last_transaction: str | None
+    partition_count: int
+    standing: Standing
+    regions: tuple[RegionSeen, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The regions whose storage nodes a recovery waits for."""
+        if self.cluster_state != RECOVERING:
+            return ()
+        return tuple(
+            it.name
+            for it in self.regions
+            if it.readable_count and it.node_state not in CONNECTED
+        )
+
+
+def look_at(
+    neo_cluster: NeoCluster,
+    directory: str,
+    supervisords: Mapping[str, SupervisordSeen | None],
+    answers: Sequence[Answer],
+) -> NeoClusterSeen:
+    """Return what is seen; ``supervisords`` are by the names of regions."""
+    answer = choose_answer(answers)
+    regions = tuple(
+        _region(it, supervisords[it.name], answer) for it in neo_cluster.regions
+    )
+    seen = NeoClusterSeen(
+        neo_cluster.name,
+        directory,
+        neo_cluster.store_uri,
+        answer.cluster_state if answer else "",
+        answer.last_transaction if answer else None,
+        neo_cluster.partition_count,
+        _standing(answer, regions),
+        regions,
+        remarks=(),
+    )
+    return _with_remarks(seen, neo_cluster, answers)
+
+
+def _region(
+    region: Region, supervisord: SupervisordSeen | None, answer: Answer | None
+) -> RegionSeen:
+    nodes = answer.nodes_of(STORAGE) if answer else ()
+    found = next((it for it in nodes if it.address == region.storage_node), None)
+    node_id = found.node_id if found else region.storage_node_id
+    # One that has not come since the primary started has no address yet.
+    known = found or next((it for it in nodes if it.node_id == node_id), None)
+    cells = [it for it in answer.cells if it.node_id == node_id] if answer else []
+    readable_count = sum(it.cell_state in READABLE for it in cells)
+    return RegionSeen(
+        region.name,
+        supervisord,
+        is_primary=answer is not None and answer.primary_address == region.neo_master,
+        storage_node_id=node_id,
+        node_state=known.node_state if known else "",
+        readable_count=readable_count,
+        out_of_date_count=len(cells) - readable_count,
+        admin_node=region.admin_node,
+    )
+
+
+def _standing(answer: Answer | None, regions: Sequence[RegionSeen]) -> Standing:
+    if answer is None or not answer.is_running:
+        return Standing.AWAY
+    is_whole = all(region.is_whole for region in regions)
+    return Standing.WHOLE if is_whole else Standing.PARTIAL
+
+
+def _with_remarks(
+    seen: NeoClusterSeen, neo_cluster: NeoCluster, answers: Sequence[Answer]
+) -> NeoClusterSeen:
+    remarks: list[str] = []
+    if not neo_cluster.is_created:
+        remarks.append(
+            "Its creation was not completed: repeat `slapcluster storage create` with "
+            "the same arguments."
+        )
+    elif all(region.supervisord is None for region in seen.regions):
+        remarks.append(f"Nothing of it runs: `{start_command(seen.directory)}`.")
+    else:
+        for region in seen.regions:
+            remarks += _remarks_of_programs(region, seen.directory)
+        remarks += _remarks_of_answers(seen, answers)
+        for region in seen.regions:
+            remarks += _remarks_of_cells(region, seen)
+    return evolve(seen, remarks=tuple(remarks))
+
+
+def start_command(directory: str, region: str = "") -> str:
+    words = ["slapcluster", "storage", "start", directory]
+    return shlex.join([*words, "--region", region] if region else words)
+
+
+def _remarks_of_programs(region: RegionSeen, directory: str) -> list[str]:
+    if region.supervisord is None:
+        command = start_command(directory, region.name)
+        return [f"Region {region.name} is stopped or was killed: `{command}`."]
+    return [
+        f"{region.name}: the {it.kind} has just started."
+        if it.process_state == STARTING
+        else f"{region.name}: the {it.kind} is {it.process_state}"
+        + (f" ({it.said})" if it.said else "")
+        + f"; the end of {directory}/{region.name}/{log_file(it.kind)} says why."
+        for it in region.supervisord.programs
+        if not it.is_running
+    ]
+
+
+def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list[str]:
+    primaries = primaries_of(answers)
+    if len(primaries) > 1:
+        them = " and ".join(primaries)
+        sentence = (
+            f"There are {len(primaries)} primaries, {them}: `slapcluster storage stop` "
+            "all but one of their regions, then start them."
+        )
+        return [sentence]
+    if not seen.cluster_state:
+        reasons = sorted({it.failure for it in answers})
+        return [f"No admin node answers: {'; '.join(reasons) or 'none runs'}."]
+    if seen.cluster_state != RECOVERING:
+        return []
+    waited = seen.waits_for
+    if not waited:
+        return [f"It is {RECOVERING}: the storage nodes are not all connected yet."]
+    admin_node = _answering(answers)
+    sentence = (
+        f"It is {RECOVERING} and waits for the storage node of {' and '.join(waited)}, "
+        "which may have what no other has. If it never comes back: "
+        f"`neoctl --address {admin_node} start`."
+    )
+    return [sentence]
+
+
+def _answering(answers: Sequence[Answer]) -> str:
+    return next(it.admin_node for it in answers if not it.failure)
+
+
+def _remarks_of_cells(region: RegionSeen, seen: NeoClusterSeen) -> list[str]:
+    if not region.out_of_date_count:
+        return []
+    count = region.readable_count + region.out_of_date_count
+    why = (
+        "it replicates what it missed"
+        if region.node_state == RUNNING and seen.cluster_state == RUNNING
+        else "it catches up when it is back"
+    )
+    told = f"{region.out_of_date_count} of {count} cells are out of date"
+    return [f"{region.name}: {told}; {why}."]
+
+
+def is_settled(seen: NeoClusterSeen, started: Collection[str]) -> bool:
+    """Whether nothing more will come of having started these regions.
+
+    It runs with all programs of them; or it recovers, all of those are there, and it
+    waits for others.
+    """
+    regions = [it for it in seen.regions if it.name in started]
+    for region in regions:
+        programs = region.supervisord.programs if region.supervisord else ()
+        if not programs or not all(it.is_running for it in programs):
+            return False
+    if seen.cluster_state == RUNNING:
+        return all(it.node_state == RUNNING for it in regions)
+    waited = set(seen.waits_for)
+    are_there = all(it.node_state in CONNECTED for it in regions)
+    return bool(waited) and are_there and not waited & set(started)
+
+
+def is_failing(seen: NeoClusterSeen, started: Collection[str]) -> bool:
+    """Whether a program of these regions ended by itself, or its supervisord did."""
+    return any(
+        region.supervisord is None
+        or any(
+            not (it.is_running or it.process_state == STARTING)
+            for it in region.supervisord.programs
+        )
+        for region in seen.regions
+        if region.name in started
+    )

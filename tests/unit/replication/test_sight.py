@@ -1,0 +1,281 @@
+"""What is seen of a neo_cluster, and the sentences about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from replication.answers import Answer, CellSeen, NodeSeen, decode_answers
+from replication.regions import PORTS, NeoCluster, ProgramKind, plan_neo_cluster
+from replication.sight import (
+    NeoClusterSeen,
+    ProgramSeen,
+    Standing,
+    SupervisordSeen,
+    is_failing,
+    is_settled,
+    look_at,
+)
+
+NAMES = ("paris", "lyon", "tokyo")
+PARTITION_COUNT = 4
+
+
+def a_neo_cluster() -> NeoCluster:
+    planned = plan_neo_cluster(
+        "probe", NAMES, PARTITION_COUNT, "127.0.0.1", iter(PORTS)
+    )
+    return planned.numbered(
+        {it.storage_node: f"S{n}" for n, it in enumerate(planned.regions, start=1)}
+    )
+
+
+NEO_CLUSTER = a_neo_cluster()
+
+
+def a_supervisord(**process_states: str) -> SupervisordSeen:
+    return SupervisordSeen(
+        1,
+        tuple(
+            ProgramSeen(it, process_states.get(it.value, "RUNNING"), 2)
+            for it in ProgramKind
+        ),
+    )
+
+
+def an_answer(
+    cluster_state: str = "RUNNING", primary: str = "paris", **node_states: str
+) -> Answer:
+    """By the admin node of paris; a word for each node that does not run.
+
+    ``"DOWN OUT_OF_DATE"`` is the word of its cells too, ``unknown`` one that has not
+    come since the primary started.
+    """
+    nodes = []
+    cells = []
+    for number, region in enumerate(NEO_CLUSTER.regions, start=1):
+        told = node_states.get(region.name, "RUNNING")
+        node_state, _, cell_state = told.partition(" ")
+        address = region.storage_node
+        if node_state == "unknown":
+            node_state, address = "DOWN", ""
+        nodes += [
+            NodeSeen(f"S{number}", "STORAGE", address, node_state),
+            NodeSeen(f"M{number}", "MASTER", region.neo_master, "RUNNING"),
+        ]
+        cells += [CellSeen(f"S{number}", cell_state or "UP_TO_DATE")] * PARTITION_COUNT
+    primary_id = f"M{1 + NAMES.index(primary)}"
+    last = "03d0" if cluster_state == "RUNNING" else None
+    return Answer(
+        NEO_CLUSTER.regions[0].admin_node,
+        "",
+        cluster_state,
+        primary_id,
+        tuple(nodes),
+        tuple(cells),
+        last,
+    )
+
+
+def a_sight(*answers: Answer, **supervisords: SupervisordSeen | None) -> NeoClusterSeen:
+    return look_at(
+        NEO_CLUSTER,
+        "/d",
+        {name: supervisords.get(name, a_supervisord()) for name in NAMES},
+        answers or (an_answer(),),
+    )
+
+
+NOTHING = dict.fromkeys(NAMES)
+
+
+def test_one_that_is_whole_needs_no_remark() -> None:
+    seen = a_sight()
+
+    assert (seen.standing, seen.remarks) == (Standing.WHOLE, ())
+    assert [it.is_primary for it in seen.regions] == [True, False, False]
+    assert [it.storage_node_id for it in seen.regions] == ["S1", "S2", "S3"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "standing", "sentences"),
+    [
+        (
+            look_at(NEO_CLUSTER, "/d", NOTHING, ()),
+            Standing.AWAY,
+            ["Nothing of it runs: `slapcluster storage start /d`."],
+        ),
+        (
+            a_sight(an_answer(lyon="DOWN OUT_OF_DATE"), lyon=None),
+            Standing.PARTIAL,
+            [
+                (
+                    "Region lyon is stopped or was killed: "
+                    "`slapcluster storage start /d --region lyon`."
+                ),
+                "lyon: 4 of 4 cells are out of date; it catches up when it is back.",
+            ],
+        ),
+        (
+            a_sight(an_answer(lyon="RUNNING OUT_OF_DATE")),
+            Standing.PARTIAL,
+            ["lyon: 4 of 4 cells are out of date; it replicates what it missed."],
+        ),
+        (
+            a_sight(tokyo=a_supervisord(storage_node="BACKOFF")),
+            Standing.PARTIAL,
+            [
+                (
+                    "tokyo: the storage_node is BACKOFF; "
+                    "the end of /d/tokyo/log/storage_node.log says why."
+                )
+            ],
+        ),
+        (
+            a_sight(tokyo=a_supervisord(neo_master="STARTING")),
+            Standing.PARTIAL,
+            ["tokyo: the neo_master has just started."],
+        ),
+        (
+            a_sight(
+                an_answer("RECOVERING", "lyon", paris="unknown", lyon="PENDING"),
+                paris=None,
+            ),
+            Standing.AWAY,
+            [
+                (
+                    "Region paris is stopped or was killed: "
+                    "`slapcluster storage start /d --region paris`."
+                ),
+                (
+                    "It is RECOVERING and waits for the storage node of paris, which "
+                    "may have what no other has. If it never comes back: "
+                    "`neoctl --address 127.0.0.1:20002 start`."
+                ),
+            ],
+        ),
+        (
+            a_sight(an_answer("RECOVERING", paris="PENDING", lyon="PENDING")),
+            Standing.AWAY,
+            ["It is RECOVERING: the storage nodes are not all connected yet."],
+        ),
+        (
+            a_sight(Answer("127.0.0.1:20002", "not connected")),
+            Standing.AWAY,
+            ["No admin node answers: not connected."],
+        ),
+        (
+            a_sight(an_answer(), an_answer(primary="tokyo")),
+            Standing.WHOLE,
+            [
+                (
+                    "There are 2 primaries, 127.0.0.1:20000 and 127.0.0.1:20006: "
+                    "`slapcluster storage stop` all but one of their regions, then "
+                    "start them."
+                )
+            ],
+        ),
+    ],
+)
+def test_what_is_missing_is_said_with_what_to_do(
+    seen: NeoClusterSeen, standing: Standing, sentences: list[str]
+) -> None:
+    assert (seen.standing, list(seen.remarks)) == (standing, sentences)
+
+
+def test_one_without_cells_is_to_be_created_again() -> None:
+    planned = plan_neo_cluster(
+        "probe", NAMES, PARTITION_COUNT, "127.0.0.1", iter(PORTS)
+    )
+
+    seen = look_at(planned, "/d", NOTHING, ())
+
+    (remark,) = seen.remarks
+    assert "repeat `slapcluster storage create`" in remark
+
+
+def test_the_answer_of_one_that_runs_is_believed() -> None:
+    """An admin node that still follows a primary of before says less."""
+    seen = a_sight(Answer("x", "no answer"), an_answer("RECOVERING"), an_answer())
+
+    assert seen.cluster_state == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("seen", "started", "settled"),
+    [
+        (a_sight(), NAMES, True),
+        (a_sight(an_answer(lyon="DOWN"), lyon=None), ("paris",), True),
+        (a_sight(an_answer(lyon="DOWN")), ("lyon",), False),
+        (a_sight(lyon=a_supervisord(admin_node="STARTING")), ("lyon",), False),
+        (a_sight(lyon=None), ("lyon",), False),
+        # It waits for another region, which nobody starts.
+        (
+            a_sight(an_answer("RECOVERING", paris="DOWN", lyon="PENDING"), paris=None),
+            ("lyon",),
+            True,
+        ),
+        (
+            a_sight(an_answer("RECOVERING", paris="DOWN", lyon="DOWN"), paris=None),
+            ("lyon",),
+            False,
+        ),
+        (a_sight(an_answer("VERIFYING")), NAMES, False),
+    ],
+)
+def test_a_start_waits_for_what_it_started(seen, started, settled: bool) -> None:
+    assert is_settled(seen, started) is settled
+
+
+@pytest.mark.parametrize(
+    ("seen", "failing"),
+    [
+        (a_sight(), False),
+        (a_sight(lyon=a_supervisord(neo_master="STARTING")), False),
+        (a_sight(lyon=a_supervisord(neo_master="BACKOFF")), True),
+        (a_sight(lyon=None), True),
+        (a_sight(paris=None), False),
+    ],
+)
+def test_a_start_waits_less_for_a_program_that_ends(seen, failing: bool) -> None:
+    assert is_failing(seen, ("lyon", "tokyo")) is failing
+
+
+@pytest.mark.parametrize(
+    "output", [b"", b"Traceback\n  boom", b"{}", b'"x"\n', b"\xff"]
+)
+def test_a_question_that_was_not_put_is_a_failure(output: bytes) -> None:
+    (answer,) = decode_answers(output)
+
+    assert answer.failure.startswith("the question was not put")
+
+
+def test_answers_are_read_after_what_else_is_written() -> None:
+    row = ["S1", "STORAGE", "127.0.0.1:1", "RUNNING"]
+    documents = [
+        {"admin_node": "a", "failure": "not connected"},
+        {
+            "admin_node": "b",
+            "cluster_state": "RUNNING",
+            "primary": "M1",
+            "nodes": [row],
+            "cells": [["S1", "UP_TO_DATE"]],
+            "last_transaction": "00",
+        },
+    ]
+
+    answers = decode_answers(b"a warning\n" + json.dumps(documents).encode() + b"\n")
+
+    assert answers == (
+        Answer("a", "not connected"),
+        Answer(
+            "b",
+            "",
+            "RUNNING",
+            "M1",
+            (NodeSeen(*row),),
+            (CellSeen("S1", "UP_TO_DATE"),),
+            "00",
+        ),
+    )
