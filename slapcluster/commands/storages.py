@@ -1,4 +1,4 @@
-"""Shell. ``storage``: the file in which a master keeps its state."""
+"""Shell. ``storage``: what a master keeps its state in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from slapcluster.commands.neo_storages import create, pack, start, status, stop
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session, pass_session
@@ -13,7 +14,15 @@ from slapcluster.session import Session, pass_session
 
 @click.group()
 def storage() -> None:
-    """Storage: the file in which a master keeps its state."""
+    """Storage: what a master keeps its state in.
+
+    A file: serve, backup, verify, restore. A neo_cluster of regions of this computer:
+    create, start, stop, status, pack.
+    """
+
+
+for _command in (create, start, stop, status, pack):
+    storage.add_command(_command)
 
 
 @storage.command()

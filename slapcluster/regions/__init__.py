@@ -1,0 +1,1 @@
+"""A NEO cluster of regions of this computer: ``slapcluster storage create`` and on."""
