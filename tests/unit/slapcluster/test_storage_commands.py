@@ -73,6 +73,9 @@ def test_tables_are_for_people(path: Path) -> None:
         (("restore", "{path}", "file:{path}"), "--force replaces it"),
         (("restore", "{path}", "{path}"), "write file:PATH"),
         (("serve", "{path}", "--listen", "localhost:1"), "write a numeric address"),
+        (("create", "d", "--region", "a", "--region", "a"), "region a is there twice"),
+        (("create", "d", "--region", "A"), "no name of a region"),
+        (("create", "d", "--region", "a", "--name", "a b"), "lower-case letters"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
