@@ -5,13 +5,15 @@
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
 
-demo:     ## a cloud from nothing to nothing, in minutes, with a table of what it showed
+# STORE is what the mini-master keeps its state in.
+STORE ?= file
+demo:     ## a cloud from nothing to nothing, with a table of what it showed; STORE=neo
 	@./setup.sh programs
-	@bin/slapcluster play demo
+	@bin/slapcluster play demo --store '$(STORE)'
 
 play:     ## the same cloud, left running, with commands to type
 	@./setup.sh programs
-	@bin/slapcluster play start
+	@bin/slapcluster play start --store '$(STORE)'
 
 stop:     ## end what `make play` left running
 	@./setup.sh programs

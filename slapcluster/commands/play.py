@@ -39,6 +39,16 @@ _namespaces_option = click.option(
     help="Without: as on a machine that refuses them, on ::1 and distinct ports.",
 )
 
+_store_option = click.option(
+    "--store",
+    "store",
+    type=click.Choice(["file", "neo"]),
+    default="file",
+    show_default=True,
+    help="What the mini-master keeps its state in: a file, or a neo_cluster of three "
+    "regions.",
+)
+
 COMMANDS_TO_TYPE = (
     "status",
     "supply {url} local --wait",
@@ -61,12 +71,14 @@ def play() -> None:
 @play.command(epilog="JSON: {place, user, way, network, master_url}.")
 @_checkout_option
 @_namespaces_option
+@_store_option
 @pass_session
-def start(session: Session, *, checkout_path: Path, is_apart: bool) -> None:
+def start(session: Session, *, checkout_path: Path, is_apart: bool, store: str) -> None:
     """Start a cloud and leave it running."""
 
     async def main(runtime: Runtime) -> Record:
         from slapcluster.play import cloud  # noqa: PLC0415 - loads Twisted
+        from slapcluster.play.settings import StoreKind  # noqa: PLC0415
 
         return await cloud.open_cloud(
             runtime,
@@ -74,6 +86,7 @@ def start(session: Session, *, checkout_path: Path, is_apart: bool) -> None:
             print_note,
             is_bound=False,
             is_apart=is_apart,
+            store=StoreKind(store),
         )
 
     record = session.launch(main)
@@ -149,16 +162,24 @@ def status(session: Session, checkout_path: Path) -> None:
 @play.command(epilog="JSON: [{step, seconds, seen}].")
 @_checkout_option
 @_namespaces_option
+@_store_option
 @pass_session
-def demo(session: Session, *, checkout_path: Path, is_apart: bool) -> None:
+def demo(session: Session, *, checkout_path: Path, is_apart: bool, store: str) -> None:
     """Show in minutes what a cloud does; leave nothing behind."""
 
     async def main(runtime: Runtime) -> Any:
         from slapcluster.play.demo import show  # noqa: PLC0415 - loads Twisted
+        from slapcluster.play.settings import StoreKind  # noqa: PLC0415
 
         begun = runtime.clock.seconds()
         checkout = _checkout(checkout_path)
-        seen = await show(runtime, checkout, print_note, is_apart=is_apart)
+        seen = await show(
+            runtime,
+            checkout,
+            print_note,
+            is_apart=is_apart,
+            store=StoreKind(store),
+        )
         return seen, runtime.clock.seconds() - begun
 
     seen, total_seconds = session.launch(main)

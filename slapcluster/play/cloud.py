@@ -22,6 +22,13 @@ from slapcluster.play.preparing import (
     make_directories,
     write_settings,
 )
+from slapcluster.play.settings import (
+    NEO_DIRECTORY,
+    NEO_REGIONS,
+    StoreKind,
+    creation_of_neo,
+    file_store_uri,
+)
 from slapcluster.release import ReleaseFailed, Sources, fill_release
 
 READY_SECONDS_MAX = 60
@@ -45,6 +52,7 @@ async def open_cloud(
     *,
     is_bound: bool,
     is_apart: bool = True,
+    store: StoreKind = StoreKind.FILE,
 ) -> Record:
     """Make a cloud and wait until its computer has all partitions.
 
@@ -70,7 +78,9 @@ async def open_cloud(
     # Written before the first file is made, for `play stop` after a SIGKILL.
     checkout.write(runtime, record)
     try:
-        return await _open(runtime, checkout, record, python, say, is_bound=is_bound)
+        return await _open(
+            runtime, checkout, record, python, say, is_bound=is_bound, store=store
+        )
     except BaseException:
         await end_cloud(runtime, checkout)
         raise
@@ -93,17 +103,51 @@ async def _open(
     say: Say,
     *,
     is_bound: bool,
+    store: StoreKind,
 ) -> Record:
     say(f"installing the programs in {record.place} for user {record.identity.uid}")
     make_directories(runtime, record)
     copy_release(checkout, record)
     await install_programs(runtime, record, python)
-    write_settings(runtime, record)
-    say("starting the mini-master and the agent")
+    is_neo = store is StoreKind.NEO
+    write_settings(runtime, record, None if is_neo else file_store_uri(record))
+    if not is_neo:
+        say("starting the mini-master and the agent")
     started = _start(checkout, record, is_bound=is_bound)
     checkout.write(runtime, started)
+    await _until_first_process(runtime, started)
+    if is_neo:
+        say(f"making a neo_cluster of the regions {', '.join(NEO_REGIONS)}")
+        store_uri = await _make_neo(runtime, started)
+        say("starting the mini-master and the agent")
+        write_settings(runtime, started, store_uri)
+        await _run_supervisorctl(runtime, started, "update")
     await _wait_until_ready(runtime, started)
     return started
+
+
+async def _make_neo(runtime: Runtime, record: Record) -> str:
+    """Make the neo_cluster inside, as the user of the cloud; give its address."""
+    argv = creation_of_neo(record)
+    ended = await run_inside(runtime, record, argv, READY_SECONDS_MAX)
+    output = ended.output.decode(errors="replace")
+    if not ended.is_success:
+        raise CommandFailed(f"No neo_cluster: {output}\n{log_ends(record)}")
+    return str(json.loads(output[output.index("{") :])["store_uri"])
+
+
+async def _run_supervisorctl(runtime: Runtime, record: Record, *arguments: str) -> None:
+    conf = f"{record.place}/etc/supervisord.conf"
+    argv = ("supervisorctl", "-c", conf, *arguments)
+    deadline = runtime.clock.seconds() + READY_SECONDS_MAX
+    while True:
+        ended = await run_inside(runtime, record, argv, READY_SECONDS_MAX)
+        if ended.is_success:
+            return
+        if runtime.clock.seconds() > deadline:
+            output = ended.output.decode(errors="replace")
+            raise CommandFailed(f"supervisord of the cloud: {output}")
+        await pause(runtime.clock, POLL_SECONDS)
 
 
 def _start(checkout: Checkout, record: Record, *, is_bound: bool) -> Record:
@@ -129,11 +173,14 @@ def _hidden(checkout: Checkout, record: Record) -> tuple[str, ...]:
     return () if any(f"{it}/".startswith(f"{path}/") for it in needed) else (path,)
 
 
+async def _until_first_process(runtime: Runtime, record: Record) -> None:
+    while namespaces.is_alive(record) and namespaces.first_pid(record) is None:
+        await pause(runtime.clock, POLL_SECONDS)
+
+
 async def _wait_until_ready(runtime: Runtime, record: Record) -> None:
     deadline = runtime.clock.seconds() + READY_SECONDS_MAX
     argv = ("slapcluster", "--output", "json", "computer", "list")
-    while namespaces.is_alive(record) and namespaces.first_pid(record) is None:
-        await pause(runtime.clock, POLL_SECONDS)
     while True:
         ended = await run_inside(runtime, record, argv, READY_SECONDS_MAX)
         if ended.is_success and any(
@@ -204,11 +251,14 @@ async def run_inside(
 def log_ends(record: Record) -> str:
     """Return the ends of the logs of a cloud."""
     ends = []
-    for path in sorted(Path(record.place, "log").glob("*.log")):
+    place = Path(record.place)
+    found = (*place.glob("log/*.log"), *place.glob(f"{NEO_DIRECTORY}/*/log/*.log"))
+    for path in sorted(found):
         if path.is_symlink():
             # Their owner is the user of the cloud, the reader may be root.
             continue
         lines = path.read_text(errors="replace").splitlines()[-LOG_LINES_MAX:]
         if lines:
-            ends.append("\n".join((f"--- end of {path.name}", *lines)))
+            name = path.relative_to(place)
+            ends.append("\n".join((f"--- end of {name}", *lines)))
     return "\n".join(ends)

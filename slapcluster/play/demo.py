@@ -11,7 +11,8 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.play.checkouts import Checkout
 from slapcluster.play.cloud import Say, end_cloud, log_ends, open_cloud
 from slapcluster.play.places import Record
-from slapcluster.play.tour import STEPS, Step, Tour
+from slapcluster.play.settings import StoreKind
+from slapcluster.play.tour import STEPS_OF, Step, Tour
 from slapcluster.play.visitor import Visitor
 
 
@@ -25,19 +26,27 @@ class Seen:
 
 
 async def show(
-    runtime: Runtime, checkout: Checkout, say: Say, *, is_apart: bool = True
+    runtime: Runtime,
+    checkout: Checkout,
+    say: Say,
+    *,
+    is_apart: bool = True,
+    store: StoreKind = StoreKind.FILE,
 ) -> tuple[Seen, ...]:
     """Run the whole demo; raises at the first step that does not show what it should.
 
     The cloud is gone when it returns, raises or is cancelled.
     """
     begun = runtime.clock.seconds()
-    record = await open_cloud(runtime, checkout, say, is_bound=True, is_apart=is_apart)
+    record = await open_cloud(
+        runtime, checkout, say, is_bound=True, is_apart=is_apart, store=store
+    )
     try:
         seconds = runtime.clock.seconds() - begun
         opened = Seen("a mini-master and an agent", seconds, f"in {record.place}")
         tour = Tour(Visitor(runtime, record), record, checkout.path)
-        return (opened, *[await _show(runtime, tour, step, say) for step in STEPS])
+        steps = STEPS_OF[store]
+        return (opened, *[await _show(runtime, tour, step, say) for step in steps])
     finally:
         await end_cloud(runtime, checkout)
         say(f"removed {record.place} and all its processes")

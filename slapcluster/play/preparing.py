@@ -71,8 +71,10 @@ def _pip(wheelhouse: Path) -> Path:
     return found
 
 
-def write_settings(runtime: Runtime, record: Record) -> None:
+def write_settings(runtime: Runtime, record: Record, store_uri: str | None) -> None:
+    """Write what the programs read; without a store there are none yet."""
     tree = runtime.file_tree(record.place)
     tree.write("etc/slapos.cfg", settings.render_agent(record).encode())
-    content = settings.render_supervisord(record, settings.programs_of(record))
+    programs = settings.programs_of(record, store_uri) if store_uri else {}
+    content = settings.render_supervisord(record, programs)
     tree.write("etc/supervisord.conf", content.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from slapcluster.play.places import PARTITION_COUNT, Record
 
@@ -16,6 +17,31 @@ FREE_SPACE_MIN = "100M"
 
 RESTARTS_MAX = 1000
 """A cloud of play is killed on purpose; supervisord gives up after 3 by default."""
+
+
+NEO_DIRECTORY = "neo"
+"""Of a neo_cluster, below the place."""
+
+NEO_REGIONS = ("paris", "lyon", "tokyo")
+
+
+class StoreKind(StrEnum):
+    """What the mini-master keeps its state in."""
+
+    FILE = "file"
+    NEO = "neo"
+
+
+def file_store_uri(record: Record) -> str:
+    return f"file:{record.place}/master/state.fs"
+
+
+def creation_of_neo(record: Record) -> tuple[str, ...]:
+    """Return the command line that makes a neo_cluster of three regions."""
+    regions = (word for name in NEO_REGIONS for word in ("--region", name))
+    directory = f"{record.place}/{NEO_DIRECTORY}"
+    command = ("slapcluster", "--output", "json", "storage", "create", directory)
+    return (*command, *regions)
 
 
 def render_agent(record: Record) -> str:
@@ -79,7 +105,7 @@ stdout_logfile_backups = 1
     return "\n".join(sections)
 
 
-def programs_of(record: Record) -> dict[str, tuple[str, ...]]:
+def programs_of(record: Record, store_uri: str) -> dict[str, tuple[str, ...]]:
     """Return the mini-master and the agent, as a person would start them."""
     place = record.place
     command = f"{place}/venv/bin/slapcluster"
@@ -87,7 +113,7 @@ def programs_of(record: Record) -> dict[str, tuple[str, ...]]:
         "master": (
             *(command, "proxy"),
             *("--listen", f"127.0.0.1:{record.master_port}"),
-            *("--store", f"file:{place}/master/state.fs"),
+            *("--store", store_uri),
             *("--computer-id", COMPUTER_ID),
             *("--release", f"{place}/release"),
         ),

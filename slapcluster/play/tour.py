@@ -1,7 +1,7 @@
 """Shell. The steps of the demo: what a cloud does, from supply to destruction.
 
 Each step is a coroutine that does something, waits for what must follow, and gives the
-sentence of what was seen. ``STEPS`` lists them with their bounds.
+sentence of what was seen. ``STEPS_OF`` lists them with their bounds.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, frozen
+from twisted.internet.defer import Deferred
 
+from replication.regions import ProgramKind
 from slapcluster.outcomes import CommandFailed
 from slapcluster.play.places import PARTITION_COUNT, Record
-from slapcluster.play.settings import COMPUTER_ID
+from slapcluster.play.settings import COMPUTER_ID, NEO_DIRECTORY, StoreKind
 from slapcluster.play.visitor import Visitor, first_line
 
 CHILD_COUNT = 2
@@ -143,6 +145,38 @@ class Tour:
         _check(after == before + 1, f"{before} partitions were free, {after} are")
         return f"{after} of {PARTITION_COUNT} partitions free"
 
+    async def kill_storage_node(self) -> str:
+        """Make a request while a region is without its storage node."""
+        before = await self._neo_cluster()
+        _check(before["standing"] == "whole", f"remarks: {before['remarks']}")
+        region = next(it["name"] for it in before["regions"] if not it["is_primary"])
+        pid = _storage_pid(before, region)
+        requesting = Deferred.fromCoroutine(
+            self.visitor.slapcluster(
+                *("request", "evening", self.release_url("software.cfg"), "--shared"),
+                *("--parameters", "greeting=Good evening", "--wait"),
+            )
+        )
+        await self.visitor.kill(pid)
+        shared = await requesting
+        after = await self.visitor.until(
+            self._neo_cluster,
+            lambda it: it["standing"] == "whole" and _storage_pid(it, region) != pid,
+        )
+        page = await self._until_page(
+            shared["connection_parameters"]["url"], "Good evening"
+        )
+        return (
+            f"that of {region}: {pid} is {_storage_pid(after, region)} now and has "
+            f"caught up; requested meanwhile: {first_line(page)}"
+        )
+
+    async def _neo_cluster(self) -> Any:
+        directory = f"{self.record.place}/{NEO_DIRECTORY}"
+        argv = ("slapcluster", "--output", "json", "storage", "status", directory)
+        # Its exit code says whether it is whole; so does what it writes.
+        return json.loads(await self.visitor.run(("sh", "-c", f"{' '.join(argv)}; :")))
+
     async def _supply(self, profile: str) -> str:
         url = self.release_url(profile)
         await self.visitor.slapcluster("supply", url, COMPUTER_ID, "--wait")
@@ -199,6 +233,19 @@ STEPS = (
     Step("the agent killed in a pass", Tour.kill_agent, 60),
     Step("an instance destroyed", Tour.destroy, 40),
 )
+
+STEPS_OF = {
+    StoreKind.FILE: STEPS,
+    StoreKind.NEO: (*STEPS, Step("a storage node killed", Tour.kill_storage_node, 60)),
+}
+
+
+def _storage_pid(seen: Any, name: str) -> Any:
+    """Return the process of the storage node of a region, as ``storage status``."""
+    region = next(it for it in seen["regions"] if it["name"] == name)
+    programs = region["supervisord"]["programs"]
+    (found,) = (it for it in programs if it["kind"] == ProgramKind.STORAGE_NODE)
+    return found["pid"]
 
 
 def _check(is_so: bool, otherwise: str) -> None:
