@@ -153,7 +153,7 @@ class Tour:
         pid = _storage_pid(before, region)
         requesting = Deferred.fromCoroutine(
             self.visitor.slapcluster(
-                *("request", "evening", self.release_url("software.cfg"), "--shared"),
+                *("request", "evening", self.release_url("software-2.cfg"), "--shared"),
                 *("--parameters", "greeting=Good evening", "--wait"),
             )
         )

@@ -21,6 +21,7 @@ from slapcluster.play.places import Identity, Parent, Record, Way
 from slapgrid.config import read_config
 from tests.capabilities import needs_namespaces
 from tests.programs import eventually, run
+from tests.unit.slapcluster.desk import Desk
 
 GIB = 1024**3
 
@@ -240,3 +241,25 @@ def sleeping(record: Record) -> int | None:
         return None
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     return pid if command.startswith(b"sleep\0") else None
+
+
+def test_a_cloud_on_neo_has_three_regions_and_its_master_is_told_of_them() -> None:
+    """The neo_cluster is made inside, before there is any other program."""
+    record = a_record()
+
+    argv = settings.creation_of_neo(record)
+    master = settings.programs_of(record, "neo:x@127.0.0.1:1")["master"]
+    conf = settings.render_supervisord(record, {})
+
+    assert argv[-7] == f"{record.place}/neo"
+    assert argv[-6::2] == ("--region",) * 3
+    assert argv[-5::2] == ("paris", "lyon", "tokyo")
+    assert master[master.index("--store") + 1] == "neo:x@127.0.0.1:1"
+    assert "[program:" not in conf
+
+
+def test_a_store_that_is_none_is_refused() -> None:
+    refused = Desk(has_master=False).type("play", "demo", "--store", "zeo")
+
+    assert refused.exit_code == 1
+    assert "'zeo' is not one of 'file', 'neo'" in refused.stderr
