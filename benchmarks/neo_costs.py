@@ -41,7 +41,10 @@ from neo.scripts.neostorage import main
 connect = sqlite3.connect
 class Connection(sqlite3.Connection):
     def execute(self, query, *args):
-        return super().execute(query.replace("= WAL", "= DELETE"), *args)
+        if "journal_mode" in query:
+            super().execute("PRAGMA journal_mode = DELETE")
+            query = "SELECT 'wal'" # what NEO insists on
+        return super().execute(query, *args)
 sqlite3.connect = lambda *args, **kw: connect(*args, factory=Connection, **kw)
 sys.exit(main())
 """
