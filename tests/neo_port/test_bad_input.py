@@ -17,6 +17,7 @@ import struct
 import subprocess  # noqa: TID251 - what runs
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ from tests.neo_port.test_cluster import HERE, NAME, SECONDS_MAX, NeoCluster
 SEED = 1
 #: What a start that is refused takes: SQLite waits 5 s for a lock.
 REFUSAL_SECONDS_MAX = 20
+#: Silence is 8 s, and two cores are busy.
+STRANGER_SECONDS_MAX = 25
+PING = 2
 ROOT_SIZE = 50
 PAGE_SIZE = 4096
 STRANGER_COUNT = 500
@@ -249,6 +253,37 @@ def test_strangers_who_stay_take_nothing_from_others(
         assert_it_serves(shared_cluster, count=ROOT_SIZE + 1)
         descriptors = list(Path(f"/proc/{program.pid}/fd").iterdir())
         assert len(descriptors) < DESCRIPTORS_MAX
+
+
+def test_a_stranger_who_does_not_say_who_he_is_is_left(
+    shared_cluster: NeoCluster,
+) -> None:
+    """After the silence: also one whose bytes never end."""
+    found = daemons(shared_cluster)
+    addresses = [found[it][0] for it in ("primary", "secondary", "storage")]
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connected(it)) for it in addresses]
+        slow = [stack.enter_context(connected(it)) for it in addresses]
+        for stranger in slow:
+            stranger.sendall(VERSION)
+
+        for stranger in silent:
+            stranger.settimeout(STRANGER_SECONDS_MAX)
+            while stranger.recv(1024):
+                pass
+        for stranger in slow:
+            programs.eventually(
+                partial(is_left, stranger), STRANGER_SECONDS_MAX, "it is left"
+            )
+
+
+def is_left(stranger: socket.socket) -> bool:
+    """Whether another ping finds the connection closed."""
+    try:
+        stranger.sendall(struct.pack("!LHL", 1, PING, 0))
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+    return False
 
 
 def test_a_stranger_who_does_not_read_is_not_answered_for_ever(
