@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess  # noqa: TID251 - tools are programs
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,28 @@ def can_set_rules() -> bool:
         return False
     argv = ["unshare", "--user", "--map-root-user", "--net", "nft", "list", "ruleset"]
     return subprocess.run(argv, check=False, capture_output=True).returncode == 0
+
+
+@functools.cache
+def find_python(version: str) -> Path | None:
+    """An interpreter of that version: of the system, or of pyenv."""
+    name = f"python{version}"
+    directories = map(Path, os.get_exec_path())
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))
+    for candidate in (*(it / name for it in directories), *found):
+        argv = [str(candidate), "-c", "import sqlite3, ssl"]
+        if (
+            candidate.is_file()
+            and subprocess.run(argv, check=False, capture_output=True).returncode == 0
+        ):
+            return candidate
+    return None
+
+
+def needs_python(version: str) -> pytest.MarkDecorator:
+    """Skip where no interpreter of that version is found."""
+    reason = f"{REFUSED}Python {version}"
+    return pytest.mark.skipif(find_python(version) is None, reason=reason)
 
 
 needs_nft = pytest.mark.skipif(not can_set_rules(), reason=REFUSED + "rules of nft")

@@ -10,6 +10,7 @@ import fcntl
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from tests import programs
@@ -61,15 +62,27 @@ def fuzz_environment() -> Path:
     return _made("fuzz", FUZZ_REQUIREMENTS, _install) / "bin"
 
 
-def neo_environment(requirements: Path) -> Path:
+def neo_environment(requirements: Path, interpreter: Path | None = None) -> Path:
     """The ``bin`` of an environment with NEO as we build it; made when it is missing.
 
-    ``requirements`` names the ZODB and all that it needs.
+    ``requirements`` names the ZODB and all that it needs; ``interpreter`` is the one
+    that these tests run on, or another.
     """
     port = sorted(path for path in NEO_PORT.rglob("*") if path.is_file())
-    decided_by = (path.read_text() for path in port)
+    decided_by = [path.read_text() for path in port]
     name = f"neo-{requirements.stem}"
-    return _made(name, requirements, _install_neo, decided_by) / "bin"
+    if interpreter is not None:
+        name += f"-{interpreter.name}"
+        decided_by.append(str(interpreter))
+    make = partial(_install_neo, interpreter)
+    return _made(name, requirements, make, decided_by) / "bin"
+
+
+def original_neo() -> Path:
+    """The release for Python 2.7, unpacked; fetched when it is missing."""
+    made = _made("neo-original", NEO_PORT / "source.txt", _unpack_original)
+    (sources,) = made.glob("neoppod-*/")
+    return sources
 
 
 def recipe_wheels() -> Path:
@@ -101,15 +114,27 @@ def _made(
     return made
 
 
-def _install(environment: Path, requirements: Path) -> None:
-    interpreter = Path(sys.base_prefix) / "bin" / "python3"
-    _finish(str(interpreter), "-m", "venv", str(environment))
+def _install(
+    environment: Path, requirements: Path, interpreter: Path | None = None
+) -> None:
+    python = interpreter or Path(sys.base_prefix) / "bin" / "python3"
+    _finish(str(python), "-m", "venv", str(environment))
     pip = str(environment / "bin" / "pip")
     _finish(pip, "install", "--no-deps", "--requirement", str(requirements))
 
 
-def _install_neo(environment: Path, requirements: Path) -> None:
-    _install(environment, requirements)
+def _unpack_original(home: Path, requirements: Path) -> None:
+    pip = (sys.executable, "-m", "pip", "download", "--require-hashes", "--no-deps")
+    pip += ("--no-binary", ":all:", "--dest", str(home))
+    _finish(*pip, "--requirement", str(requirements))
+    (archive,) = home.glob("neoppod-*.tar.gz")
+    _finish("tar", "-x", "-f", str(archive), "-C", str(home))
+
+
+def _install_neo(
+    interpreter: Path | None, environment: Path, requirements: Path
+) -> None:
+    _install(environment, requirements, interpreter)
     _finish(str(NEO_BUILD), str(NEO_WHEELS))
     (wheel,) = NEO_WHEELS.glob("neoppod-*.whl")
     _finish(str(environment / "bin" / "pip"), "install", "--no-deps", str(wheel))

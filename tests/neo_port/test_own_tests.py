@@ -11,10 +11,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import programs
+from tests.capabilities import find_python, needs_python
 from tests.interop.stock import neo_environment
 from tests.neo_port.certificates import write_certificates
 
@@ -23,6 +25,7 @@ RUN_MODULE = HERE / "run_module.py"
 MODULE_SECONDS_MAX = 600
 
 ZODBS = ("6.4", "5.8.1")
+OTHER_PYTHONS = ("3.12", "3.13")
 
 NEEDS_USER = "it tries what a file without permission refuses, and root is refused none"
 NO_DATA = "its data are not in the release"
@@ -93,24 +96,54 @@ def test_a_module_of_neo_fails_where_it_is_known_to(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    python = neo_environment(HERE / f"zodb-{zodb}.txt") / "python"
+    environment = neo_environment(HERE / f"zodb-{zodb}.txt")
 
+    told = told_by(environment / "python", module, certificates, tmp_path)
+
+    for name, value in {"module": module, "zodb": zodb, **told}.items():
+        record_property(name, value)
+
+
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(it, marks=needs_python(it)) for it in OTHER_PYTHONS],
+)
+@pytest.mark.parametrize("module", MODULES)
+def test_it_does_so_on_other_pythons(
+    module: str,
+    version: str,
+    certificates: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Those that are found on this machine; the closing line counts the others."""
+    environment = neo_environment(HERE / "zodb-6.4.txt", find_python(version))
+
+    told = told_by(environment / "python", module, certificates, tmp_path)
+
+    zodb = f"6.4 py{version}"
+    for name, value in {"module": module, "zodb": zodb, **told}.items():
+        record_property(name, value)
+
+
+def told_by(
+    python: Path, module: str, certificates: Path, directory: Path
+) -> dict[str, object]:
+    """How a module went; fails when another test of it failed than is known to."""
     ended = programs.run(
         (str(python), "-I", str(RUN_MODULE), f"neo.tests.{module}"),
         {
             "PATH": "/usr/bin:/bin",
-            "TEMP": str(tmp_path),
+            "TEMP": str(directory),
             "NEO_TESTS_ADAPTER": "SQLite",
             "NEO_TESTS_CERTIFICATES": str(certificates),
         },
         timeout_seconds=MODULE_SECONDS_MAX,
-        directory=tmp_path,
+        directory=directory,
     )
-
     assert ended.stdout, ended.stderr
-    told = json.loads(ended.stdout.splitlines()[-1])
-    for name, value in {"module": module, "zodb": zodb, **told}.items():
-        record_property(name, value)
+    told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     assert told["tests"] > 0
     failed = set(told["failed"]) - DRAWN
     assert failed == set(MODULES[module]), ended.stderr[-8000:]
+    return told
