@@ -40,7 +40,8 @@ from tests.unit.master_cluster.test_store import fail_to_synchronise
 FILE_STORAGE = import_module("ZODB.FileStorage.FileStorage")
 """The module; its package has a class of the same name."""
 
-HASTE = Patience(start_seconds=2, reconnect_seconds=1, silence_seconds=0.5)
+#: A server that waits for a busy disk is not silent: half a second was too hasty.
+HASTE = Patience(start_seconds=2, reconnect_seconds=1, silence_seconds=2)
 
 
 class Shared:
