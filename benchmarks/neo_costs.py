@@ -17,7 +17,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from benchmarks.result import Figure, Goal, Result
-from benchmarks.rivals import HOST, START_SECONDS_MAX, TICKS_PER_SECOND
+from benchmarks.rivals import HOST, START_SECONDS_MAX, cpu_seconds
 from benchmarks.spread import ratios, spread_of
 from tests import programs
 from tests.interop.stock import neo_environment
@@ -93,12 +93,6 @@ class Store:
 
     def _cpu_seconds(self) -> float:
         return sum(map(cpu_seconds, self.pids))
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used, in steps of a tick."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def run() -> Result:

@@ -30,6 +30,13 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_seconds(pid: int) -> float:
+    """The CPU that a process has used, in steps of a tick."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user_ticks, system_ticks = int(fields[11]), int(fields[12])
+    return (user_ticks + system_ticks) / TICKS_PER_SECOND
+
+
 @frozen
 class Rival:
     """A running master."""
@@ -39,10 +46,7 @@ class Rival:
     port: int
 
     def cpu_seconds(self) -> float:
-        """The CPU that its process has used, in steps of a tick."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        user_ticks, system_ticks = int(fields[11]), int(fields[12])
-        return (user_ticks + system_ticks) / TICKS_PER_SECOND
+        return cpu_seconds(self.pid)
 
     def resident_bytes(self) -> int:
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()

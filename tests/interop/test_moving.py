@@ -23,21 +23,11 @@ from tests.interop.stock_agent import (
     build_stock_computer,
     write_release,
 )
+from tests.pages import commands_of
 
 PAGE = CHECKOUT / "docs" / "moving-a-node.md"
-BLOCK = re.compile(r"^## (.*?)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNING = re.compile(r"^(\S+:sleeper-on-watch) +RUNNING +pid (\d+)", re.MULTILINE)
 OUR_COMMAND = "from slapcluster.cli import node_main; node_main()"
-
-
-def commands_of(section: str) -> list[str]:
-    """The commands of a section of the page, in its order."""
-    found: dict[str, list[str]] = {}
-    title = ""
-    for heading, block in BLOCK.findall(PAGE.read_text()):
-        title = heading or title
-        found.setdefault(title, []).extend(block.splitlines())
-    return found[section]
 
 
 @frozen
@@ -156,7 +146,7 @@ def test_a_computer_moves_to_ours_and_back(operator: Operator) -> None:
     before, kept = operator.processes(), operator.kept()
     assert list(before) == ["slappart0:sleeper-on-watch"]
 
-    for command in [*commands_of("Before"), *commands_of("Moving")]:
+    for command in [*commands_of(PAGE, "Before"), *commands_of(PAGE, "Moving")]:
         operator.type(command)
     assert (operator.processes(), operator.kept()) == (before, kept)
 
@@ -171,14 +161,14 @@ def test_a_computer_moves_to_ours_and_back(operator: Operator) -> None:
             120,
             "the second instance",
         )
-        for command in commands_of("Checks"):
+        for command in commands_of(PAGE, "Checks"):
             operator.type(command)
     # Of the instance that the stock agent processed; ours keeps no empty ones.
     assert operator.certificates() == {"slappart0.crt": b"", "slappart0.key": b""}
     assert refused.returncode == 10, refused.stdout + refused.stderr
     assert both["slappart0:sleeper-on-watch"] == before["slappart0:sleeper-on-watch"]
 
-    for command in commands_of("Moving back"):
+    for command in commands_of(PAGE, "Moving back"):
         operator.type(command)
 
     assert (operator.processes(), operator.kept()) == (both, kept)

@@ -19,10 +19,10 @@ from attrs import define, field
 
 from tests import programs
 from tests.interop.stock import CHECKOUT
+from tests.pages import commands_of
 from tests.programs import eventually
 
 PAGE = CHECKOUT / "docs" / "storage.md"
-BLOCK = re.compile(r"^## (.*?)$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SYMPTOM = re.compile(r"^\| `(.*?)` \|", re.MULTILINE)
 DIRECTORY = "/srv/slapcluster/neo"
 REGIONS = ("paris", "lyon", "tokyo")
@@ -49,16 +49,6 @@ for key in sys.argv[2:]:
 print(" ".join(sorted(root)))
 db.close()
 """
-
-
-def commands_of(section: str) -> list[str]:
-    """The commands of a section of the page, in its order."""
-    found: dict[str, list[str]] = {}
-    title = ""
-    for heading, block in BLOCK.findall(PAGE.read_text()):
-        title = heading or title
-        found.setdefault(title, []).extend(block.splitlines())
-    return found[section]
 
 
 @define
@@ -167,11 +157,11 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 def test_the_page_is_true(operator: Operator) -> None:
     """Its commands succeed in their order, nothing acknowledged is ever missing."""
     for section in ("Create", "Watch", "Stop and start a region"):
-        for command in commands_of(section):
+        for command in commands_of(PAGE, section):
             operator.type(command)
         operator.until("whole")
         operator.commit(section)
-    for command in commands_of("Kill things"):
+    for command in commands_of(PAGE, "Kill things"):
         operator.type(command)
         if "kill" in command:
             operator.until("partial" if "supervisord.pid" in command else "whole")
@@ -179,7 +169,7 @@ def test_the_page_is_true(operator: Operator) -> None:
     operator.until("whole")
     lose_the_region_of_the_primary(operator)
     for section in ("Pack", "Stop and start all"):
-        for command in commands_of(section):
+        for command in commands_of(PAGE, section):
             operator.type(command)
         operator.commit(section)
 
@@ -192,7 +182,7 @@ def test_the_page_is_true(operator: Operator) -> None:
 
 def lose_the_region_of_the_primary(operator: Operator) -> None:
     """The others take no commit before somebody decides, and then lack nothing."""
-    kill, *rest = commands_of("What needs a human in this version")
+    kill, *rest = commands_of(PAGE, "What needs a human in this version")
     had_it = operator.primary
     operator.type(kill)
     eventually(
@@ -225,7 +215,7 @@ def lose_a_file(operator: Operator) -> None:
     operator.fail(f"slapcluster storage start {DIRECTORY} --region paris", exit_code=3)
     operator.type(f"slapcluster storage stop {DIRECTORY}")
 
-    for command in commands_of("When the file of a region is lost"):
+    for command in commands_of(PAGE, "When the file of a region is lost"):
         if command.startswith("cp "):
             operator.commit("without paris")
         operator.type(command)
