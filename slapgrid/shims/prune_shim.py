@@ -246,9 +246,11 @@ def main(wanted: dict[str, Any]) -> None:
             os.chmod(path, 0o700)
             os.rename(path, pruned)  # noqa: PTH104 - few imports
             remove(pruned)
-            with suppress(OSError):
-                os.rmdir(directory)  # noqa: PTH106 - few imports
         tell(part=path, bytes=taken, is_removed=not is_dry)
+    # Last and each time: a kill may have left one empty.
+    for name in () if is_dry else names(shared):
+        with suppress(OSError):
+            os.rmdir(os.path.join(shared, name))  # noqa: PTH106 - few imports
 
 
 if __name__ == "__main__":

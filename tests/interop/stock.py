@@ -22,6 +22,7 @@ FUZZ_REQUIREMENTS = Path(__file__).parent.parent / "hostile" / "fuzz-requirement
 RECIPE = Path(__file__).with_name("probe_recipe.py")
 INSTALL_SECONDS_MAX = 600
 NEO_PORT = CHECKOUT / "replication" / "neo" / "port"
+ZODB_6 = CHECKOUT / "tests" / "neo_port" / "zodb-6.4.txt"
 NEO_BUILD = NEO_PORT / "build.sh"
 #: Where set-up leaves the wheel that buildout and the wheelhouse take.
 NEO_WHEELS = CHECKOUT / ".make" / "cache" / "dist"
@@ -62,7 +63,9 @@ def fuzz_environment() -> Path:
     return _made("fuzz", FUZZ_REQUIREMENTS, _install) / "bin"
 
 
-def neo_environment(requirements: Path, interpreter: Path | None = None) -> Path:
+def neo_environment(
+    requirements: Path = ZODB_6, interpreter: Path | None = None
+) -> Path:
     """The ``bin`` of an environment with NEO as we build it; made when it is missing.
 
     ``requirements`` names the ZODB and all that it needs; ``interpreter`` is the one

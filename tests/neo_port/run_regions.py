@@ -48,7 +48,7 @@ class Life:
 def live(life: Life, home: Path) -> None:
     """Play all of it; raises when something acknowledged is lost or copies differ."""
     entropy = Random(life.seed)
-    environment = neo_environment(Path(__file__).with_name("zodb-6.4.txt"))
+    environment = neo_environment()
     make_networks()
     first = 0
     with ExitStack() as stack:

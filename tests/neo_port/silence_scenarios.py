@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests import programs
 from tests.interop.stock import neo_environment
-from tests.neo_port.test_cluster import HERE, SECONDS_MAX, NeoCluster
+from tests.neo_port.test_cluster import SECONDS_MAX, NeoCluster
 
 SILENCE_SECONDS = 3
 #: To notice it and to go on without; Linux alone needs 900 s.
@@ -78,7 +78,7 @@ def committed(log: Path) -> list[tuple[float, int]]:
 
 def test_commits_go_on_when_a_storage_node_falls_silent(tmp_path: Path) -> None:
     """With data on the way to it. Nothing acknowledged is missing afterwards."""
-    environment = neo_environment(HERE / "zodb-6.4.txt")
+    environment = neo_environment()
     with ExitStack() as stack:
         neo_cluster = NeoCluster(
             tmp_path, environment, stack, options=("--silence", f"{SILENCE_SECONDS}")

@@ -52,7 +52,7 @@ def _do(*argv: str) -> None:
 
 def main() -> None:
     place, rounds = Path(sys.argv[1]), int(sys.argv[2])
-    environment = neo_environment(Path(__file__).with_name("zodb-6.4.txt"))
+    environment = neo_environment()
     make_networks()
     entropy = Random(0)
     with ExitStack() as stack:

@@ -100,7 +100,7 @@ print(json.dumps(ends))
 
 @pytest.fixture(scope="module")
 def environment() -> Path:
-    return neo_environment(HERE / "zodb-6.4.txt")
+    return neo_environment()
 
 
 def build_cluster(

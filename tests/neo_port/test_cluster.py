@@ -145,7 +145,7 @@ class NeoCluster:
 @pytest.fixture(params=["bound", "announced"])
 def neo_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NeoCluster]:
     """Addresses that nodes are bound to, or announced ones that lead to those."""
-    environment = neo_environment(HERE / "zodb-6.4.txt")
+    environment = neo_environment()
     with ExitStack() as stack:
         yield NeoCluster(tmp_path, environment, stack, request.param == "announced")
 

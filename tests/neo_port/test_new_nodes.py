@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tests import programs
 from tests.interop.stock import neo_environment
-from tests.neo_port.test_cluster import HERE, NAME, SECONDS_MAX
+from tests.neo_port.test_cluster import NAME, SECONDS_MAX
 
 
 @frozen
@@ -46,7 +46,7 @@ class Candidate:
 
 @contextmanager
 def candidate(home: Path) -> Iterator[Candidate]:
-    environment = neo_environment(HERE / "zodb-6.4.txt")
+    environment = neo_environment()
     addresses = [f"127.0.0.1:{programs.free_port()}" for _ in range(2)]
     with ExitStack() as stack:
         made = Candidate(home, environment, stack, *addresses)

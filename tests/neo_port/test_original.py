@@ -12,7 +12,7 @@ from tests import programs
 from tests.capabilities import find_python, needs_python
 from tests.interop.stock import neo_environment, original_neo
 from tests.neo_port.faults import digest_of
-from tests.neo_port.test_cluster import COMMIT_COUNT, HERE, SECONDS_MAX, NeoCluster
+from tests.neo_port.test_cluster import COMMIT_COUNT, SECONDS_MAX, NeoCluster
 
 VERSION = "2.7"
 SILENCE_SECONDS = 2
@@ -39,7 +39,7 @@ def test_a_storage_node_of_python_2_joins(tmp_path: Path) -> None:
     """It is asked whether it lives, replicates from ours and ours from it."""
     with ExitStack() as stack:
         silence = ("--silence", str(SILENCE_SECONDS))
-        environment = neo_environment(HERE / "zodb-6.4.txt")
+        environment = neo_environment()
         mixed = MixedCluster(tmp_path, environment, stack, options=silence)
         mixed.commit(0, COMMIT_COUNT)
         ours, original = mixed.storages

@@ -117,7 +117,7 @@ def test_it_does_so_on_other_pythons(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Those that are found on this machine; the closing line counts the others."""
-    environment = neo_environment(HERE / "zodb-6.4.txt", find_python(version))
+    environment = neo_environment(interpreter=find_python(version))
 
     told = told_by(environment / "python", module, certificates, tmp_path)
 

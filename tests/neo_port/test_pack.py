@@ -131,7 +131,7 @@ def select(path: Path, query: str, *values: Any) -> list[Any]:
 
 @contextmanager
 def filled(directory: Path, size_bytes: int, object_bytes: int) -> Iterator[Packed]:
-    environment = neo_environment(HERE / "zodb-6.4.txt")
+    environment = neo_environment()
     count = size_bytes // object_bytes // REVISION_COUNT
     with ExitStack() as stack:
         packed = Packed(NeoCluster(directory, environment, stack), count, object_bytes)

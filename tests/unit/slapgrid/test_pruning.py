@@ -178,6 +178,18 @@ def test_pruning_that_was_killed_is_finished_by_the_next(computer: Computer) -> 
     assert list(computer.shared.iterdir()) == []
 
 
+@pytest.mark.parametrize("leftover", [f".pruned-{digit('a')}/lib", "."])
+def test_nothing_is_left_of_a_kill_after_the_last_part(
+    computer: Computer, leftover: str
+) -> None:
+    """Before its tree is gone, and before the directory that it stood in."""
+    (computer.shared / "openssl" / leftover).mkdir(parents=True)
+
+    assert computer.prune() == []
+
+    assert list(computer.shared.iterdir()) == []
+
+
 def test_a_hash_is_found_within_longer_digits() -> None:
     text = b"0" + b"a" * 31 + b"bz" + b"c" * 31
 
