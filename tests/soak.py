@@ -123,12 +123,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="play this one and end")
     options = parser.parse_args()
     name, campaign = options.campaign, CAMPAIGNS[options.campaign]
+    log = campaign.log(name)
+    log.parent.mkdir(exist_ok=True)
     if options.seed is not None:
         campaign.play(options.seed)
         return
     commit = present_commit()
-    log = campaign.log(name)
-    log.parent.mkdir(exist_ok=True)
     seed = next_seed(log, commit)
     deadline = time.monotonic() + options.seconds  # noqa: TID251 - the real clock
     while time.monotonic() < deadline:  # noqa: TID251
