@@ -64,11 +64,14 @@ def copy_egg(source: Distribution, eggs_directory: Path) -> Path:
         return egg
     partial = eggs_directory / f".{egg.name}.{os.getpid()}"
     for file in source.files or ():
-        if ".." in file.parts or "__pycache__" in file.parts:
+        if ".." in file.parts:
             continue
-        target = partial / file
+        located, target = str(source.locate_file(file)), partial / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(source.locate_file(file)), target)
+        shutil.copyfile(located, target)
+        # What is compiled holds for a source of this instant alone.
+        status = os.stat(located)  # noqa: PTH116 - as shutil does
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     partial.rename(egg)
     return egg
 

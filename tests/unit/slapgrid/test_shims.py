@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
+from importlib.metadata import Distribution
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slapgrid.shims.bootstrap_shim import needed_distributions
+from slapgrid.shims.bootstrap_shim import copy_egg, needed_distributions
 from slapgrid.shims.buildout_shim import dumps, loads, script_path
 
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
@@ -56,3 +60,23 @@ def test_buildout_brings_what_it_needs_and_nothing_else() -> None:
 
     assert {"zc.buildout", "setuptools", "pip"} <= names
     assert not names & {"twisted", "zodb", "attrs", "lxml"}
+
+
+def test_what_is_compiled_stays_compiled_in_the_copy(tmp_path: Path) -> None:
+    """Python takes a compiled module of the second and the size of its source."""
+    described = tmp_path / "from" / "thing-1.0.dist-info"
+    described.mkdir(parents=True)
+    source = tmp_path / "from" / "thing.py"
+    source.write_text("x = 1\n")
+    os.utime(source, (1e9, 1e9))
+    compiled = Path(py_compile.compile(str(source), doraise=True))
+    record = f"thing.py,,\n{compiled.relative_to(source.parent)},,\n"
+    (described / "RECORD").write_text(record)
+    (described / "METADATA").write_text("Name: thing\nVersion: 1.0\n")
+
+    egg = copy_egg(Distribution.at(described), tmp_path / "to")
+
+    header = Path(cache_from_source(str(egg / "thing.py"))).read_bytes()[:16]
+    seconds = int((egg / "thing.py").stat().st_mtime)
+    expected = MAGIC_NUMBER + bytes(4) + seconds.to_bytes(4, "little")
+    assert header == expected + (6).to_bytes(4, "little")
