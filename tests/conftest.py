@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from runtime.reactor import install_reactor
+from tests.order import deal
 from tests.reactor import ReactorBench
 
 REACTOR = install_reactor()
@@ -33,8 +34,15 @@ WORKERS_MAX = 4
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: of its time a test of processes waits a third."""
-    return min(WORKERS_MAX, len(os.sched_getaffinity(0)) + 1)
+    """Two more than there are cores: of its time a test of processes waits a third."""
+    return min(WORKERS_MAX, len(os.sched_getaffinity(0)) + 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what lasts longest, on every worker."""
+    worker_count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # noqa: TID251
+    items[:] = deal(items, lambda it: it.nodeid.partition("::")[0], worker_count)
 
 
 def pytest_collection_finish() -> None:

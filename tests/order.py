@@ -1,0 +1,54 @@
+"""The order of a run on several workers: what lasts longest begins first.
+
+pytest-xdist's ``worksteal`` gives each worker a run of consecutive tests and takes from
+the end of a worker's rest for one that has none. Left in the order of the folders, what
+lasts minutes would be one worker's, one after the other, while the others are idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LONGEST_FIRST = (
+    "tests/emulation/test_agent.py",
+    "tests/emulation/test_demo.py",
+    "tests/simulation/test_a_week.py",
+    "tests/emulation/test_kills.py",
+    "tests/emulation/test_hello_build.py",
+    "tests/emulation/test_life.py",
+    "tests/hostile/test_openapi.py",
+    "tests/emulation/test_masters.py",
+    "tests/emulation/test_programs.py",
+    "tests/interop/test_moving.py",
+    "tests/emulation/test_usage.py",
+    "tests/simulation/test_fifty_agents.py",
+    "tests/test_lint.py",
+    "tests/test_docs.py",
+)
+"""Modules with a test of more than ten seconds, by the longest of each."""
+
+
+def deal(
+    tests: Sequence[T], module_of: Callable[[T], str], worker_count: int
+) -> list[T]:
+    """The same tests, so that each worker begins with its share of the long ones.
+
+    The other tests keep their order: those of a module share what it prepares.
+    """
+    long = sorted(
+        (it for it in tests if module_of(it) in LONGEST_FIRST),
+        key=lambda it: LONGEST_FIRST.index(module_of(it)),
+    )
+    rest = [it for it in tests if module_of(it) not in LONGEST_FIRST]
+    dealt: list[T] = []
+    for number in range(worker_count):
+        share = long[number::worker_count]
+        # As worksteal counts: of what is left, an equal part for each worker left.
+        size = (len(tests) - len(dealt)) // (worker_count - number)
+        filling = max(0, size - len(share))
+        dealt += [*share, *rest[:filling]]
+        del rest[:filling]
+    return dealt + rest
