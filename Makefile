@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := all
 .PHONY: all demo play stop release neo test test-neo test-browser emulate soak lint bench docs clean help
 
+# Tests start hundreds of interpreters: each module is compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
 
