@@ -125,6 +125,11 @@ class Bench:
     async def install(self, servers: WarmServers, number: int = 0) -> str | None:
         return await self.partitions(servers).install(self.partition(number))
 
+    def with_timeout(self, seconds: float) -> Bench:
+        instance = evolve(self.cloud.config.instance, timeout_seconds=seconds)
+        config = evolve(self.cloud.config, instance=instance)
+        return evolve(self, cloud=evolve(self.cloud, config=config))
+
     def partition(self, number: int = 0) -> Partition:
         return self.wanted.partitions[number]
 
@@ -250,18 +255,19 @@ def test_what_a_recipe_does_wrong_harms_its_partition_alone(
 ) -> None:
     """It kills itself or its server, hangs, leaks: the next one finds all as it was."""
     url = cloud.release("software", INSTANCE)
-    instance = evolve(cloud.config.instance, timeout_seconds=3.0)
-    cloud = evolve(cloud, config=evolve(cloud.config, instance=instance))
 
     async def scenario(agent: Agent) -> None:
         bench = await prepare(cloud, agent, url, count=3)
         warm = bench.servers(WARM)
+        # The others, and who works beside, have what a busy machine takes.
+        impatient = bench.with_timeout(3.0)
         try:
-            for code, sentence in MISBEHAVIOURS.values():
+            for name, (code, sentence) in MISBEHAVIOURS.items():
                 bench.code(code)
                 bench.code("import time; time.sleep(0.5)", 1)
                 beside = Deferred.fromCoroutine(bench.install(warm, 1))
-                assert sentence in (await bench.install(warm) or "")
+                installing = impatient if name == "it hangs" else bench
+                assert sentence in (await installing.install(warm) or "")
                 assert await beside is None
             bench.code(LEAKS)
             assert await bench.install(warm) is None
