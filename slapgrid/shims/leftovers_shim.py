@@ -5,7 +5,7 @@ programs would be started a second time beside those that the last one cannot st
 more. They are known by the variable that supervisord gives them, which their children
 inherit, and by their session: a program may have written over its variables.
 
-Status 3 means that a supervisord of this file is there all the same: nothing is ended.
+Status 3 means that a supervisord of this file is there and stays: nothing is ended.
 Status 4 means that something does not end.
 """
 
@@ -27,6 +27,9 @@ TERM_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.1
 #: A process that waits for a disk ends later than that, or never.
 KILL_SECONDS_MAX = 5.0
+#: One that was told to end has removed its socket before it is gone; on a machine with
+#: many programs to one core that takes a second, and several of them more.
+FAREWELL_SECONDS_MAX = 10.0
 IS_THERE = 3
 DOES_NOT_END = 4
 
@@ -73,6 +76,16 @@ def find_supervisord(conf: str) -> int | None:
     return None
 
 
+def await_farewell(find: Callable[[], int | None], seconds_max: float) -> int | None:
+    """Who is still found after that time; ``None`` as soon as nobody is."""
+    deadline = time.monotonic() + seconds_max  # noqa: TID251 - a program alone
+    while (there := find()) is not None:
+        if time.monotonic() > deadline:  # noqa: TID251
+            return there
+        time.sleep(POLL_SECONDS)  # noqa: TID251
+    return None
+
+
 def find_leftovers(server_url: str) -> set[int]:
     """The programs of the supervisord that answered at this address."""
     variable = os.fsencode(f"{VARIABLE}={server_url}")
@@ -109,7 +122,7 @@ def say(sentence: str) -> None:
 
 
 def main(server_url: str, conf: str) -> int:
-    there = find_supervisord(conf)
+    there = await_farewell(lambda: find_supervisord(conf), FAREWELL_SECONDS_MAX)
     if there is not None:
         say(f"process {there} is a supervisord that does not answer: end it")
         return IS_THERE
