@@ -49,6 +49,8 @@ async def install_programs(runtime: Runtime, record: Record, python: str) -> Non
     installing = (
         *(f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet"),
         *("--no-index", "--no-cache-dir", "--disable-pip-version-check"),
+        # A cloud imports a third of what it installs, and keeps that compiled.
+        "--no-compile",
         *(f"--find-links={wheelhouse}", "slapcluster[command]"),
     )
     # Debian's interpreter may come without ensurepip; here pip is a wheel like others.
