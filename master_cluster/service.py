@@ -18,7 +18,7 @@ from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.remembering import AnswerMemory
-from master_cluster.store.storages import decisions_max_of, open_database
+from master_cluster.store.storages import Opening, decisions_max_of, open_database
 from master_cluster.store.store import Store
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
@@ -42,9 +42,11 @@ from runtime.ports import Runtime
 from slap.calls import HttpAnswer
 
 
-def build_service(config: Config, runtime: Runtime) -> MasterService:
-    """Build a master; nothing is opened before it starts."""
-    return MasterService(config, runtime)
+def build_service(
+    config: Config, runtime: Runtime, opening: Opening = open_database
+) -> MasterService:
+    """Build a master; nothing is opened before it starts, the store by ``opening``."""
+    return MasterService(config, runtime, opening)
 
 
 @implementer(IService)
@@ -55,9 +57,10 @@ class MasterService(Service):
     port is not there. Stopping answers the calls that run, and closes the store.
     """
 
-    def __init__(self, config: Config, runtime: Runtime) -> None:
+    def __init__(self, config: Config, runtime: Runtime, opening: Opening) -> None:
         self._config = config
         self._runtime = runtime
+        self._open_database = opening
         self._running: _Running | None = None
 
     @property
@@ -77,7 +80,7 @@ class MasterService(Service):
     async def _start(self) -> None:
         config, runtime = self._config, self._runtime
         measures = Measures()
-        database = open_database(config.store_uri, runtime.calendar)
+        database = self._open_database(config.store_uri, runtime.calendar)
         decisions_max = decisions_max_of(config.store_uri)
         store = Store(database, runtime, measures, decisions_max)
         readiness = Readiness(store, runtime.clock)

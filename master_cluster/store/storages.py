@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from persistent.timestamp import TimeStamp  # type: ignore[import-untyped]
 from zc.lockfile import LockError  # type: ignore[import-untyped]
@@ -40,6 +41,10 @@ OPENINGS_MAX = 5
 
 CACHED_OBJECTS_MAX = 20_000
 """Per connection: computers of some hundred partitions stay in memory."""
+
+
+Opening: TypeAlias = Callable[[str, ICalendar], DB]
+"""What makes a database of a URI, as ``open_database`` does."""
 
 
 def open_database(uri: str, calendar: ICalendar) -> DB:

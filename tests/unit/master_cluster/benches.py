@@ -16,7 +16,7 @@ from master_cluster.requesting import Refused
 from master_cluster.service import build_service
 from master_cluster.store import decisions, documents
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.storages import open_database
+from master_cluster.store.storages import Opening, open_database
 from master_cluster.store.store import Store
 from runtime.http_client import HttpClient, HttpReply
 from runtime.ports import TcpAddress
@@ -37,11 +37,13 @@ T = TypeVar("T")
 class StoreBench:
     """A store; each call runs to its end before the next one."""
 
-    def __init__(self, uri: str = "memory:", seed: int = 0) -> None:
+    def __init__(
+        self, uri: str = "memory:", seed: int = 0, opening: Opening = open_database
+    ) -> None:
         self.world = World(seed)
         self.host = self.world.host("master")
         self.runtime = self.host.runtime
-        self.store = Store(open_database(uri, self.runtime.calendar), self.runtime)
+        self.store = Store(opening(uri, self.runtime.calendar), self.runtime)
         self.world.result(self.store.prepare())
 
     def close(self) -> None:
@@ -139,13 +141,15 @@ class Line(Protocol):
 class WebBench:
     """A whole master in a world, and a client on the same host."""
 
-    def __init__(self, seed: int = 0, **overrides: Any) -> None:
+    def __init__(
+        self, seed: int = 0, opening: Opening = open_database, **overrides: Any
+    ) -> None:
         self.world = World(seed)
         self.host = self.world.host("master")
         self.address = TcpAddress("127.0.0.1", 5000)
         fields = {"store_uri": "memory:", "listen": self.address}
         self.service = build_service(
-            Config(**{**fields, **overrides}), self.host.runtime
+            Config(**{**fields, **overrides}), self.host.runtime, opening
         )
         self.world.result(self.service.startService())
         self._client = HttpClient(self.host.runtime)
