@@ -22,7 +22,9 @@ from master_cluster.answering.rpc_computers import RpcComputerAnswers
 from master_cluster.answering.rpc_instances import RpcInstanceAnswers
 from master_cluster.answering.statuses import StatusAnswers
 from master_cluster.answering.usage import UsageAnswers
+from master_cluster.doubts import key_of_call
 from master_cluster.remembering import Lasting
+from master_cluster.store.outages import StillInDoubt
 from slap.calls import Call
 from slap.methods import METHODS
 from slap.model import ComputerDefinition
@@ -64,7 +66,10 @@ class Answers:
 
     async def answer_lasting(self, call: Call) -> object:
         """Return the same, as ``Lasting`` when it is known what could change it."""
-        answer = await self._table[call.method](**call.arguments)
+        try:
+            answer = await self._table[call.method](**call.arguments)
+        except StillInDoubt as doubt:
+            raise doubt.named(key_of_call(call.method, call.arguments)) from doubt
         computer_id = speaker(call)
         if computer_id is not None:
             self._desk.contacts.hear(computer_id, self._desk.now())

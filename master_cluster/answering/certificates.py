@@ -5,10 +5,13 @@ from __future__ import annotations
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.provisioning import Purpose
 from master_cluster.store import provisioning
+from master_cluster.store.outages import StillInDoubt
 from master_cluster.store.provisioning import NewKeys
 from slap.errors import BadRequest
 from slap.methods import EXTENSION
 from slap.model import Certificate, PartitionKey
+
+OTHERWISE = "with another token if this one is refused"
 
 
 class CertificateAnswers:
@@ -79,18 +82,26 @@ class CertificateAnswers:
     async def register_computer(self, token: str, title: str) -> Certificate:
         """Take a token for the certificate of the computer of a title."""
         now, keys = self._desk.now(), self._new_keys()
-        return await self._desk.decide(
-            lambda cloud, _: provisioning.register_computer(
-                cloud, token, title, keys, now
+        try:
+            return await self._desk.decide(
+                lambda cloud, _: provisioning.register_computer(
+                    cloud, token, title, keys, now
+                )
             )
-        )
+        except StillInDoubt as doubt:
+            key = f"the certificate of the computer {title!r}, {OTHERWISE}"
+            raise doubt.named(key) from doubt
 
     async def register_person(self, token: str) -> Certificate:
         """Take a token for a certificate of the person."""
         now, keys = self._desk.now(), self._new_keys()
-        return await self._desk.decide(
-            lambda cloud, _: provisioning.register_person(cloud, token, keys, now)
-        )
+        try:
+            return await self._desk.decide(
+                lambda cloud, _: provisioning.register_person(cloud, token, keys, now)
+            )
+        except StillInDoubt as doubt:
+            key = f"a certificate of the person, {OTHERWISE}"
+            raise doubt.named(key) from doubt
 
     async def _give_named_token(self, purpose: str) -> str:
         if purpose not in tuple(Purpose):

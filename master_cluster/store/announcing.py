@@ -33,13 +33,17 @@ EVERYTHING = None
 
 @implementer(IMVCCStorage)
 class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
-    """A storage, as connections see it, that announces what is committed to it."""
+    """A storage, as connections see it, that announces what is committed to it.
+
+    ``loses_ends``: whether a commit may end in ``InDoubt``.
+    """
 
     # A database looks for tpc_vote on the storage that it is given.
     _copy_methods = (*MVCCAdapter._copy_methods, "tpc_vote")  # noqa: SLF001 - its base
 
     def __init__(self, storage: object) -> None:
         self._listeners: tuple[Listener, ...] = ()
+        self.loses_ends: bool = getattr(storage, "loses_ends", False)
         super().__init__(storage)
 
     def listen(self, listener: Listener) -> None:

@@ -9,8 +9,8 @@ What is promised:
    found and something was missed, everything is announced.
 3. Each transaction begins with a question to the primary neo_master, so that it sees
    what any other master acknowledged before.
-4. A commit whose end is lost is looked for among those that were finished. It fails as
-   a conflict when it was dropped, and as ``InDoubt`` when nobody can say.
+4. A commit whose end is lost is looked for among those that were finished. When it is
+   not found there, whoever is asked, it fails as ``InDoubt``.
 5. The primary neo_master makes the transaction ids.
 
 Importing NEO takes signals of the process (SIGRTMIN to SIGRTMIN+3), which only the main
@@ -25,7 +25,6 @@ from typing import Any
 
 from neo.client.exception import (  # type: ignore[import-untyped]
     NEOAway,
-    NEOInDoubt,
     NEORetry,
 )
 from neo.client.Storage import Storage  # type: ignore[import-untyped]
@@ -46,6 +45,8 @@ CACHE_BYTES_MAX = 20 * 1024 * 1024
 
 class NeoStorage(Storage):  # type: ignore[misc] # NEO has no types
     """The storage of a neo_cluster; ``Misconfigured`` when it is not reached."""
+
+    loses_ends = True
 
     def __init__(self, place: NeoPlace, start_seconds: float = START_SECONDS) -> None:
         neo_log.addFilter(_is_worth_a_line)
@@ -80,7 +81,9 @@ class NeoStorage(Storage):  # type: ignore[misc] # NEO has no types
     ) -> bytes:
         try:
             tid: bytes = super().tpc_finish(transaction, f)
-        except NEOInDoubt as error:
+        except Exception as error:
+            # Whatever it is: the primary neo_master may have been asked. What NEO calls
+            # dropped may still be on its way there, by a connection that was given up.
             raise InDoubt(str(error)) from error
         return tid
 

@@ -3,6 +3,32 @@
 A decision reads and writes in one transaction. When another one changed what it stands
 on, it runs again as a whole, after a drawn delay. What it returns is told to the caller
 only when it is committed.
+
+What can fail, where, and what is done then:
+
+===============  ========================  ============================================
+raised           while                     the store
+===============  ========================  ============================================
+conflict         reading, voting           runs it again, ``ATTEMPTS_MAX`` times; 503
+``NEORetry``     reading, voting           the same: it is a conflict
+``NEOAway``      beginning, reading,       503; beginning waited for the store already,
+                 voting                    within the bound of its client
+disconnected     beginning, reading,       503, as above
+(ZEO)            voting
+any              ending, of NEO            in doubt, see below
+disconnected     ending, of ZEO            in doubt, see below
+``OSError``      any, of a file            503, and a line in the log: nothing is
+                                           written, or it is taken back
+other errors     beginning, reading,       503, and a line in the log
+of a storage     voting; ``NEOReadOnly``
+a refusal        deciding                  raises it, and nothing is written
+===============  ========================  ============================================
+
+503 is ``Unavailable``, which has a ``Retry-After``; nothing was written then. A commit
+in doubt is looked for by its mark (``marks``) until ``DOUBT_SECONDS_MAX`` after it was
+lost, without a turn, so that others go on. When it is found, its answer is given; when
+it can never be made any more, the decision runs again. So it is done once, or it is
+``StillInDoubt``: then alone whoever asked has to find out.
 """
 
 from __future__ import annotations
@@ -24,8 +50,10 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
+from master_cluster.store.announcing import EVERYTHING
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.outages import InDoubt
+from master_cluster.store.marks import Mark, Marks
+from master_cluster.store.outages import InDoubt, StillInDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
@@ -46,6 +74,16 @@ DECISIONS_WAITING_MAX = 1000
 
 FULL_RETRY_AFTER_SECONDS = 30
 """A full disk needs a person; asking faster only fills its log."""
+
+DOUBT_SECONDS_MAX = 30.0
+"""Three regions go on within twenty seconds of a silent cut, and clients of ours give
+up after sixty."""
+
+DOUBTS_MAX = 3
+"""Of one decision: a store that loses every commit is not asked without end."""
+
+DOUBT_PAUSE_SECONDS = 0.5
+"""Between two looks for a commit, in a store that is away."""
 
 T = TypeVar("T")
 
@@ -81,6 +119,7 @@ class Store:
         self._measures = measures or Measures()
         self.decisions_max = decisions_max
         self._turns = DeferredSemaphore(decisions_max)
+        self._marks = Marks(runtime) if database.storage.loses_ends else None
 
     async def prepare(self) -> None:
         """Make the first objects of an empty database, or what an old one lacks.
@@ -98,7 +137,10 @@ class Store:
             stored.complete()
             return lambda: attempt.commit(None)
 
-        await self._repeat(lambda _: begin)
+        try:
+            await self._repeat(lambda _: begin)
+        except _EndLost as lost:
+            raise StillInDoubt(str(lost.cause), BUSY_RETRY_AFTER_SECONDS) from lost
 
     def listen(self, listener: Callable[[Collection[bytes] | None], None]) -> None:
         """Tell ``listener`` the ids of the objects that each commit changes, or None.
@@ -130,35 +172,97 @@ class Store:
 
         The decision gets the number of attempts before. An error that it raises is
         raised here, and nothing is written. ``Unavailable`` is raised when others are
-        always faster, or when the disk refuses; then, too, nothing is written. It is
-        raised as well when the server of the store is away; a server that goes just
-        then may have written, so whoever asked asks again. The decision is not run
-        again here then.
+        always faster, when the disk refuses, or when the server of the store is away;
+        then, too, nothing is written. ``StillInDoubt`` is raised when it may be
+        written, or not.
         """
         return (await self.decide_dated(decision)).answer
 
     async def decide_dated(self, decision: Callable[[Cloud, int], T]) -> Dated[T]:
         """Decide, and say which transaction it was."""
+        if len(self._turns.waiting) >= DECISIONS_WAITING_MAX:
+            sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
+            raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
+        if self._marks is None:
+            answer = await self._decide_once(decision, None)
+        else:
+            mark = self._marks.take()
+            try:
+                answer = await self._decide_marked(decision, mark)
+            finally:
+                self._marks.give_back(mark)
+        self._measures.commits.add()
+        return answer
+
+    async def _decide_marked(
+        self, decision: Callable[[Cloud, int], T], mark: Mark
+    ) -> Dated[T]:
+        """Decide until it is known how it ended."""
+        deadline: float | None = None
+        for _ in range(DOUBTS_MAX):
+            try:
+                return await self._decide_once(decision, mark)
+            except _EndLost as lost:
+                self._measures.store_attempts.add("doubt")
+                if deadline is None:
+                    deadline = self._runtime.clock.seconds() + DOUBT_SECONDS_MAX
+                tid = await self._settle(mark, lost.cause, deadline)
+                if tid is not None:
+                    return Dated(lost.answer, tid)
+        raise Unavailable(
+            f"the store was lost {DOUBTS_MAX} times, and nothing is written",
+            BUSY_RETRY_AFTER_SECONDS,
+        )
+
+    async def _decide_once(
+        self, decision: Callable[[Cloud, int], T], mark: Mark | None
+    ) -> Dated[T]:
+        """Decide until it is committed, or its end is lost (``_EndLost``)."""
 
         def begin_attempt(number: int) -> Callable[[], Callable[[], Dated[T]]]:
             def begin() -> Callable[[], Dated[T]]:
                 attempt = _Attempt(self._database)
                 with attempt.aborted_on_error():
                     answer = decision(Cloud(attempt.root[ROOT_KEY]), number)
-                return lambda: attempt.commit(answer)
+                return lambda: attempt.commit(answer, mark)
 
             return begin
 
-        if len(self._turns.waiting) >= DECISIONS_WAITING_MAX:
-            sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
-            raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
         await self._turns.acquire()
         try:
-            answer = await self._repeat(begin_attempt)
+            return await self._repeat(begin_attempt)
         finally:
             self._turns.release()
-        self._measures.commits.add()
-        return answer
+
+    async def _settle(
+        self, mark: Mark, cause: InDoubt, deadline: float
+    ) -> bytes | None:
+        """Return the transaction of a mark; ``None`` when there never will be one.
+
+        ``StillInDoubt`` when nobody can say until the deadline.
+        """
+
+        def begin() -> Callable[[], Dated[bytes | None]]:
+            attempt = _Attempt(self._database)
+            with attempt.aborted_on_error():
+                stored = attempt.root[ROOT_KEY]
+                tid = mark.find(stored)
+                if tid is None:
+                    mark.forbid(stored)
+            if tid is None:
+                return lambda: attempt.commit(None)
+            # Nobody was told of it when it was made.
+            self._database.storage.announce(EVERYTHING)
+            return lambda: attempt.abandon(tid)
+
+        clock = self._runtime.clock
+        while True:
+            try:
+                return (await self._repeat(lambda _: begin)).answer
+            except (Unavailable, _EndLost):
+                if clock.seconds() + DOUBT_PAUSE_SECONDS > deadline:
+                    raise StillInDoubt(str(cause), BUSY_RETRY_AFTER_SECONDS) from cause
+            await deferLater(clock, DOUBT_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Close the database; no call may run."""
@@ -179,8 +283,6 @@ class Store:
                 raise
             except StoreUnavailable as error:
                 attempts.add("busy")
-                raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
-            except InDoubt as error:
                 raise Unavailable(str(error), BUSY_RETRY_AFTER_SECONDS) from error
             except TransientError as error:
                 sentence = f"the server of the store is away: {error}"
@@ -213,6 +315,15 @@ def _check_layout(layout: int) -> None:
         )
 
 
+class _EndLost(Exception):
+    """A commit is in doubt; ``answer`` is what is told if it was made."""
+
+    def __init__(self, answer: Any, cause: InDoubt) -> None:
+        super().__init__(str(cause))
+        self.answer = answer
+        self.cause = cause
+
+
 class _Attempt:
     """One connection and one transaction."""
 
@@ -242,10 +353,20 @@ class _Attempt:
     def _dated(self, answer: T) -> Dated[T]:
         return Dated(answer, self._connection._storage.tid)  # noqa: SLF001 - ours
 
-    def commit(self, answer: T) -> Dated[T]:
+    @property
+    def _writes(self) -> bool:
+        return bool(self._connection._registered_objects)  # noqa: SLF001 - ZODB's name
+
+    def commit(self, answer: T, mark: Mark | None = None) -> Dated[T]:
+        """Write what was changed, if anything was, with the mark of the decision."""
         try:
+            if mark is not None and self._writes:
+                mark.write(self.root[ROOT_KEY])
             self._manager.commit()
             return self._dated(answer)
+        except InDoubt as error:
+            self._manager.abort()
+            raise _EndLost(answer, error) from error
         except BaseException:
             self._manager.abort()
             raise

@@ -9,8 +9,7 @@ The server is ``zeo_server``, or ``runzeo`` of ZEO. What is promised of this sid
 2. The connection comes back by itself.
 3. Each transaction begins with a question to the server, so that it sees what any
    other master acknowledged before.
-4. A commit whose answer is lost fails as ``ClientDisconnected``: whether it was done is
-   not known, and who asked must ask again.
+4. A commit whose answer is lost fails as ``InDoubt``.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from ZEO.ClientStorage import ClientStorage  # type: ignore[import-untyped]
 from ZEO.Exceptions import ClientDisconnected  # type: ignore[import-untyped]
 
 from master_cluster.errors import Misconfigured
+from master_cluster.store.outages import InDoubt
 from runtime.ports import Address, TcpAddress, UnixAddress
 
 CACHE_BYTES_MAX = 20 * 1024 * 1024
@@ -84,6 +84,8 @@ def place_of(address: Address) -> tuple[str, int] | str:
 class ZeoStorage(ClientStorage):  # type: ignore[misc] # ZEO has no types
     """A storage at an address; ``Misconfigured`` when nobody serves it there."""
 
+    loses_ends = True
+
     def __init__(self, address: Address, patience: Patience = PATIENCE) -> None:
         self._uri = f"zeo:{place_of(address)}"
         super().__init__(
@@ -133,7 +135,10 @@ class ZeoStorage(ClientStorage):  # type: ignore[misc] # ZEO has no types
                 raise ClientDisconnected("the server lost the transaction")
             f(tid)
 
-        tid: bytes = super().tpc_finish(txn, finish)
+        try:
+            tid: bytes = super().tpc_finish(txn, finish)
+        except ClientDisconnected as error:
+            raise InDoubt(f"the server of the store went: {error}") from error
         return tid
 
 

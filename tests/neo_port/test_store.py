@@ -234,87 +234,88 @@ def lose_answer(_: Masters, app: Any) -> None:
     app.notifications_handler.answerTransactionFinished = close
 
 
+def lose_answer_and_all(masters: Masters, app: Any) -> None:
+    """All neo_masters go when the transaction has its end, and nobody hears of it."""
+
+    def close(conn: Any, *_: object, **__: object) -> None:
+        del app.notifications_handler.answerTransactionFinished
+        lose_all(masters, app)
+        conn.close()
+
+    app.notifications_handler.answerTransactionFinished = close
+
+
+def at_the_end(app: Any, do: Callable[[], None]) -> None:
+    """Do something when the next transaction is to be finished."""
+    ask = app._askPrimary  # noqa: SLF001 - to hold it at its end
+
+    def do_and_ask(packet: Any, *conn: Any, **options: Any) -> Any:
+        if type(packet) is Packets.AskFinishTransaction:
+            del app._askPrimary  # noqa: SLF001
+            do()
+        return ask(packet, *conn, **options)
+
+    app._askPrimary = do_and_ask  # noqa: SLF001
+
+
 @pytest.mark.parametrize(
-    ("lose", "attempts", "sentence"),
-    [
-        (lose_all, [0], "it is not known whether"),
-        (lose_primary, [0, 1], None),
-        (lose_answer, [0], None),
-    ],
+    ("lose", "decided_count"),
+    [(lose_all, 2), (lose_primary, 2), (lose_answer, 1), (lose_answer_and_all, 1)],
 )
 def test_a_commit_whose_end_is_lost_is_looked_for(
-    run: Run,
-    lose: Callable[[Masters, Any], None],
-    attempts: list[int],
-    sentence: str | None,
+    run: Run, lose: Callable[[Masters, Any], None], decided_count: int
 ) -> None:
-    """In doubt when nobody can say, done again when it was dropped, or found."""
+    """Found, or done again: also when nobody can say before the client gives up."""
 
     async def scenario(masters: Masters) -> None:
-        # Another neo_master needs a second or two to take over.
-        patience = SECONDS_MAX if sentence is None else WAIT_SECONDS
-        store = await masters.store(wait_seconds=patience)
-        other = await masters.store()
-        app = app_of(store)
-        ask, ran = app._askPrimary, []  # noqa: SLF001 - to hold it at its end
-
-        def lose_at_the_end(packet: Any, *conn: Any, **options: Any) -> Any:
-            if type(packet) is Packets.AskFinishTransaction:
-                del app._askPrimary  # noqa: SLF001
-                lose(masters, app)
-            return ask(packet, *conn, **options)
+        store, other = await masters.store(), await masters.store()
+        app, ran = app_of(store), []
+        at_the_end(app, lambda: lose(masters, app))
 
         def decide(cloud: Cloud, attempt: int) -> None:
             ran.append(attempt)
             decisions.define_computer(cloud, a_computer_definition(1), 1.0)
 
-        app._askPrimary = lose_at_the_end  # noqa: SLF001
-        if sentence is None:
-            decided = await store.decide_dated(decide)
-            told = await masters.patiently(lambda: other.ask_dated(Cloud.computer_ids))
-            assert told == Dated((COMPUTER_ID,), decided.tid)
-        else:
-            with pytest.raises(Unavailable, match=sentence):
-                await store.decide(decide)
-        assert ran == attempts
+        deciding = Deferred.fromCoroutine(store.decide_dated(decide))
+        if lose in (lose_all, lose_answer_and_all):
+            # Longer than any call waits for them.
+            await deferLater(masters.runtime.clock, 2 * WAIT_SECONDS)
+            masters.neo.start_neo_masters()
+        decided = await deciding
+        told = await masters.patiently(lambda: other.ask_dated(Cloud.computer_ids))
+        assert told == Dated((COMPUTER_ID,), decided.tid)
+        assert len(ran) == decided_count
 
     run(scenario)
 
 
-def test_a_commit_that_ends_after_nobody_waits_for_it_is_seen_by_all(run: Run) -> None:
+def test_a_commit_that_ends_after_its_client_gave_up_is_found(run: Run) -> None:
     """By the connection too that wrote it, and that was told of no end."""
 
     async def scenario(masters: Masters) -> None:
         store = await masters.store(wait_seconds=SECONDS_MAX)
         other = await masters.store(wait_seconds=SECONDS_MAX)
         app, primary = app_of(store), masters.neo.primary()
-        ask = app._askPrimary  # noqa: SLF001 - to hold it at its end
         assert await store.ask(Cloud.computer_ids) == ()
-
-        def stop_at_the_end(packet: Any, *conn: Any, **options: Any) -> Any:
-            if type(packet) is Packets.AskFinishTransaction:
-                del app._askPrimary  # noqa: SLF001
-                primary.send_signal(signal.SIGSTOP)
-            return ask(packet, *conn, **options)
-
-        app._askPrimary = stop_at_the_end  # noqa: SLF001
+        at_the_end(app, lambda: primary.send_signal(signal.SIGSTOP))
         patience, app.patience = app.patience, 0.2
-        definition = a_computer_definition(1)
-        with pytest.raises(Unavailable, match="it is not known whether"):
-            await store.decide(
-                lambda it, _: decisions.define_computer(it, definition, 1.0)
-            )
-        app.patience = patience
-        primary.send_signal(signal.SIGCONT)
+        settle, ran = store._settle, []  # noqa: SLF001 - to know when it is in doubt
 
-        async def seen() -> tuple[str, ...]:
-            found: tuple[str, ...] = await other.ask(Cloud.computer_ids)
-            if not found:
-                raise Unavailable("not yet", 1)
-            return found
+        async def settle_later(*arguments: Any) -> Any:
+            app.patience = patience
+            primary.send_signal(signal.SIGCONT)
+            return await settle(*arguments)
 
-        assert await masters.patiently(seen) == (COMPUTER_ID,)
-        assert await store.ask(Cloud.computer_ids) == (COMPUTER_ID,)
+        def decide(cloud: Cloud, attempt: int) -> None:
+            ran.append(attempt)
+            decisions.define_computer(cloud, a_computer_definition(1), 1.0)
+
+        store._settle = settle_later  # type: ignore[method-assign] # noqa: SLF001
+        await store.decide(decide)
+
+        assert ran == [0]
+        for each in (store, other):
+            assert await each.ask(Cloud.computer_ids) == (COMPUTER_ID,)
 
     run(scenario)
 

@@ -23,6 +23,7 @@ from master_cluster.store import decisions
 from master_cluster.store.announcing import AnnouncingStorage
 from master_cluster.store.backup import back_up, restore
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.outages import InDoubt
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from master_cluster.store.zeo_client import Patience, ZeoStorage, parse_address
@@ -333,7 +334,7 @@ def test_a_commit_that_the_server_does_not_know_is_not_acknowledged(
         try:
             storage.tpc_begin(metadata)
             storage._call("tpc_abort", id(metadata))  # noqa: SLF001 - to forget it
-            with pytest.raises(ClientDisconnected, match="lost the transaction"):
+            with pytest.raises(InDoubt, match="lost the transaction"):
                 storage.tpc_finish(metadata)
         finally:
             storage.close()

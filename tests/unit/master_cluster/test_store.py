@@ -23,7 +23,6 @@ from master_cluster.errors import Misconfigured
 from master_cluster.records import ReportedState
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.outages import InDoubt
 from master_cluster.store.schema import ROOT_KEY
 from master_cluster.store.storages import later_tid, open_database
 from master_cluster.store.store import ATTEMPTS_MAX, Store
@@ -332,15 +331,15 @@ def test_answers_and_decisions_say_which_transaction_they_know(path: Path) -> No
     bench.close()
 
 
-@pytest.mark.parametrize("error", [InDoubt("perhaps written"), ClientDisconnected()])
-def test_a_commit_whose_end_is_lost_is_not_decided_again(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_a_commit_that_is_refused_at_its_end_is_not_decided_again(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """By a storage that knows how it ended; for others see ``test_doubt``."""
     bench = StoreBench()
     attempts = []
 
     def lose(*_: object) -> None:
-        raise error
+        raise ClientDisconnected
 
     def decide(cloud: Cloud, attempt: int) -> None:
         attempts.append(attempt)
