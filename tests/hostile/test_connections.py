@@ -15,6 +15,7 @@ from slap import calls
 from slap.model import Computer
 from tests.builders import COMPUTER_ID, a_computer_definition, an_instance_request
 from tests.capabilities import REFUSED
+from tests.stores import store_uri_of_program
 
 IDLE_COUNT = 10_000
 WAITING_COUNT = 1_000
@@ -29,7 +30,8 @@ needs_descriptors = pytest.mark.skipif(
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Iterator[Rival]:
-    with our_master(tmp_path) as ours:
+    uri = store_uri_of_program(f"file:{tmp_path}/state.zodb")
+    with our_master(tmp_path, uri) as ours:
         fill(ours)
         yield ours
 

@@ -11,6 +11,7 @@ import pytest
 from tests import programs
 from tests.interop.stock import stock_environment
 from tests.interop.stock_cloud import OUR_COMMAND, Cloud, write_stock_configuration
+from tests.stores import store_uri_of_program
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
         "proxy",
         "--cfg",
         str(cfg),
+        *("--store", store_uri_of_program(f"file:{tmp_path}/state.zodb")),
     ]
     with programs.running(argv, tmp_path / "proxy.log"):
         programs.eventually(

@@ -16,7 +16,7 @@ from master_cluster.requesting import Refused
 from master_cluster.service import build_service
 from master_cluster.store import decisions, documents
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.storages import Opening, open_database
+from master_cluster.store.storages import Opening
 from master_cluster.store.store import Store
 from runtime.http_client import HttpClient, HttpReply
 from runtime.ports import TcpAddress
@@ -29,6 +29,7 @@ from slap.model import (
     RequestedInstance,
 )
 from tests.builders import COMPUTER_ID, a_computer_definition, an_instance_request
+from tests.stores import open_test_database
 from tests.unit.master_cluster.invariants import check_cloud
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class StoreBench:
     """A store; each call runs to its end before the next one."""
 
     def __init__(
-        self, uri: str = "memory:", seed: int = 0, opening: Opening = open_database
+        self, uri: str = "memory:", seed: int = 0, opening: Opening = open_test_database
     ) -> None:
         self.world = World(seed)
         self.host = self.world.host("master")
@@ -142,7 +143,7 @@ class WebBench:
     """A whole master in a world, and a client on the same host."""
 
     def __init__(
-        self, seed: int = 0, opening: Opening = open_database, **overrides: Any
+        self, seed: int = 0, opening: Opening = open_test_database, **overrides: Any
     ) -> None:
         self.world = World(seed)
         self.host = self.world.host("master")
