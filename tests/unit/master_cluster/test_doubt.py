@@ -29,6 +29,7 @@ from master_cluster.store.store import (
     DOUBTS_MAX,
     Store,
 )
+from runtime.http_client import HttpReply
 from slap import calls
 from slap.calls import Call
 from slap.errors import BadRequest, NotFound, SlapError, Unavailable
@@ -200,6 +201,43 @@ def test_a_call_that_stays_in_doubt_is_asked_again_by_its_key() -> None:
     assert doubtful > 30
     usage = kept(bench, lambda it: it.computers[COMPUTER_ID].usage.document_count)
     assert (usage, kept(bench, lambda it: len(it.instances))) == (1, 3)
+    bench.close()
+
+
+def register(
+    bench: WebBench, path: str, token: object, title: bytes = b"attic"
+) -> HttpReply:
+    headers = {
+        "X-Access-Token": str(token),
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    return bench.send("POST", path, headers, b"title=" + title)
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.UNHEARD, Fault.LATE])
+@pytest.mark.parametrize(
+    ("path", "purpose"),
+    [("Person_requestComputer", "computer"), ("Person_getCertificate", "person")],
+)
+def test_a_token_that_is_used_gives_its_certificate(
+    fault: Fault, path: str, purpose: str
+) -> None:
+    """Its key is nowhere else; and where nobody knows, another token is asked for."""
+    bench, storage, _ = a_cloud()
+    tokens = [bench.perform(calls.get_token(purpose)) for _ in range(2)]
+
+    storage.fault, storage.away_count = fault, 5
+    given = register(bench, path, tokens[0])
+    again = register(bench, path, tokens[0])
+    storage.fault, storage.away_count = fault, 10_000
+    in_doubt = register(bench, path, tokens[1], b"cellar")
+    storage.away_count = 0
+
+    assert (given.status, again.status, in_doubt.status) == (200, 403, 503)
+    assert b"PRIVATE KEY" in given.body
+    assert b"with another token" in in_doubt.body
+    assert str(tokens[1]).encode() not in in_doubt.body
+    assert in_doubt.headers["retry-after"] == str(BUSY_RETRY_AFTER_SECONDS)
     bench.close()
 
 
