@@ -214,6 +214,32 @@ def test_a_kill_among_decisions_loses_nothing_that_was_acknowledged(
     run(scenario)
 
 
+@pytest.mark.parametrize("victim", ["storage node", "primary"])
+def test_what_is_counted_is_counted_once_when_something_is_killed(
+    run: Run, victim: str
+) -> None:
+    """Nothing but its mark tells such a commit from one that was not made."""
+
+    def count(cloud: Cloud, _: int) -> int:
+        stored = cloud._stored  # noqa: SLF001 - to count
+        stored.counted = getattr(stored, "counted", 0) + 1
+        counted: int = stored.counted
+        return counted
+
+    async def scenario(masters: Masters) -> None:
+        store = await masters.store(wait_seconds=SECONDS_MAX)
+        answers = []
+        for number in range(REQUEST_COUNT):
+            counting = Deferred.fromCoroutine(store.decide(count))
+            if number == REQUEST_COUNT // 2:
+                kill(masters.neo, victim)
+            answers.append(await counting)
+
+        assert answers == list(range(1, REQUEST_COUNT + 1))
+
+    run(scenario)
+
+
 def lose_all(masters: Masters, _: Any) -> None:
     for neo_master in masters.neo.neo_masters.values():
         neo_master.send_signal(signal.SIGKILL)
