@@ -1,4 +1,4 @@
-"""Shell. Copies of the file of a store, made beside its master, and put back.
+"""Shell. Copies of a store as files, made beside its master, and put back.
 
 What is true of every copy:
 
@@ -11,7 +11,7 @@ What is true of every copy:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,12 +26,24 @@ CHUNK_BYTES = 1024 * 1024
 
 def back_up(path: Path, target: Path, watch: Watch, *, is_forced: bool) -> Content:
     """Copy the file of a store while it is used, and verify the copy."""
+    with snapshot_of(path) as snapshot:
+        return make_copy(
+            lambda part: _copy(snapshot, part, watch),
+            *(target, watch),
+            is_forced=is_forced,
+        )
+
+
+def make_copy(
+    write: Callable[[Path], None], target: Path, watch: Watch, *, is_forced: bool
+) -> Content:
+    """Have a new file written and synchronised, and verify it."""
     if _is_there(target) and not is_forced:
         raise Unusable(
             f"{target} is there already; name another file, or replace it by --force"
         )
-    with snapshot_of(path) as snapshot, _new_file(target) as part:
-        _copy(snapshot, part, watch)
+    with _new_file(target) as part:
+        write(part)
         content = verify(part, watch)
         _put_in_place(part, target)
     return content

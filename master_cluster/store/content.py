@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def verify(path: Path, watch: Watch) -> Content:
         if not len(snapshot.storage):
             raise Unusable(f"{path} holds no state of a master: it is empty")
         count = _count_transactions(path, snapshot.storage)
-        digest = _digest(snapshot.storage)
+        digest = digest_of(_records(snapshot.storage))
         database = DB(snapshot.storage)
         connection = database.open(transaction.TransactionManager(explicit=True))
         connection.transaction_manager.begin()
@@ -165,9 +165,10 @@ def _records(storage: FileStorage) -> Iterator[tuple[bytes, bytes]]:
             return
 
 
-def _digest(storage: FileStorage) -> str:
+def digest_of(records: Iterable[tuple[bytes, bytes]]) -> str:
+    """Digest the ids and the present contents of all objects, told by id."""
     digest = hashlib.sha256()
-    for oid, data in _records(storage):
+    for oid, data in records:
         digest.update(oid + len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
 
