@@ -1,4 +1,4 @@
-"""Shell. The file of a store: served as a program, copied and put back."""
+"""Shell. A store: served as a program, copied to a file and put back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from master_cluster.store import backup
 from master_cluster.store.content import Content, Watch, verify
 from master_cluster.store.zeo_client import parse_address
 from master_cluster.store.zeo_server import StorageService
+from replication.transfer import NotCopied
+from slapcluster import neo_copies
 from slapcluster.outcomes import CommandFailed
 from slapcluster.running import serve
 from slapcluster.session import Session
@@ -43,6 +45,12 @@ def run_storage_server(path: str, listen: str, *, is_debug: bool) -> None:
 def back_up(
     session: Session, store_uri: str, target: Path, *, is_forced: bool
 ) -> Content:
+    if _is_neo(store_uri):
+        return _watched(
+            session,
+            f"copying {_neo_name(store_uri)}",
+            lambda it: neo_copies.back_up(store_uri, target, it, is_forced=is_forced),
+        )
     path = _path_of(store_uri)
     return _watched(
         session,
@@ -58,7 +66,17 @@ def verify_backup(session: Session, path: Path) -> Content:
 def restore(
     session: Session, copy: Path, store_uri: str, *, is_forced: bool, is_dry: bool
 ) -> Restored:
-    """Put a backup back, or say what that would do."""
+    """Put a backup back, or say what that would do.
+
+    What a neo_cluster has is not replaced, forced or not.
+    """
+    if _is_neo(store_uri):
+        content = _watched(
+            session,
+            f"restoring {_neo_name(store_uri)}",
+            lambda it: neo_copies.restore(copy, store_uri, it, is_dry=is_dry),
+        )
+        return Restored(content, None, is_done=not is_dry)
     path = _path_of(store_uri)
     lost = _present(session, path)
     if is_dry:
@@ -113,6 +131,14 @@ def _present(session: Session, path: Path) -> Content | None:
         return None
 
 
+def _is_neo(store_uri: str) -> bool:
+    return store_uri.startswith("neo:")
+
+
+def _neo_name(store_uri: str) -> str:
+    return store_uri.partition("@")[0]
+
+
 def _path_of(store_uri: str) -> Path:
     scheme, _, path = store_uri.partition(":")
     if scheme == "zeo":
@@ -121,7 +147,7 @@ def _path_of(store_uri: str) -> Path:
             " as file:PATH."
         )
     if scheme != "file" or not path:
-        raise CommandFailed(f"{store_uri!r}: write file:PATH.")
+        raise CommandFailed(f"{store_uri!r}: write file:PATH or neo:NAME@HOST:PORT.")
     return Path(path)
 
 
@@ -134,7 +160,7 @@ def _watched(
     progress = session.progress(subject)
     try:
         return work(lambda done, total: progress.show(f"{100 * done // total} %"))
-    except (Misconfigured, Unusable) as error:
+    except (Misconfigured, Unusable, NotCopied) as error:
         raise CommandFailed(f"{error}.") from error
     finally:
         progress.close()

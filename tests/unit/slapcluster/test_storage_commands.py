@@ -66,6 +66,10 @@ def test_tables_are_for_people(path: Path) -> None:
     [
         (("backup", "zeo:[::1]:8100", "copy.fs"), "name the file that it serves"),
         (("backup", "memory:", "copy.fs"), "write file:PATH"),
+        (("backup", "neo:[::1]:2051", "copy.fs"), "names no NEO cluster"),
+        (("backup", "neo:a@[::1]:2051", "{path}"), "is there already"),
+        (("restore", "copy.fs", "neo:a@[::1]:2051"), "cannot be opened"),
+        (("restore", "{path}", "neo:a@localhost:2051"), "write a numeric one"),
         (("backup", "file:missing.fs", "copy.fs"), "cannot be opened"),
         (("backup", "file:{path}", "{path}"), "is there already"),
         (("verify", "missing.fs"), "cannot be opened"),

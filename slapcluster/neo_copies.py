@@ -1,0 +1,72 @@
+"""Shell. A neo_cluster copied to a file while it is used, and filled from one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from master_cluster.errors import Unusable
+from master_cluster.store.backup import make_copy
+from master_cluster.store.content import (
+    Content,
+    Watch,
+    digest_of,
+    snapshot_of,
+    verify,
+)
+from master_cluster.store.neo_uri import parse_neo_uri
+from master_cluster.store.outages import InDoubt
+from replication import transfer
+
+if TYPE_CHECKING:
+    from master_cluster.store.neo_client import NeoStorage
+
+AWAY_SECONDS_MAX = 60.0
+"""Another primary is there in seconds, and nobody waits for each answer."""
+
+
+def back_up(store_uri: str, target: Path, watch: Watch, *, is_forced: bool) -> Content:
+    """Copy a neo_cluster with its transactions, and verify the copy."""
+
+    def write(part: Path) -> None:
+        with _opened(store_uri) as storage:
+            transfer.write_file(storage, part, watch)
+
+    return make_copy(write, target, watch, is_forced=is_forced)
+
+
+def restore(backup: Path, store_uri: str, watch: Watch, *, is_dry: bool) -> Content:
+    """Put a backup into a neo_cluster that has nothing, or a beginning of the same."""
+    lost = (InDoubt,)
+    with snapshot_of(backup) as snapshot, _opened(store_uri) as storage:
+        file = snapshot.storage
+        # Before it takes long.
+        transfer.check_receiving(file, storage, lost)
+        content = verify(backup, watch)
+        if is_dry:
+            return content
+        transfer.fill(file, storage, content.transaction_count, watch, lost)
+        if digest_of(transfer.present_records(file, storage)) != content.digest:
+            raise Unusable(
+                f"what was restored has another digest than {backup}: create another"
+                " neo_cluster, restore there, and keep this one for us"
+            )
+    return content
+
+
+@contextmanager
+def _opened(store_uri: str) -> Iterator[NeoStorage]:
+    place = parse_neo_uri(store_uri)
+    # It takes signals of the process and a third of a second.
+    from master_cluster.store.neo_client import NeoStorage  # noqa: PLC0415
+
+    wait_seconds = max(place.wait_seconds, AWAY_SECONDS_MAX)
+    storage = NeoStorage(evolve(place, wait_seconds=wait_seconds))
+    try:
+        yield storage
+    finally:
+        storage.close()
