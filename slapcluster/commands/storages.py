@@ -16,8 +16,8 @@ from slapcluster.session import Session, pass_session
 def storage() -> None:
     """Storage: what a master keeps its state in.
 
-    A file: serve, backup, verify, restore. A neo_cluster of regions of this computer:
-    create, start, stop, status, pack.
+    A file: serve. A neo_cluster of regions of this computer: create, start, stop,
+    status, pack. Both: backup, verify, restore.
     """
 
 
@@ -57,9 +57,10 @@ _CONTENT = (
 @click.option("--force", is_flag=True, help="Replace TARGET when it is there already.")
 @pass_session
 def backup(session: Session, *, store_uri: str, target: Path, force: bool) -> None:
-    """Copy the file of a store (file:PATH) to TARGET, while it is used.
+    """Copy a store (file:PATH or neo:NAME@HOST:PORT,...) to the file TARGET.
 
-    The copy has all that was acknowledged before it began. It is verified, and gets its
+    It may be used meanwhile: the copy has all that was acknowledged before it began,
+    with the ids of all transactions. It is whole each time, verified, and gets its
     name when it is complete.
     """
     from slapcluster.storages import back_up, content_table  # noqa: PLC0415 - ZODB
@@ -92,14 +93,20 @@ def verify(session: Session, *, path: Path, digest: str | None) -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("store_uri")
 @click.option(
-    "--force", is_flag=True, help="Replace the file of the store; what it has is lost."
+    "--force", is_flag=True, help="Replace the file of file:PATH; what it has is lost."
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would be.")
 @pass_session
 def restore(
     session: Session, *, path: Path, store_uri: str, force: bool, dry_run: bool
 ) -> None:
-    """Verify a backup and make it the file of a store (file:PATH) that nobody uses."""
+    """Verify a backup and make it the state of a store that nobody uses.
+
+    It becomes the file of file:PATH, or goes into the neo_cluster of
+    neo:NAME@HOST:PORT,..., which must have nothing: what is there is never replaced.
+    One that was killed is repeated and goes on. Of whichever kind of store the backup
+    was made.
+    """
     from slapcluster import storages  # noqa: PLC0415 - loads ZODB
 
     restored = storages.restore(

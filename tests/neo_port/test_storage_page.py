@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from subprocess import CompletedProcess  # noqa: TID251 - what a run gives
 from typing import Any
@@ -25,6 +26,9 @@ from tests.programs import eventually
 PAGE = CHECKOUT / "docs" / "storage.md"
 SYMPTOM = re.compile(r"^\| `(.*?)` \|", re.MULTILINE)
 DIRECTORY = "/srv/slapcluster/neo"
+#: Where the page restores a backup.
+RESTORED = "/srv/slapcluster/restored"
+REQUESTER = Path(__file__).with_name("requester.py")
 REGIONS = ("paris", "lyon", "tokyo")
 COMMAND_SECONDS_MAX = 120
 SECONDS_MAX = 30
@@ -64,9 +68,20 @@ class Operator:
     def directory(self) -> Path:
         return self.home / "neo"
 
+    @property
+    def restored(self) -> Path:
+        return self.home / "restored"
+
+    def store_uri(self, directory: str) -> str:
+        command = f"slapcluster --output json storage status {directory}"
+        return str(json.loads(self.try_to(command).stdout)["store_uri"])
+
     def try_to(self, command: str) -> CompletedProcess[str]:
         for word, instead in (
             (DIRECTORY, str(self.directory)),
+            (RESTORED, str(self.restored)),
+            ("STORE", self.store_uri(DIRECTORY) if "STORE" in command else ""),
+            ("EMPTY", self.store_uri(RESTORED) if "EMPTY" in command else ""),
             ("/backup", f"{self.home}/backup"),
             ("PRIMARY", self.primary),
             ("ANOTHER", next(it for it in REGIONS if it != self.primary)),
@@ -148,8 +163,8 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         script.chmod(0o755)
     operator = Operator(tmp_path)
     yield operator
-    for region in REGIONS:
-        pid_file = operator.directory / region / "supervisord.pid"
+    for directory, region in product((operator.directory, operator.restored), REGIONS):
+        pid_file = directory / region / "supervisord.pid"
         if pid_file.exists():
             os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
@@ -175,6 +190,7 @@ def test_the_page_is_true(operator: Operator) -> None:
 
     refuse_what_is_wrong(operator)
     lose_a_file(operator)
+    back_up_and_restore(operator)
     told = operator.seen + operator.logs()
     symptoms = SYMPTOM.findall(PAGE.read_text())
     assert [it for it in symptoms if it not in told] == []
@@ -228,6 +244,23 @@ def lose_a_file(operator: Operator) -> None:
     operator.until("partial")
     operator.commit("by paris alone")
     operator.type(f"slapcluster storage start {DIRECTORY}")
+
+
+def back_up_and_restore(operator: Operator) -> None:
+    """A master has been there; then its state is in both, and stays there."""
+    operator.until("whole")
+    uri = operator.store_uri(DIRECTORY)
+    programs.run(
+        (sys.executable, str(REQUESTER), uri, "3"),
+        {"PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout_seconds=COMMAND_SECONDS_MAX,
+    )
+    for command in commands_of(PAGE, "Back up and restore"):
+        operator.type(command)
+    shown = operator.type("slapcluster storage backup EMPTY /backup/again.fs")
+    assert shown == operator.type("slapcluster storage verify /backup/state.fs")
+    living = "slapcluster storage restore /backup/again.fs STORE --force"
+    assert "create another one by" in operator.fail(living)
 
 
 def refuse_what_is_wrong(operator: Operator) -> None:
