@@ -158,16 +158,21 @@ def fill(
     _until_done(go_on, lambda: filling.last, lost)
 
 
-def present_records(file: Any, storage: Any) -> Iterator[tuple[bytes, bytes]]:
+def present_records(
+    file: Any, storage: Any, watch: Watch
+) -> Iterator[tuple[bytes, bytes]]:
     """Yield the present content in the storage of each object of a file, by id.
 
     ``NotCopied`` for one that is not there.
     """
     after_last = _after(file.lastTransaction())
     cursor: bytes | None = None
+    number, total = 0, len(file)
     while True:
         oid, _, _, cursor = file.record_iternext(cursor)
         yield oid, _until_done(partial(_content, storage, oid, after_last))
+        number += 1
+        watch(number, total)
         if cursor is None:
             return
 

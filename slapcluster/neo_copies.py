@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from master_cluster.errors import Unusable
 from master_cluster.store.backup import make_copy
 from master_cluster.store.content import (
@@ -50,7 +48,8 @@ def restore(backup: Path, store_uri: str, watch: Watch, *, is_dry: bool) -> Cont
         if is_dry:
             return content
         transfer.fill(file, storage, content.transaction_count, watch, lost)
-        if digest_of(transfer.present_records(file, storage)) != content.digest:
+        present = transfer.present_records(file, storage, watch)
+        if digest_of(present) != content.digest:
             raise Unusable(
                 f"what was restored has another digest than {backup}: create another"
                 " neo_cluster, restore there, and keep this one for us"
@@ -64,8 +63,9 @@ def _opened(store_uri: str) -> Iterator[NeoStorage]:
     # It takes signals of the process and a third of a second.
     from master_cluster.store.neo_client import NeoStorage  # noqa: PLC0415
 
-    wait_seconds = max(place.wait_seconds, AWAY_SECONDS_MAX)
-    storage = NeoStorage(evolve(place, wait_seconds=wait_seconds))
+    storage = NeoStorage(place)
+    # Only from here on: what is not reached at all is said within seconds.
+    storage.app.wait = max(place.wait_seconds, AWAY_SECONDS_MAX)
     try:
         yield storage
     finally:

@@ -38,7 +38,7 @@ BIN = HERE.parents[1] / "bin"
 REQUESTER = HERE / "requester.py"
 INSTANCES = 30
 #: A master requests as many as it can until the last backup is made.
-PARTITIONS = 2000
+PARTITIONS = 400
 BACKUPS = 4
 #: Requests from one backup to the next.
 BETWEEN = 20
@@ -69,9 +69,15 @@ def make(tmp_path: Path, stack: ExitStack) -> Callable[[str], NeoCluster]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A backup of a file with some revisions of each object."""
+    """A backup of a file with revisions of its objects, that was packed in between."""
     path = tmp_path / "state.fs"
     request_all(f"file:{path}", INSTANCES)
+    bench = StoreBench(f"file:{path}", seed=1)
+    bench.format(2 * INSTANCES)
+    bench.store._database.pack()  # noqa: SLF001 - no master does it by itself
+    for number in range(INSTANCES // 2):
+        bench.request(f"after the pack {number}")
+    bench.close()
     copy = tmp_path / "copy.fs"
     back_up(path, copy, watch, is_forced=False)
     return copy
@@ -139,7 +145,7 @@ def test_a_file_goes_into_a_neo_cluster_and_comes_back_the_same(
     assert history_of_file(back) == history_of_file(copy)
     assert back.stat().st_mode & 0o777 == 0o600
     assert [it.name for it in tmp_path.glob("back*")] == ["back.fs"]
-    bench = StoreBench(f"file:{back}", seed=1)
+    bench = StoreBench(f"file:{back}", seed=4)
     bench.request("later")
     bench.close()
 
