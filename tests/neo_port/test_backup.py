@@ -145,9 +145,10 @@ def test_a_file_goes_into_a_neo_cluster_and_comes_back_the_same(
     assert history_of_file(back) == history_of_file(copy)
     assert back.stat().st_mode & 0o777 == 0o600
     assert [it.name for it in tmp_path.glob("back*")] == ["back.fs"]
-    bench = StoreBench(f"file:{back}", seed=4)
-    bench.request("later")
-    bench.close()
+    for store in (uri, f"file:{back}"):
+        bench = StoreBench(store, seed=4)
+        bench.request("later")
+        bench.close()
 
 
 def test_a_backup_has_what_was_acknowledged_before_it_and_nothing_in_part(
