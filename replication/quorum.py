@@ -157,13 +157,6 @@ def find_source(claims: Collection[Claim]) -> Source | Wait:
     if not all(row.readable & present for row in table.rows):
         away = sorted(table.readable - present)
         return Wait(f"nobody present has all: wait for one of storage nodes {away}")
-    behind = table.readable & {
-        claim.storage for claim in claims if claim.epoch not in {top.epoch, 0}
-    }
-    if behind:
-        return Wait(
-            f"storage nodes {sorted(behind)} are readable in a table after them"
-        )
     seen = [number for claim in claims for number in (claim.promise, claim.epoch)]
     return Source(table, present, max(seen) + 1)
 
@@ -209,12 +202,36 @@ def plan_table(source: Source) -> Table:
     )
 
 
-def may_replace(old: Table, new: Table, present: Collection[StorageId]) -> Verdict:
-    """Whether a recovery may go on with other holders.
+@frozen
+class Change:
+    """Other holders of everything: those that come, those that go."""
 
-    Any majority of the one and any of the other have a node in common: at most one
-    region comes or goes, and a region that stays keeps a node.
+    added: frozenset[StorageId] = frozenset()
+    removed: frozenset[StorageId] = frozenset()
+
+    def apply(self, table: Table) -> Table:
+        """Return the table with them. Who comes is out of date."""
+        rows = (
+            Row((row.holders | self.added) - self.removed, row.readable - self.removed)
+            for row in table.rows
+        )
+        return evolve(table, rows=tuple(rows))
+
+
+def may_replace(source: Source, claims: Iterable[Claim], new: Table) -> Verdict:
+    """Whether a recovery may go on with other holders; ``new`` has them.
+
+    Any majority of the old table and any of the new one have a node in common: at most
+    one region comes or goes, and a region that stays keeps a node. And nobody may be
+    left of another change that was begun from the same table: all whom this one needs
+    have that table, and promised nothing since.
     """
+    old = source.table
+    known = {claim.storage: claim for claim in claims}
+    for storage in sorted(source.participants):
+        claim = known[storage]
+        if claim.epoch != old.table_id.epoch or claim.promise > claim.epoch:
+            return Verdict("a recovery was interrupted: first another one has to end")
     for before, after in zip(old.rows, new.rows, strict=True):
         if len(before.regions ^ after.regions) > 1:
             return Verdict("one region comes or goes at a time")
@@ -224,9 +241,9 @@ def may_replace(old: Table, new: Table, present: Collection[StorageId]) -> Verdi
                     f"region {region} would change all its storage nodes at once: "
                     "add one, wait until it has all, then remove the other"
                 )
-        if not after.readable & frozenset(present):
+        if not after.readable & known.keys():
             return Verdict("nobody with all would be left: wait for the replication")
-    return check_majority((*old.rows, *new.rows), present)
+    return check_majority((*old.rows, *new.rows), known)
 
 
 def check_layout(table: Table) -> Verdict:

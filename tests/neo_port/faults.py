@@ -128,6 +128,19 @@ def kill_primary(situation: Situation) -> Undo:
     return lambda: regions.start_neo_master(region)
 
 
+def kill_region(situation: Situation) -> Undo:
+    """All programs of the region of the primary."""
+    regions, region = situation.regions, situation.primary
+    for process in (regions.storages[region], regions.neo_masters[region]):
+        process.send_signal(signal.SIGKILL)
+
+    def start() -> None:
+        regions.start_neo_master(region)
+        regions.start_storage(region)
+
+    return start
+
+
 def stop_storage(situation: Situation) -> Undo:
     process = situation.regions.storages[situation.entropy.choice(REGIONS)]
     process.send_signal(signal.SIGSTOP)
@@ -144,6 +157,18 @@ def cut(situation: Situation) -> Undo:
     region = situation.other()
     others = [it for it in REGIONS if it != region]
     return _severed([p for it in others for p in ((it, region), (region, it))])
+
+
+def cut_primary(situation: Situation) -> Undo:
+    region = situation.primary
+    others = [it for it in REGIONS if it != region]
+    return _severed([p for it in others for p in ((it, region), (region, it))])
+
+
+def cut_between(situation: Situation) -> Undo:
+    """Two of three do not reach each other; both reach the third."""
+    first, second = situation.entropy.sample(REGIONS, 2)
+    return _severed([(first, second), (second, first)])
 
 
 def cut_towards(situation: Situation) -> Undo:
@@ -166,6 +191,9 @@ FAULTS: Mapping[str, Fault] = {
     "primary killed": kill_primary,
     "storage node stopped": stop_storage,
     "primary stopped": stop_primary,
+    "region of the primary killed": kill_region,
+    "region of the primary cut off": cut_primary,
+    "two regions cut from each other": cut_between,
     "region cut off": cut,
     "region that hears nobody": cut_towards,
     "region that nobody hears": cut_from,
@@ -183,7 +211,9 @@ def play_fault(
     """One run; ``first`` is the number that comes after all that were committed."""
     primary = regions.primary_region()
     assert primary is not None, "there is no primary"
-    committing = Committing(regions, entropy.choice(REGIONS), first)
+    # In the region of the primary a client may be cut off with it.
+    outside = [it for it in REGIONS if it != primary]
+    committing = Committing(regions, entropy.choice(outside), first)
     with committing.running():
         committing.wait_for(0.0, COMMITS_BEFORE)
         begun = time.monotonic()  # noqa: TID251 - the clock of the committer

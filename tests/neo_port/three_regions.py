@@ -26,11 +26,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests import programs
 from tests.neo_port.certificates import certificate_of, write_certificates
+from tests.source_tree import TOP
 
 APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
 """Runs a command as root of a network that has nothing."""
 
 REGIONS = (1, 2, 3)
+OURS = {"neomaster": "neo_master.py", "neostorage": "storage_node.py"}
+"""Of NEO's programs, those that obey the quorum."""
+
 NAME = "lab"
 STARTED_SECONDS_MAX = 60
 """Nine programs and three stunnels on two busy cores."""
@@ -163,6 +167,7 @@ class ThreeRegions:
 
     def start_storage(self, region: int) -> None:
         options = ("--adapter", "SQLite", "--database", str(self.database(region)))
+        options += ("--region", str(region))
         self.storages[region] = self._run(region, "neostorage", STORAGE_PORT, *options)
 
     def database(self, region: int) -> Path:
@@ -243,8 +248,12 @@ class ThreeRegions:
     def _run(
         self, region: int, command: str, port: int, *options: str
     ) -> subprocess.Popen[bytes]:
+        program = (str(self.bin / command),)
+        if command in OURS:
+            ours = TOP / "replication" / "neo" / OURS[command]
+            program = (str(TOP / "bin" / "python"), str(ours))
         argv = (
-            *(str(self.bin / command), "--cluster", NAME),
+            *(*program, "--cluster", NAME),
             *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
             *("--logfile", str(self.home / f"{command}-{region}.log")),
             *self._tls_options,

@@ -1,0 +1,330 @@
+"""Shell. How a primary comes to run: rules 3 and 4 of ``docs/protocols/quorum.md``.
+
+``Recovering`` collects a claim of each storage node until ``quorum`` names a source.
+``Deciding`` then asks, of the nodes of that source and in this order, for their
+promise, for what they have unfinished, to take the table with the verdict, and to
+commit it. Each step is answered by all before the next; whoever is lost sends everybody
+back to the beginning.
+
+Protocol 6 has no packet for a promise: it is a SendPartitionTable without any row whose
+number has the promise above the epoch. A storage node that does not know of promises
+refuses it and goes.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from attrs import evolve, frozen
+from neo.lib import logging  # type: ignore[import-untyped]
+from neo.lib.protocol import (  # type: ignore[import-untyped]
+    CellStates,
+    ClusterStates,
+    NodeStates,
+    NotReadyError,
+    Packets,
+)
+from neo.lib.util import addTID  # type: ignore[import-untyped]
+from neo.master.recovery import RecoveryManager  # type: ignore[import-untyped]
+from neo.master.verification import VerificationManager  # type: ignore[import-untyped]
+
+from replication import quorum
+from replication.neo.views import view_table
+from replication.observation import (
+    Claim,
+    Row,
+    StorageId,
+    Table,
+    TableId,
+    decode_table_id,
+    encode_table_id,
+)
+
+GRACE_SECONDS = 1.0
+"""With a majority, this long others are waited for: who is absent has to replicate."""
+
+YIELD_SECONDS = 6.0
+"""A candidate without a majority lets others try: it may be the one that is cut off."""
+
+JUMPS = (2**20, 2**24)
+"""By how much transaction ids jump at a start, 15 ms to 0.25 s: an id that a client was
+given by a primary that lost it is not given again."""
+
+
+@frozen
+class Plan:
+    """What a recovery was decided to do."""
+
+    source: quorum.Source
+    table: Table
+    replica_count: int
+    claims: tuple[Claim, ...]
+
+    @property
+    def is_creation(self) -> bool:
+        return self.table.table_id.epoch == quorum.FIRST_EPOCH
+
+
+class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
+    """Waits for a majority, whoever else is primary elsewhere."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self._claims: dict[StorageId, Claim] = {}
+        self._promises: dict[StorageId, int] = {}
+        self._replica_count = 0
+        self._begun = app.seconds()
+        self._ready_since: float | None = None
+
+    def run(self) -> None:
+        self.app.plan = None
+        super().run()
+
+    def handlerSwitched(self, conn: Any, new: bool) -> None:
+        if self.app.refuses(conn):
+            return
+        self._forget(conn.getUUID())
+        super().handlerSwitched(conn, new)
+
+    def connectionLost(self, conn: Any, new_state: Any) -> None:
+        self._forget(conn.getUUID())
+        super().connectionLost(conn, new_state)
+
+    def _forget(self, storage: StorageId) -> None:
+        self._claims.pop(storage, None)
+        self._promises.pop(storage, None)
+        self._ready_since = None
+
+    def answerRecovery(
+        self, conn: Any, ptid: int | None, backup_tid: Any, truncate_tid: Any
+    ) -> None:
+        table_id, promise = decode_table_id(ptid or 0)
+        storage = conn.getUUID()
+        if table_id.epoch:
+            self._promises[storage] = promise
+            conn.ask(Packets.AskPartitionTable())
+        else:
+            self._claims[storage] = Claim(storage, promise, None)
+
+    def answerPartitionTable(
+        self, conn: Any, ptid: int, num_replicas: int, row_list: Any
+    ) -> None:
+        storage = conn.getUUID()
+        table = view_table(ptid, row_list)
+        self._claims[storage] = Claim(storage, self._promises.pop(storage), table)
+        known = self.app.pt.getID()
+        if known is None or known < ptid:
+            new_nodes = self.app.pt.load(ptid, num_replicas, row_list, self.app.nm)
+            self._notifyAdmins(
+                Packets.NotifyNodeInformation(self.app.newTimestamp(), new_nodes),
+                Packets.SendPartitionTable(ptid, num_replicas, row_list),
+            )
+
+    def _challenge(self) -> None:
+        now = self.app.seconds()
+        if now - self._begun > YIELD_SECONDS:
+            self._begun = now
+            self.app.yieldElection()
+            self.try_secondary = True
+            # They find whoever is primary elsewhere.
+            for node in self.app.nm.getStorageList(only_identified=True):
+                node.getConnection().close()
+        super()._challenge()
+
+    def _getStartingNodeList(self) -> Any:
+        app = self.app
+        nodes = {
+            node.getUUID(): node
+            for node in app.nm.getStorageList(only_identified=True)
+            if node.isPending() and not node.getConnection().isPending()
+        }
+        claims = tuple(it for it in self._claims.values() if it.storage in nodes)
+        found = self._decide(claims)
+        if isinstance(found, quorum.Wait):
+            self._ready_since = None
+            app.tellVerdict(found.reason)
+            return None
+        now = app.seconds()
+        if self._ready_since is None:
+            self._ready_since = now
+        is_whole = found.table.holders <= set(found.source.participants)
+        if not is_whole and now - self._ready_since < GRACE_SECONDS:
+            return None
+        # Who is not among them comes again: its claim would be of before.
+        for storage in sorted(found.table.holders - found.source.participants):
+            node = app.nm.getByUUID(storage)
+            if node is not None and node.isConnected(True):
+                node.getConnection().close()
+        app.plan = found
+        app.tellVerdict(f"begins epoch {found.source.epoch}")
+        return [nodes[it] for it in sorted(found.source.participants)]
+
+    def _decide(self, claims: tuple[Claim, ...]) -> Plan | quorum.Wait:
+        app = self.app
+        if app.creation_layout and not any(claim.table for claim in claims):
+            return self._plan_creation(claims)
+        source = quorum.find_source(claims)
+        if isinstance(source, quorum.Wait):
+            return source
+        table = quorum.plan_table(source)
+        if app.change is not None:
+            new = app.change.apply(table)
+            verdict = quorum.may_replace(source, claims, new)
+            if verdict:
+                present = frozenset(claim.storage for claim in claims)
+                source = evolve(source, participants=new.holders & present)
+                table = new
+            else:
+                logging.warning("the holders do not change: %s", verdict.reason)
+        return Plan(source, table, app.pt.getReplicas(), claims)
+
+    def _plan_creation(self, claims: tuple[Claim, ...]) -> Plan | quorum.Wait:
+        holders = frozenset(claim.storage for claim in claims)
+        rows = (Row(holders, holders),) * self.app.pt.getPartitions()
+        table = Table(TableId(quorum.FIRST_EPOCH, 0), rows)
+        verdict = quorum.check_layout(table)
+        if not verdict or holders != self.app.creation_layout:
+            return quorum.Wait(verdict.reason or "storage nodes changed since `start`")
+        source = quorum.Source(table, holders, quorum.FIRST_EPOCH)
+        return Plan(source, table, len(holders) - 1, claims)
+
+    def _makePartitionTable(self, node_list: Any) -> None:
+        app = self.app
+        plan = app.plan
+        rows = [
+            [(it, _cell_state(row, it)) for it in sorted(row.holders)]
+            for row in plan.table.rows
+        ]
+        number = encode_table_id(plan.table.table_id)
+        new_nodes = app.pt.load(number, plan.replica_count, rows, app.nm)
+        self._notifyAdmins(
+            Packets.NotifyNodeInformation(app.newTimestamp(), new_nodes),
+            Packets.SendPartitionTable(number, plan.replica_count, rows),
+        )
+
+
+def _cell_state(row: Row, storage: StorageId) -> Any:
+    return CellStates.UP_TO_DATE if storage in row.readable else CellStates.OUT_OF_DATE
+
+
+class Deciding(VerificationManager):  # type: ignore[misc] # NEO has no types
+    """Promise, verdict, table, commit: each answered by all participants."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self._plan: Plan = app.plan
+        self._unfinished: dict[StorageId, dict[bytes, bytes | None]] = {}
+        self._tid: bytes | None = None
+        self._expected: TableId | None = None
+
+    def identifyStorageNode(self, known: bool) -> Any:
+        # It would have to be asked for everything. It comes again in a second.
+        raise NotReadyError("a recovery goes on without you: come again")
+
+    def handlerSwitched(self, conn: Any, new: bool) -> None:
+        """Nothing is sent before the promise."""
+
+    def connectionLost(self, conn: Any, new_state: Any) -> None:
+        app = self.app
+        node = app.nm.getByUUID(conn.getUUID())
+        if node is None or node.isDown() or not app.listening_conn:
+            return
+        self._uuid_set.discard(conn.getUUID())
+        is_participant = node.isRunning()
+        node.setState(NodeStates.DOWN)
+        app.broadcastNodesInformation([node])
+        if is_participant:
+            app.stop(f"storage node {node.getUUID()} was lost during recovery")
+
+    def run(self) -> None:
+        app = self.app
+        app.changeClusterState(ClusterStates.VERIFYING)
+        app.tm.reset()
+        storages = sorted(self._plan.source.participants)
+        nodes = [app.nm.getByUUID(it) for it in storages]
+        self._promise(nodes)
+        verdict = self._find_verdict(nodes)
+        self._give_table(nodes, verdict)
+        if self._plan.is_creation:
+            app.creation_layout = None
+            app.stop("created; now it starts")
+        app.change = None
+        self._commit(nodes, verdict)
+        self._askStorageNodesAndWait(Packets.AskLastIDs(), nodes)
+        last = app.tm.getLastTID()
+        app.setLastTransaction(last)
+        app.tm.setLastTID(addTID(last, random.randrange(*JUMPS)))  # noqa: S311
+
+    def _promise(self, nodes: list[Any]) -> None:
+        plan = self._plan
+        own = {claim.storage: claim.table for claim in plan.claims}
+        for node in nodes:
+            table = own[node.getUUID()]
+            table_id = table.table_id if table else TableId(0, 0)
+            number = encode_table_id(table_id, promise=plan.source.epoch)
+            node.send(Packets.SendPartitionTable(number, plan.replica_count, []))
+        self._askStorageNodesAndWait(Packets.AskRecovery(), nodes)
+
+    def _find_verdict(self, nodes: list[Any]) -> dict[bytes, bytes]:
+        source = self._plan.source
+        self._askStorageNodesAndWait(Packets.AskLockedTransactions(), nodes)
+        claims = [
+            evolve(claim, unfinished=self._unfinished[claim.storage])
+            for claim in self._plan.claims
+            if claim.storage in self._unfinished
+        ]
+        verdict = quorum.find_locked(source, claims)
+        for ttid in sorted(quorum.find_open(source, claims)):
+            tid = self._find_final(ttid)
+            if tid is not None:
+                verdict[ttid] = tid
+        return verdict
+
+    def _give_table(self, nodes: list[Any], verdict: dict[bytes, bytes]) -> None:
+        plan = self._plan
+        number = encode_table_id(plan.table.table_id)
+        rows = self.app.pt.getRowList()
+        for node in nodes:
+            self._send_verdict(node, verdict)
+            node.send(Packets.SendPartitionTable(number, plan.replica_count, rows))
+        self._expected = plan.table.table_id
+        self._askStorageNodesAndWait(Packets.AskRecovery(), nodes)
+
+    def _commit(self, nodes: list[Any], verdict: dict[bytes, bytes]) -> None:
+        for node in nodes:
+            if node.getUUID() in self._plan.table.readable:
+                self._send_verdict(node, verdict)
+        for tid in verdict.values():
+            self.app.tm.setLastTID(tid)
+        epoch = self._plan.source.epoch
+        logging.info("epoch %s finishes %s transactions", epoch, len(verdict))
+
+    def _send_verdict(self, node: Any, verdict: dict[bytes, bytes]) -> None:
+        for ttid, tid in sorted(verdict.items()):
+            node.send(Packets.ValidateTransaction(ttid, tid))
+
+    def _find_final(self, ttid: bytes) -> bytes | None:
+        """Return the tid of a transaction that a readable participant committed."""
+        source = self._plan.source
+        row = source.table.rows[self.app.pt.getPartition(ttid)]
+        for storage in sorted(row.readable & source.participants):
+            node = self.app.nm.getByUUID(storage)
+            self._askStorageNodesAndWait(Packets.AskFinalTID(ttid), [node])
+            if self._tid is not None:
+                return self._tid
+        return None
+
+    def answerRecovery(
+        self, conn: Any, ptid: int | None, backup_tid: Any, truncate_tid: Any
+    ) -> None:
+        table_id, promise = decode_table_id(ptid or 0)
+        self._uuid_set.remove(conn.getUUID())
+        if promise != self._plan.source.epoch:
+            self.app.stop(f"storage node {conn.getUUID()} promised {promise}")
+        if self._expected not in {None, table_id}:
+            self.app.stop(f"storage node {conn.getUUID()} kept {table_id}")
+
+    def answerLockedTransactions(self, conn: Any, tid_dict: Any) -> None:
+        self._uuid_set.remove(conn.getUUID())
+        self._unfinished[conn.getUUID()] = tid_dict

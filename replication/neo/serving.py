@@ -1,0 +1,185 @@
+"""Shell. What a running primary may do, and what an operator may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from neo.lib.exception import StoppedOperation  # type: ignore[import-untyped]
+from neo.lib.handler import AnswerDenied  # type: ignore[import-untyped]
+from neo.lib.protocol import (  # type: ignore[import-untyped]
+    ClusterStates,
+    Errors,
+    NodeStates,
+    Packets,
+)
+from neo.master.handlers.administration import (  # type: ignore[import-untyped]
+    AdministrationHandler,
+)
+from neo.master.handlers.storage import (  # type: ignore[import-untyped]
+    StorageServiceHandler,
+)
+from neo.master.pt import PartitionTable  # type: ignore[import-untyped]
+from neo.master.transactions import TransactionManager  # type: ignore[import-untyped]
+
+from replication import quorum
+from replication.neo.views import view_partition_table, view_row
+from replication.observation import (
+    Claim,
+    Row,
+    StorageId,
+    Table,
+    TableId,
+    decode_table_id,
+)
+
+
+class QuorumTable(PartitionTable):  # type: ignore[misc] # NEO has no types
+    """Works only with a majority of each neo_partition."""
+
+    def operational(self, exclude_list: Iterable[StorageId] = ()) -> bool:
+        if not super().operational(exclude_list):
+            return False
+        running = {
+            node.getUUID() for node in self.getNodeSet() if node.isRunning()
+        } - set(exclude_list)
+        return bool(quorum.check_majority(view_partition_table(self).rows, running))
+
+    def rows_of(self, offsets: Iterable[int]) -> list[Row]:
+        return [view_row(self.getRow(offset)) for offset in offsets]
+
+
+class Transactions(TransactionManager):  # type: ignore[misc]
+    """Keeps of each transaction which neo_partitions it touches."""
+
+    def prepare(
+        self, app: Any, ttid: bytes, oid_list: Any, checked_list: Any, msg_id: Any
+    ) -> Any:
+        tid, nodes = super().prepare(app, ttid, oid_list, checked_list, msg_id)
+        if tid:
+            touched = (ttid, *oid_list, *checked_list)
+            self[ttid].offsets = set(map(app.pt.getPartition, touched))
+        return tid, nodes
+
+
+class StorageService(StorageServiceHandler):  # type: ignore[misc]
+    """Storage nodes while a neo_cluster runs."""
+
+    def handlerSwitched(self, conn: Any, new: bool) -> None:
+        if self.app.refuses(conn):
+            return
+        if new:
+            # It may have promised another primary more than this epoch.
+            conn.ask(Packets.AskRecovery())
+        else:
+            super().handlerSwitched(conn, new)
+
+    def answerRecovery(
+        self, conn: Any, ptid: int | None, backup_tid: Any, truncate_tid: Any
+    ) -> None:
+        table_id, promise = decode_table_id(ptid or 0)
+        self._check_change(heard=(table_id.epoch, promise))
+        node = self.app.nm.getByUUID(conn.getUUID())
+        if not table_id.epoch and node.isRunning():
+            # What it promised is lost with its disk: it may not count again.
+            self.app.refuse(conn, "a storage node that lost its disk is a new one")
+            return
+        super().handlerSwitched(conn, True)
+
+    def connectionLost(self, conn: Any, new_state: Any) -> None:
+        app = self.app
+        node = app.nm.getByUUID(conn.getUUID())
+        if app.listening_conn and node is not None and node.isRunning():
+            try:
+                self._check_change(lost=conn.getUUID())
+            except StoppedOperation:
+                # The table stays as it is: who is right about it is decided there.
+                node.setDown()
+                app.broadcastNodesInformation([node])
+                raise
+        super().connectionLost(conn, new_state)
+
+    def _check_change(
+        self, heard: tuple[int, ...] = (), lost: StorageId | None = None
+    ) -> None:
+        app = self.app
+        connected = app.connectedStorages() - {lost}
+        table = view_partition_table(app.pt)
+        verdict = quorum.may_change(table, connected, heard)
+        if not verdict:
+            app.stop(verdict.reason)
+
+
+class Administration(AdministrationHandler):  # type: ignore[misc]
+    """What an operator may ask: nothing that a majority has to decide."""
+
+    def setClusterState(self, conn: Any, state: Any) -> None:
+        if state == ClusterStates.VERIFYING:
+            self._create(conn)
+        elif state == ClusterStates.STOPPING:
+            super().setClusterState(conn, state)
+        else:
+            raise AnswerDenied(
+                "this neo_cluster is copied by `slapcluster storage backup`"
+            )
+
+    def _create(self, conn: Any) -> None:
+        app = self.app
+        if app.cluster_state != ClusterStates.RECOVERING:
+            raise AnswerDenied("it runs already")
+        if app.pt.filled():
+            raise AnswerDenied(f"it starts by itself; it waits: {app.verdict}")
+        holders = app.connectedStorages()
+        row = Row(holders, holders)
+        verdict = quorum.check_layout(Table(TableId(quorum.FIRST_EPOCH, 0), (row,)))
+        if not verdict:
+            raise AnswerDenied(f"not created: {verdict.reason}")
+        app.creation_layout = holders
+        conn.answer(Errors.Ack("Cluster state changed"))
+
+    def setNodeState(self, conn: Any, uuid: StorageId, state: Any) -> None:
+        node = self.app.nm.getByUUID(uuid)
+        if node is None or not node.isStorage():
+            super().setNodeState(conn, uuid, state)
+        elif state == NodeStates.UNKNOWN:
+            self._change(conn, quorum.Change(removed=frozenset({uuid})))
+        else:
+            raise AnswerDenied("stop its program instead: the others go on without it")
+
+    def addPendingNodes(self, conn: Any, uuid_list: Iterable[StorageId]) -> None:
+        pending = {
+            node.getUUID()
+            for node in self.app.nm.getStorageList(only_identified=True)
+            if node.isPending()
+        }
+        added = frozenset(uuid_list) & pending
+        if not added:
+            raise AnswerDenied("none of them is a storage node that waits to be added")
+        self._change(conn, quorum.Change(added=added))
+
+    def _change(self, conn: Any, change: quorum.Change) -> None:
+        app = self.app
+        if app.cluster_state != ClusterStates.RUNNING:
+            raise AnswerDenied(f"it does not run: {app.verdict}")
+        table = view_partition_table(app.pt)
+        epoch = table.table_id.epoch
+        present = app.connectedStorages() | change.added
+        claims = [
+            Claim(it, epoch, table if it in table.holders else None) for it in present
+        ]
+        source = quorum.Source(table, present & table.holders, epoch + 1)
+        verdict = quorum.may_replace(source, claims, change.apply(table))
+        if not verdict:
+            raise AnswerDenied(verdict.reason)
+        app.change = change
+        conn.answer(Errors.Ack("it begins another epoch with other holders"))
+        app.stop("the holders change")
+
+    def tweakPartitionTable(self, conn: Any, *_: Any) -> None:
+        raise AnswerDenied("each storage node has everything: add or drop one instead")
+
+    def setNumReplicas(self, conn: Any, *_: Any) -> None:
+        raise AnswerDenied("each region has a copy: add or drop a storage node instead")
+
+    def truncate(self, conn: Any, *_: Any) -> None:
+        raise AnswerDenied("restore a backup into a new neo_cluster instead")
