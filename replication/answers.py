@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from attrs import frozen
+
+from replication.observation import decode_table_id
 
 RUNNING = "RUNNING"
 RECOVERING = "RECOVERING"
@@ -45,6 +48,7 @@ class CellSeen:
 class Answer:
     """What one admin node said; with a ``failure`` it said nothing else.
 
+    ``rows`` has the cells of each neo_partition; ``epoch`` is that of their table.
     ``last_transaction`` is its id in hexadecimal, ``None`` while nothing runs.
     """
 
@@ -53,8 +57,13 @@ class Answer:
     cluster_state: str = ""
     primary: str = ""
     nodes: tuple[NodeSeen, ...] = ()
-    cells: tuple[CellSeen, ...] = ()
+    rows: tuple[tuple[CellSeen, ...], ...] = ()
     last_transaction: str | None = None
+    epoch: int | None = None
+
+    @property
+    def cells(self) -> tuple[CellSeen, ...]:
+        return tuple(cell for row in self.rows for cell in row)
 
     @property
     def is_running(self) -> bool:
@@ -92,13 +101,21 @@ def _answer(document: dict[str, object]) -> Answer:
         str(document.get("cluster_state", "")),
         str(document.get("primary", "")),
         tuple(NodeSeen(*it) for it in _rows(document.get("nodes"))),
-        tuple(CellSeen(*it) for it in _rows(document.get("cells"))),
+        tuple(
+            tuple(CellSeen(*it) for it in _rows(row))
+            for row in _rows(document.get("rows"))
+        ),
         _text_or_none(document.get("last_transaction")),
+        _epoch(document.get("table_number")),
     )
 
 
-def _rows(value: object) -> Iterable[Sequence[str]]:
+def _rows(value: object) -> Iterable[Sequence[Any]]:
     return value if isinstance(value, list) else ()
+
+
+def _epoch(number: object) -> int | None:
+    return decode_table_id(number)[0].epoch if isinstance(number, int) else None
 
 
 def _text_or_none(value: object) -> str | None:

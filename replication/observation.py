@@ -94,7 +94,8 @@ class Table:
 
 
 def build_row(holders: Iterable[StorageId], outdated: Iterable[StorageId] = ()) -> Row:
-    return Row(frozenset(holders), frozenset(holders) - frozenset(outdated))
+    known = frozenset(holders)
+    return Row(known, known - frozenset(outdated))
 
 
 @frozen

@@ -18,6 +18,9 @@ SUPERVISORD_CONF = "supervisord.conf"
 SUPERVISORD_PID = "supervisord.pid"
 SUPERVISORD_LOG = "log/supervisord.log"
 DATABASE = "database.sqlite"
+VERDICT_FILE = "verdict.json"
+"""What the neo_master of a region decided last, and why."""
+
 
 RESTARTS_MAX = 60
 """Each comes a second later than the one before: half an hour, then it is left down.
@@ -28,12 +31,12 @@ STOP_SECONDS_MAX = 10
 
 LOG_BYTES_MAX = 10 * 1024 * 1024
 
-NEO_PROGRAMS: Mapping[ProgramKind, str] = {
-    ProgramKind.NEO_MASTER: "neomaster",
-    ProgramKind.STORAGE_NODE: "neostorage",
-    ProgramKind.ADMIN_NODE: "neoadmin",
+PROGRAM_MODULES: Mapping[ProgramKind, str] = {
+    ProgramKind.NEO_MASTER: "replication.neo.neo_master",
+    ProgramKind.STORAGE_NODE: "replication.neo.storage_node",
+    ProgramKind.ADMIN_NODE: "neo.scripts.neoadmin",
 }
-"""What NEO calls them."""
+"""The ``main`` of each. The first two are NEO's with the quorum."""
 
 
 @frozen
@@ -45,9 +48,9 @@ class Launcher:
 
 
 def program_arguments(
-    neo_cluster: NeoCluster, region: Region, kind: ProgramKind, database: str
+    neo_cluster: NeoCluster, region: Region, kind: ProgramKind, directory: str
 ) -> tuple[str, ...]:
-    """Return the options of one of NEO's programs."""
+    """Return the options of a program of a region; ``directory`` is its."""
     arguments = (
         *("--cluster", neo_cluster.name),
         *("--masters", " ".join(neo_cluster.neo_masters)),
@@ -57,9 +60,11 @@ def program_arguments(
         # Without --autostart: cells are made once, by `storage create`.
         partitions = str(neo_cluster.partition_count)
         replicas = str(neo_cluster.replica_count)
-        return (*arguments, "--partitions", partitions, "--replicas", replicas)
+        options = ("--partitions", partitions, "--replicas", replicas)
+        return (*arguments, *options, "--verdict", f"{directory}/{VERDICT_FILE}")
     if kind is ProgramKind.STORAGE_NODE:
-        return (*arguments, "--adapter", "SQLite", "--database", database)
+        options = ("--region", str(region.number), "--adapter", "SQLite")
+        return (*arguments, *options, "--database", f"{directory}/{DATABASE}")
     return arguments
 
 
@@ -102,8 +107,8 @@ serverurl = unix://{directory}/{socket}
     for priority, kind in enumerate(ProgramKind, start=1):
         command = (
             *(launcher.python, "-P", launcher.program),
-            *(f"{directory}/{SUPERVISORD_CONF}", NEO_PROGRAMS[kind]),
-            *program_arguments(neo_cluster, region, kind, f"{directory}/{DATABASE}"),
+            *(f"{directory}/{SUPERVISORD_CONF}", PROGRAM_MODULES[kind]),
+            *program_arguments(neo_cluster, region, kind, directory),
         )
         sections.append(
             f"""\

@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from attrs import evolve, frozen
 
+from replication.observation import REGION_ID_MAX
+from replication.quorum import REGION_COUNT_MIN
+
 DESCRIPTION_FILE = "neo_cluster.json"
 
 REGION_COUNT_MAX = 9
@@ -48,11 +51,13 @@ class ProgramKind(StrEnum):
 class Region:
     """A region: where its programs listen, as ``127.0.0.1:20001`` or ``[::1]:20001``.
 
+    ``number`` is its own for ever: those of its storage nodes begin with it.
     ``storage_node_id`` is how NEO numbers its storage node, ``S1``; ``None`` before
     there are cells.
     """
 
     name: str
+    number: int
     neo_master: str
     storage_node: str
     admin_node: str
@@ -60,6 +65,10 @@ class Region:
 
     def __attrs_post_init__(self) -> None:
         _check(_NAME.fullmatch(self.name), f"{self.name!r} is no name of a region")
+        _check(
+            1 <= self.number <= REGION_ID_MAX,
+            f"{self.number} is no number of a region",
+        )
         for address in self.addresses.values():
             found = _ADDRESS.fullmatch(address)
             _check(
@@ -96,6 +105,7 @@ class NeoCluster:
             f"{len(self.regions)} regions: 1 to {REGION_COUNT_MAX}",
         )
         _check_different("region", [it.name for it in self.regions])
+        _check_different("number", [str(it.number) for it in self.regions])
         _check_different("address", [a for r in self.regions for a in _addresses(r)])
 
     @property
@@ -162,13 +172,19 @@ def plan_neo_cluster(
     ports: Iterator[int],
 ) -> NeoCluster:
     """Return a description with the next ports for the programs of each region."""
+    names = tuple(region_names)
+    _check(
+        len(names) >= REGION_COUNT_MIN and len(names) % 2,
+        f"{len(names)} regions: an odd number, {REGION_COUNT_MIN} or more, so that "
+        "most of them are left when one is lost",
+    )
     shown = f"[{host}]" if ":" in host else host
     return NeoCluster(
         name,
         partition_count,
         tuple(
-            Region(region, *(f"{shown}:{next(ports)}" for _ in ProgramKind))
-            for region in region_names
+            Region(region, number, *(f"{shown}:{next(ports)}" for _ in ProgramKind))
+            for number, region in enumerate(names, start=1)
         ),
     )
 
@@ -185,6 +201,7 @@ def render_description(neo_cluster: NeoCluster) -> bytes:
         "regions": [
             {
                 "name": region.name,
+                "number": region.number,
                 **{kind.value: it for kind, it in region.addresses.items()},
                 "storage_node_id": region.storage_node_id,
             }
@@ -213,6 +230,7 @@ def _region(document: dict[str, object]) -> Region:
     known = document["storage_node_id"]
     return Region(
         _text(document["name"]),
+        _number(document["number"]),
         _text(document["neo_master"]),
         _text(document["storage_node"]),
         _text(document["admin_node"]),

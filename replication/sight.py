@@ -23,7 +23,9 @@ from replication.answers import (
     choose_answer,
     primaries_of,
 )
+from replication.observation import build_row, region_of
 from replication.programs import log_file
+from replication.quorum import check_majority
 from replication.regions import NeoCluster, ProgramKind, Region
 
 CONNECTED = frozenset({RUNNING, PENDING})
@@ -65,6 +67,8 @@ class RegionSeen:
     """A region: without ``supervisord`` it is stopped, or was killed.
 
     ``node_state`` is NEO's word for its storage node, ``""`` when nobody tells.
+    ``verdict`` is what its neo_master decided last, ``if_lost`` what becomes of the
+    others when this region is lost now: ``"goes on"``, or why they stop.
     """
 
     name: str
@@ -75,6 +79,8 @@ class RegionSeen:
     readable_count: int
     out_of_date_count: int
     admin_node: str
+    verdict: str = ""
+    if_lost: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -95,6 +101,7 @@ class NeoClusterSeen:
     store_uri: str
     cluster_state: str
     last_transaction: str | None
+    epoch: int | None
     partition_count: int
     standing: Standing
     regions: tuple[RegionSeen, ...]
@@ -117,11 +124,18 @@ def look_at(
     directory: str,
     supervisords: Mapping[str, SupervisordSeen | None],
     answers: Sequence[Answer],
+    verdicts: Mapping[str, str] | None = None,
 ) -> NeoClusterSeen:
-    """Return what is seen; ``supervisords`` are by the names of regions."""
+    """Return what is seen; ``supervisords`` and ``verdicts`` are by region names."""
     answer = choose_answer(answers)
+    told = verdicts or {}
     regions = tuple(
-        _region(it, supervisords[it.name], answer) for it in neo_cluster.regions
+        evolve(
+            _region(it, supervisords[it.name], answer),
+            verdict=told.get(it.name, ""),
+            if_lost=_if_lost(it, answer),
+        )
+        for it in neo_cluster.regions
     )
     seen = NeoClusterSeen(
         neo_cluster.name,
@@ -129,6 +143,7 @@ def look_at(
         neo_cluster.store_uri,
         answer.cluster_state if answer else "",
         answer.last_transaction if answer else None,
+        answer.epoch if answer else None,
         neo_cluster.partition_count,
         _standing(answer, regions),
         regions,
@@ -157,6 +172,35 @@ def _region(
         out_of_date_count=len(cells) - readable_count,
         admin_node=region.admin_node,
     )
+
+
+def _if_lost(region: Region, answer: Answer | None) -> str:
+    """Say what the others do when a region is lost now; ``""`` when nothing runs."""
+    if answer is None or not answer.is_running:
+        return ""
+    left = {
+        number(it.node_id)
+        for it in answer.nodes_of(STORAGE)
+        if it.node_state == RUNNING and region_of(number(it.node_id)) != region.number
+    }
+    rows = [
+        build_row(
+            (number(it.node_id) for it in row),
+            (number(it.node_id) for it in row if it.cell_state not in READABLE),
+        )
+        for row in answer.rows
+    ]
+    verdict = check_majority(rows, left)
+    if not verdict:
+        return f"stops: {verdict.reason}"
+    if not all(row.readable & left for row in rows):
+        return "stops: nobody else has all, until the replication ends"
+    return "goes on"
+
+
+def number(node_id: str) -> int:
+    """Return the number of a storage node that NEO writes ``S100001``."""
+    return int(node_id[1:])
 
 
 def _standing(answer: Answer | None, regions: Sequence[RegionSeen]) -> Standing:
@@ -211,8 +255,8 @@ def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list
     if len(primaries) > 1:
         them = " and ".join(primaries)
         sentence = (
-            f"There are {len(primaries)} primaries, {them}: `slapcluster storage stop` "
-            "all but one of their regions, then start them."
+            f"There are {len(primaries)} primaries, {them}: they do not reach each "
+            "other. At most one of them can acknowledge anything; mend the network."
         )
         return [sentence]
     if not seen.cluster_state:
@@ -220,20 +264,16 @@ def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list
         return [f"No admin node answers: {'; '.join(reasons) or 'none runs'}."]
     if seen.cluster_state != RECOVERING:
         return []
-    waited = seen.waits_for
-    if not waited:
-        return [f"It is {RECOVERING}: the storage nodes are not all connected yet."]
-    admin_node = _answering(answers)
+    verdicts = sorted({it.verdict for it in seen.regions if it.is_primary} - {""})
+    waited = " and ".join(seen.waits_for)
+    without = f", without the storage node of {waited}" if waited else ""
+    verdicts = sorted({it.verdict for it in seen.regions if it.is_primary} - {""})
+    told = f" ({'; '.join(verdicts)})" if verdicts else ""
     sentence = (
-        f"It is {RECOVERING} and waits for the storage node of {' and '.join(waited)}, "
-        "which may have what no other has. If it never comes back: "
-        f"`neoctl --address {admin_node} start`."
+        f"It is {RECOVERING}{without}{told}: it starts by itself as soon as a majority "
+        "of regions is there."
     )
     return [sentence]
-
-
-def _answering(answers: Sequence[Answer]) -> str:
-    return next(it.admin_node for it in answers if not it.failure)
 
 
 def _remarks_of_cells(region: RegionSeen, seen: NeoClusterSeen) -> list[str]:

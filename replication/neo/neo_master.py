@@ -78,6 +78,11 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         self._yielded_count += 1
         self.primary = self.newElection()
 
+    def playSecondaryRole(self) -> None:
+        host, port, *_ = self.primary_master.getAddress()
+        self.tellVerdict(f"follows the neo_master of {host} port {port}")
+        super().playSecondaryRole()
+
     def provideService(self) -> None:
         self._yielded_count = 0
         self.tellVerdict("runs")

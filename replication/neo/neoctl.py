@@ -106,6 +106,7 @@ def _look(asked: NeoCTL) -> dict[str, Any]:
     from neo.lib.protocol import uuid_str  # type: ignore[import-untyped] # noqa: PLC0415
 
     cluster_state = str(asked.getClusterState())
+    table_number, _, rows = asked.getPartitionRowList()
     document: dict[str, Any] = {
         "cluster_state": cluster_state,
         "primary": uuid_str(asked.getPrimary()),
@@ -113,10 +114,10 @@ def _look(asked: NeoCTL) -> dict[str, Any]:
             (uuid_str(node_id), str(kind), _shown(address), str(node_state))
             for kind, address, node_id, node_state, _ in asked.getNodeList()
         ],
-        "cells": [
-            (uuid_str(node_id), str(cell_state))
-            for row in asked.getPartitionRowList()[2]
-            for node_id, cell_state in row
+        "table_number": table_number,
+        "rows": [
+            [(uuid_str(node_id), str(cell_state)) for node_id, cell_state in row]
+            for row in rows
         ],
     }
     if cluster_state == "RUNNING":

@@ -1,7 +1,8 @@
 """Shell. One program of NEO, which the kernel kills when its supervisord dies.
 
-``python -P program.py CONF neomaster|neostorage|neoadmin OPTIONS``. A storage node that
-outlived its supervisord would hold the port and the database, and nobody would know it.
+``python -P program.py CONF MODULE OPTIONS``, a module of ``PROGRAM_MODULES``. A storage
+node that outlived its supervisord would hold the port and the database, and nobody
+would know it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from importlib import import_module
 from os import getppid
 from pathlib import Path
 
+from replication.programs import PROGRAM_MODULES
+
 PR_SET_PDEATHSIG = 1
 """The number of this wish in Linux."""
-
-PROGRAMS = ("neomaster", "neostorage", "neoadmin")
 
 
 def die_with(conf: str) -> None:
@@ -30,11 +31,11 @@ def die_with(conf: str) -> None:
 
 def main() -> None:
     conf, name, *options = sys.argv[1:]
-    if name not in PROGRAMS:
-        sys.exit(f"{name}: no program of NEO")
+    if name not in PROGRAM_MODULES.values():
+        sys.exit(f"{name}: no program of a region")
     die_with(conf)
     sys.argv[:] = [name, *options]
-    import_module(f"neo.scripts.{name}").main()
+    import_module(name).main()
 
 
 if __name__ == "__main__":

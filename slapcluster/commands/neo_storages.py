@@ -31,11 +31,11 @@ DAYS_KEPT = 1.0
 """What is younger can be undone and looked at as it was."""
 
 _SEEN = (
-    "JSON: {name, directory, store_uri, cluster_state, standing, last_transaction, "
-    "partition_count, remarks, regions: [{name, supervisord: {pid, programs: [{kind, "
-    "process_state, pid, said}]}, is_primary, storage_node_id, node_state, "
-    "readable_count, out_of_date_count, admin_node}]}; supervisord is null where none "
-    "runs"
+    "JSON: {name, directory, store_uri, cluster_state, epoch, standing, "
+    "last_transaction, partition_count, remarks, regions: [{name, supervisord: {pid, "
+    "programs: [{kind, process_state, pid, said}]}, is_primary, storage_node_id, "
+    "node_state, readable_count, out_of_date_count, admin_node, verdict, if_lost}]}; "
+    "supervisord is null where none runs; if_lost is what becomes of the others"
 )
 _CODES = (
     "Exit codes: 0 it runs with all regions, 2 it runs and a region is missing or "
@@ -59,7 +59,7 @@ _region_option = click.option(
     multiple=True,
     required=True,
     metavar="NAME",
-    help="A region; repeat it, three keep going when one is lost.",
+    help="A region; repeat it: 3, 5, 7 or 9, and most of them keep going.",
 )
 @click.option("--name", default="slapcluster", show_default=True, help=f"{NAME_RULE}.")
 @click.option(

@@ -6,6 +6,7 @@ nothing is kept but the description, and each supervisord says itself what it ru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 
 from attrs import frozen
@@ -15,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from replication.answers import Answer
 from replication.neo.neoctl import ask
-from replication.programs import DATABASE
+from replication.programs import DATABASE, VERDICT_FILE
 from replication.regions import Misdescribed, NeoCluster, ProgramKind, split_address
 from replication.sight import (
     CONNECTED,
@@ -87,7 +88,20 @@ class Regions:
         answers = await self.answers(
             name for name, seen in supervisords.items() if seen is not None
         )
-        return look_at(self.neo_cluster, self.place.path, supervisords, answers)
+        verdicts = {name: self._verdict(name) for name in supervisords}
+        return look_at(
+            self.neo_cluster, self.place.path, supervisords, answers, verdicts
+        )
+
+    def _verdict(self, name: str) -> str:
+        """What the neo_master of a region wrote last; nothing before it decided."""
+        path = f"{name}/{VERDICT_FILE}"
+        if self.place.tree.status(path) is None:
+            return ""
+        try:
+            return str(json.loads(self.place.tree.read(path))["verdict"])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     async def answers(self, names: Iterable[str]) -> tuple[Answer, ...]:
         """What the admin nodes of these regions say."""

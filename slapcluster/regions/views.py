@@ -22,6 +22,7 @@ def seen_tables(seen: NeoClusterSeen) -> tuple[Table, ...]:
                 line("state", seen.cluster_state),
                 line("standing", seen.standing),
                 line("primary", _primary(seen)),
+                line("epoch", seen.epoch),
                 line("last transaction", seen.last_transaction),
                 line("store", seen.store_uri),
             ),
@@ -32,6 +33,10 @@ def seen_tables(seen: NeoClusterSeen) -> tuple[Table, ...]:
                 *("number", "node", "readable", "out of date"),
             ),
             tuple(_line(region) for region in seen.regions),
+        ),
+        Table(
+            ("region", "if it is lost now", "its neo_master"),
+            tuple(line(it.name, it.if_lost, it.verdict) for it in seen.regions),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""``slapcluster storage create`` and on, with the programs of NEO: two small regions.
+"""``slapcluster storage create`` and on, with the programs of NEO: three small regions.
 
 What an operator does with three, and breaks, is in ``tests/neo_port``.
 """
@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from replication.observation import region_of
+from replication.sight import number
 from tests import programs
 
 COMMAND = "from slapcluster.cli import main; main()"
 COMMAND_SECONDS_MAX = 120
-REGIONS = ("--region", "a", "--region", "b")
+REGIONS = ("--region", "a", "--region", "b", "--region", "c")
 
 
 @frozen
@@ -63,19 +65,25 @@ def test_a_neo_cluster_is_made_seen_packed_and_stopped(operator: Operator) -> No
     seen = operator.read("status")
     packed = operator.read("pack", "--days", "0")
     other = operator.refusal("create", *REGIONS, "--partitions", "6")
+    two = operator.refusal("create", *REGIONS[:4])
     stopped = operator.read("stop")
     down = operator.read("status", exit_code=3)
 
     assert (created["is_new"], again["is_new"]) == (True, False)
     assert seen["standing"] == "whole"
     assert seen["remarks"] == []
-    assert [it["storage_node_id"] for it in seen["regions"]] in (
-        ["S1", "S2"],
-        ["S2", "S1"],
-    )
+    ids = [it["storage_node_id"] for it in seen["regions"]]
+    assert [region_of(number(it)) for it in ids] == [1, 2, 3]
+    assert [it["if_lost"] for it in seen["regions"]] == ["goes on"] * 3
+    assert sorted(it["verdict"].split()[0] for it in seen["regions"]) == [
+        "follows",
+        "follows",
+        "runs",
+    ]
     assert packed["is_done"]
     assert "partitions 12, not 6" in other
-    assert stopped["stopped"] == ["a", "b"]
+    assert "2 regions: an odd number" in two
+    assert stopped["stopped"] == ["a", "b", "c"]
     assert down["standing"] == "away"
     assert down["store_uri"] == seen["store_uri"]
 

@@ -37,15 +37,20 @@ def a_neo_cluster(
 
 
 def numbered(neo_cluster: NeoCluster) -> NeoCluster:
-    """With cells: the storage nodes are S1, S2 ..."""
+    """With cells: the storage nodes are S100001, S200001 ..."""
     return neo_cluster.numbered(
-        {it.storage_node: f"S{n}" for n, it in enumerate(neo_cluster.regions, start=1)}
+        {
+            it.storage_node: f"S{n}00001"
+            for n, it in enumerate(neo_cluster.regions, start=1)
+        }
     )
 
 
 @given(
     name=names,
-    region_names=st.lists(names, min_size=1, max_size=9, unique=True),
+    region_names=st.lists(names, min_size=3, max_size=9, unique=True).filter(
+        lambda names: len(names) % 2
+    ),
     partition_count=st.integers(1, 1000),
     host=st.sampled_from(["127.0.0.1", "::1"]),
     is_created=st.booleans(),
@@ -85,10 +90,17 @@ def test_a_description_that_lacks_something_or_has_another_type_is_refused(
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: a_neo_cluster(("paris", "paris")), "region paris is there twice"),
-        (lambda: a_neo_cluster(()), "0 regions"),
-        (lambda: a_neo_cluster(("Paris",)), "no name of a region"),
-        (lambda: a_neo_cluster(tuple("abcdefghij")), "10 regions"),
+        (lambda: a_neo_cluster(("a", "b", "a")), "region a is there twice"),
+        (lambda: a_neo_cluster(()), "0 regions: an odd number"),
+        (lambda: a_neo_cluster(("a", "b")), "2 regions: an odd number"),
+        (lambda: a_neo_cluster(tuple("abcd")), "4 regions: an odd number"),
+        (lambda: a_neo_cluster(("Paris", "b", "c")), "no name of a region"),
+        (lambda: a_neo_cluster(tuple("abcdefghijk")), "11 regions"),
+        (lambda: a_region(number=0), "0 is no number of a region"),
+        (
+            lambda: evolve(a_neo_cluster(), regions=(a_region(), a_region(name="x"))),
+            "the number 1 is there twice",
+        ),
         (lambda: evolve(a_neo_cluster(), name="A b"), "lower-case"),
         (lambda: evolve(a_neo_cluster(), partition_count=0), "1 to 1000"),
         (lambda: a_region(neo_master="10.0.0.1:1"), "write 127.0.0.1:PORT"),
@@ -97,7 +109,7 @@ def test_a_description_that_lacks_something_or_has_another_type_is_refused(
         (lambda: a_region(storage_node_id="M1"), "no storage node"),
         (
             lambda: evolve(
-                a_neo_cluster(("paris",)),
+                a_neo_cluster(),
                 regions=(a_region(storage_node="127.0.0.1:1"),),
             ),
             "is there twice",
@@ -112,6 +124,7 @@ def test_a_fault_is_said_in_a_sentence(make, sentence: str) -> None:
 def a_region(**overrides) -> Region:
     fields = {
         "name": "paris",
+        "number": 1,
         "neo_master": "127.0.0.1:1",
         "storage_node": "127.0.0.1:2",
         "admin_node": "127.0.0.1:3",
@@ -123,7 +136,9 @@ def test_the_address_of_the_store_names_all_neo_masters() -> None:
     assert a_neo_cluster().store_uri == (
         "neo:probe@127.0.0.1:20000,127.0.0.1:20003,127.0.0.1:20006"
     )
-    assert a_neo_cluster(("a",), "::1").store_uri == "neo:probe@[::1]:20000"
+    assert a_neo_cluster(host="::1").store_uri == (
+        "neo:probe@[::1]:20000,[::1]:20003,[::1]:20006"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +151,7 @@ def test_the_address_of_the_store_names_all_neo_masters() -> None:
             ),
             "",
         ),
-        (a_neo_cluster(("paris",)), "regions paris lyon tokyo, not paris"),
+        (a_neo_cluster(tuple("abc")), "regions paris lyon tokyo, not a b c"),
         (a_neo_cluster(host="::1"), "host 127.0.0.1, not ::1"),
         (evolve(a_neo_cluster(), name="other"), "name probe, not other"),
         (evolve(a_neo_cluster(), partition_count=6), "partitions 12, not 6"),
@@ -158,7 +173,7 @@ def test_each_region_has_a_copy_of_everything() -> None:
     neo_cluster = a_neo_cluster()
     region = neo_cluster.regions[1]
 
-    arguments = program_arguments(neo_cluster, region, ProgramKind.NEO_MASTER, "db")
+    arguments = program_arguments(neo_cluster, region, ProgramKind.NEO_MASTER, "/d")
 
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     assert options == {
@@ -167,6 +182,7 @@ def test_each_region_has_a_copy_of_everything() -> None:
         "--bind": "127.0.0.1:20003",
         "--partitions": "12",
         "--replicas": "2",
+        "--verdict": "/d/verdict.json",
     }
 
 
@@ -179,4 +195,4 @@ def test_no_program_makes_cells_by_itself() -> None:
 
     assert "--autostart" not in conf
     assert conf.count("[program:") == 3
-    assert "--adapter SQLite --database /d/paris/database.sqlite" in conf
+    assert "--region 1 --adapter SQLite --database /d/paris/database.sqlite" in conf

@@ -27,7 +27,7 @@ def a_neo_cluster() -> NeoCluster:
         "probe", NAMES, PARTITION_COUNT, "127.0.0.1", iter(PORTS)
     )
     return planned.numbered(
-        {it.storage_node: f"S{n}" for n, it in enumerate(planned.regions, start=1)}
+        {it.storage_node: f"S{n}00001" for n, it in enumerate(planned.regions, start=1)}
     )
 
 
@@ -53,7 +53,7 @@ def an_answer(
     come since the primary started.
     """
     nodes = []
-    cells = []
+    row: list[CellSeen] = []
     for number, region in enumerate(NEO_CLUSTER.regions, start=1):
         told = node_states.get(region.name, "RUNNING")
         node_state, _, cell_state = told.partition(" ")
@@ -61,10 +61,10 @@ def an_answer(
         if node_state == "unknown":
             node_state, address = "DOWN", ""
         nodes += [
-            NodeSeen(f"S{number}", "STORAGE", address, node_state),
+            NodeSeen(f"S{number}00001", "STORAGE", address, node_state),
             NodeSeen(f"M{number}", "MASTER", region.neo_master, "RUNNING"),
         ]
-        cells += [CellSeen(f"S{number}", cell_state or "UP_TO_DATE")] * PARTITION_COUNT
+        row.append(CellSeen(f"S{number}00001", cell_state or "UP_TO_DATE"))
     primary_id = f"M{1 + NAMES.index(primary)}"
     last = "03d0" if cluster_state == "RUNNING" else None
     return Answer(
@@ -73,8 +73,9 @@ def an_answer(
         cluster_state,
         primary_id,
         tuple(nodes),
-        tuple(cells),
+        (tuple(row),) * PARTITION_COUNT,
         last,
+        epoch=2,
     )
 
 
@@ -95,7 +96,11 @@ def test_one_that_is_whole_needs_no_remark() -> None:
 
     assert (seen.standing, seen.remarks) == (Standing.WHOLE, ())
     assert [it.is_primary for it in seen.regions] == [True, False, False]
-    assert [it.storage_node_id for it in seen.regions] == ["S1", "S2", "S3"]
+    assert [it.storage_node_id for it in seen.regions] == [
+        "S100001",
+        "S200001",
+        "S300001",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,16 +154,20 @@ def test_one_that_is_whole_needs_no_remark() -> None:
                     "`slapcluster storage start /d --region paris`."
                 ),
                 (
-                    "It is RECOVERING and waits for the storage node of paris, which "
-                    "may have what no other has. If it never comes back: "
-                    "`neoctl --address 127.0.0.1:20002 start`."
+                    "It is RECOVERING, without the storage node of paris: it starts by "
+                    "itself as soon as a majority of regions is there."
                 ),
             ],
         ),
         (
             a_sight(an_answer("RECOVERING", paris="PENDING", lyon="PENDING")),
             Standing.AWAY,
-            ["It is RECOVERING: the storage nodes are not all connected yet."],
+            [
+                (
+                    "It is RECOVERING: it starts by itself as soon as a majority of "
+                    "regions is there."
+                )
+            ],
         ),
         (
             a_sight(Answer("127.0.0.1:20002", "not connected")),
@@ -170,9 +179,9 @@ def test_one_that_is_whole_needs_no_remark() -> None:
             Standing.WHOLE,
             [
                 (
-                    "There are 2 primaries, 127.0.0.1:20000 and 127.0.0.1:20006: "
-                    "`slapcluster storage stop` all but one of their regions, then "
-                    "start them."
+                    "There are 2 primaries, 127.0.0.1:20000 and 127.0.0.1:20006: they "
+                    "do not reach each other. At most one of them can acknowledge "
+                    "anything; mend the network."
                 )
             ],
         ),
@@ -182,6 +191,46 @@ def test_what_is_missing_is_said_with_what_to_do(
     seen: NeoClusterSeen, standing: Standing, sentences: list[str]
 ) -> None:
     assert (seen.standing, list(seen.remarks)) == (standing, sentences)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (an_answer(), ["goes on"] * 3),
+        (
+            an_answer(lyon="DOWN OUT_OF_DATE"),
+            [
+                "stops: regions [3] of [1, 2, 3]: 2 are needed",
+                "goes on",
+                "stops: regions [1] of [1, 2, 3]: 2 are needed",
+            ],
+        ),
+        (
+            an_answer(lyon="RUNNING OUT_OF_DATE", tokyo="RUNNING OUT_OF_DATE"),
+            [
+                "stops: nobody else has all, until the replication ends",
+                "goes on",
+                "goes on",
+            ],
+        ),
+        (an_answer("RECOVERING"), [""] * 3),
+    ],
+)
+def test_what_the_loss_of_a_region_does_is_known_before(answer, told) -> None:
+    assert [it.if_lost for it in a_sight(answer).regions] == told
+
+
+def test_the_verdicts_of_regions_are_told_with_what_is_waited_for() -> None:
+    seen = look_at(
+        NEO_CLUSTER,
+        "/d",
+        {name: a_supervisord() for name in NAMES},
+        (an_answer("RECOVERING", "lyon"),),
+        {"paris": "follows", "lyon": "too few"},
+    )
+
+    assert [it.verdict for it in seen.regions] == ["follows", "too few", ""]
+    assert "(too few)" in " ".join(seen.remarks)
 
 
 def test_one_without_cells_is_to_be_created_again() -> None:
@@ -260,7 +309,8 @@ def test_answers_are_read_after_what_else_is_written() -> None:
             "cluster_state": "RUNNING",
             "primary": "M1",
             "nodes": [row],
-            "cells": [["S1", "UP_TO_DATE"]],
+            "rows": [[["S1", "UP_TO_DATE"]]],
+            "table_number": (2 << 24 | 2) << 16 | 7,
             "last_transaction": "00",
         },
     ]
@@ -275,7 +325,8 @@ def test_answers_are_read_after_what_else_is_written() -> None:
             "RUNNING",
             "M1",
             (NodeSeen(*row),),
-            (CellSeen("S1", "UP_TO_DATE"),),
+            ((CellSeen("S1", "UP_TO_DATE"),),),
             "00",
+            2,
         ),
     )
