@@ -107,7 +107,7 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
 
     def connectedStorages(self) -> frozenset[StorageId]:
         return frozenset(
-            node.getUUID() for node in self.nm.getStorageList(only_identified=True)
+            peer.getUUID() for peer in self.nm.getStorageList(only_identified=True)
         )
 
     def refuses(self, conn: Any) -> bool:

@@ -128,16 +128,16 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
             self.app.yieldElection()
             self.try_secondary = True
             # They find whoever is primary elsewhere.
-            for node in self.app.nm.getStorageList(only_identified=True):
-                node.getConnection().close()
+            for peer in self.app.nm.getStorageList(only_identified=True):
+                peer.getConnection().close()
         super()._challenge()
 
     def _getStartingNodeList(self) -> Any:
         app = self.app
         nodes = {
-            node.getUUID(): node
-            for node in app.nm.getStorageList(only_identified=True)
-            if node.isPending() and not node.getConnection().isPending()
+            peer.getUUID(): peer
+            for peer in app.nm.getStorageList(only_identified=True)
+            if peer.isPending() and not peer.getConnection().isPending()
         }
         claims = tuple(it for it in self._claims.values() if it.storage in nodes)
         found = self._decide(claims)
@@ -153,9 +153,9 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
             return None
         # Who is not among them comes again: its claim would be of before.
         for storage in sorted(found.table.holders - found.source.participants):
-            node = app.nm.getByUUID(storage)
-            if node is not None and node.isConnected(True):
-                node.getConnection().close()
+            peer = app.nm.getByUUID(storage)
+            if peer is not None and peer.isConnected(True):
+                peer.getConnection().close()
         app.plan = found
         app.tellVerdict(f"begins epoch {found.source.epoch}")
         return [nodes[it] for it in sorted(found.source.participants)]
@@ -227,15 +227,15 @@ class Deciding(VerificationManager):  # type: ignore[misc] # NEO has no types
 
     def connectionLost(self, conn: Any, new_state: Any) -> None:
         app = self.app
-        node = app.nm.getByUUID(conn.getUUID())
-        if node is None or node.isDown() or not app.listening_conn:
+        peer = app.nm.getByUUID(conn.getUUID())
+        if peer is None or peer.isDown() or not app.listening_conn:
             return
         self._uuid_set.discard(conn.getUUID())
-        is_participant = node.isRunning()
-        node.setState(NodeStates.DOWN)
-        app.broadcastNodesInformation([node])
+        is_participant = peer.isRunning()
+        peer.setState(NodeStates.DOWN)
+        app.broadcastNodesInformation([peer])
         if is_participant:
-            app.stop(f"storage node {node.getUUID()} was lost during recovery")
+            app.stop(f"storage node {conn.getUUID()} was lost during recovery")
 
     def run(self) -> None:
         app = self.app
@@ -259,11 +259,11 @@ class Deciding(VerificationManager):  # type: ignore[misc] # NEO has no types
     def _promise(self, nodes: list[Any]) -> None:
         plan = self._plan
         own = {claim.storage: claim.table for claim in plan.claims}
-        for node in nodes:
-            table = own[node.getUUID()]
+        for peer in nodes:
+            table = own[peer.getUUID()]
             table_id = table.table_id if table else TableId(0, 0)
             number = encode_table_id(table_id, promise=plan.source.epoch)
-            node.send(Packets.SendPartitionTable(number, plan.replica_count, []))
+            peer.send(Packets.SendPartitionTable(number, plan.replica_count, []))
         self._askStorageNodesAndWait(Packets.AskRecovery(), nodes)
 
     def _find_verdict(self, nodes: list[Any]) -> dict[bytes, bytes]:
@@ -285,32 +285,32 @@ class Deciding(VerificationManager):  # type: ignore[misc] # NEO has no types
         plan = self._plan
         number = encode_table_id(plan.table.table_id)
         rows = self.app.pt.getRowList()
-        for node in nodes:
-            self._send_verdict(node, verdict)
-            node.send(Packets.SendPartitionTable(number, plan.replica_count, rows))
+        for peer in nodes:
+            self._send_verdict(peer, verdict)
+            peer.send(Packets.SendPartitionTable(number, plan.replica_count, rows))
         self._expected = plan.table.table_id
         self._askStorageNodesAndWait(Packets.AskRecovery(), nodes)
 
     def _commit(self, nodes: list[Any], verdict: dict[bytes, bytes]) -> None:
-        for node in nodes:
-            if node.getUUID() in self._plan.table.readable:
-                self._send_verdict(node, verdict)
+        for peer in nodes:
+            if peer.getUUID() in self._plan.table.readable:
+                self._send_verdict(peer, verdict)
         for tid in verdict.values():
             self.app.tm.setLastTID(tid)
         epoch = self._plan.source.epoch
         logging.info("epoch %s finishes %s transactions", epoch, len(verdict))
 
-    def _send_verdict(self, node: Any, verdict: dict[bytes, bytes]) -> None:
+    def _send_verdict(self, peer: Any, verdict: dict[bytes, bytes]) -> None:
         for ttid, tid in sorted(verdict.items()):
-            node.send(Packets.ValidateTransaction(ttid, tid))
+            peer.send(Packets.ValidateTransaction(ttid, tid))
 
     def _find_final(self, ttid: bytes) -> bytes | None:
         """Return the tid of a transaction that a readable participant committed."""
         source = self._plan.source
         row = source.table.rows[self.app.pt.getPartition(ttid)]
         for storage in sorted(row.readable & source.participants):
-            node = self.app.nm.getByUUID(storage)
-            self._askStorageNodesAndWait(Packets.AskFinalTID(ttid), [node])
+            peer = self.app.nm.getByUUID(storage)
+            self._askStorageNodesAndWait(Packets.AskFinalTID(ttid), [peer])
             if self._tid is not None:
                 return self._tid
         return None

@@ -41,7 +41,7 @@ class QuorumTable(PartitionTable):  # type: ignore[misc] # NEO has no types
         if not super().operational(exclude_list):
             return False
         running = {
-            node.getUUID() for node in self.getNodeSet() if node.isRunning()
+            peer.getUUID() for peer in self.getNodeSet() if peer.isRunning()
         } - set(exclude_list)
         return bool(quorum.check_majority(view_partition_table(self).rows, running))
 
@@ -79,8 +79,8 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
     ) -> None:
         table_id, promise = decode_table_id(ptid or 0)
         self._check_change(heard=(table_id.epoch, promise))
-        node = self.app.nm.getByUUID(conn.getUUID())
-        if not table_id.epoch and node.isRunning():
+        peer = self.app.nm.getByUUID(conn.getUUID())
+        if not table_id.epoch and peer.isRunning():
             # What it promised is lost with its disk: it may not count again.
             self.app.refuse(conn, "a storage node that lost its disk is a new one")
             return
@@ -88,14 +88,14 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
 
     def connectionLost(self, conn: Any, new_state: Any) -> None:
         app = self.app
-        node = app.nm.getByUUID(conn.getUUID())
-        if app.listening_conn and node is not None and node.isRunning():
+        peer = app.nm.getByUUID(conn.getUUID())
+        if app.listening_conn and peer is not None and peer.isRunning():
             try:
                 self._check_change(lost=conn.getUUID())
             except StoppedOperation:
                 # The table stays as it is: who is right about it is decided there.
-                node.setDown()
-                app.broadcastNodesInformation([node])
+                peer.setDown()
+                app.broadcastNodesInformation([peer])
                 raise
         super().connectionLost(conn, new_state)
 
@@ -138,8 +138,8 @@ class Administration(AdministrationHandler):  # type: ignore[misc]
         conn.answer(Errors.Ack("Cluster state changed"))
 
     def setNodeState(self, conn: Any, uuid: StorageId, state: Any) -> None:
-        node = self.app.nm.getByUUID(uuid)
-        if node is None or not node.isStorage():
+        peer = self.app.nm.getByUUID(uuid)
+        if peer is None or not peer.isStorage():
             super().setNodeState(conn, uuid, state)
         elif state == NodeStates.UNKNOWN:
             self._change(conn, quorum.Change(removed=frozenset({uuid})))
@@ -148,9 +148,9 @@ class Administration(AdministrationHandler):  # type: ignore[misc]
 
     def addPendingNodes(self, conn: Any, uuid_list: Iterable[StorageId]) -> None:
         pending = {
-            node.getUUID()
-            for node in self.app.nm.getStorageList(only_identified=True)
-            if node.isPending()
+            peer.getUUID()
+            for peer in self.app.nm.getStorageList(only_identified=True)
+            if peer.isPending()
         }
         added = frozenset(uuid_list) & pending
         if not added:

@@ -61,6 +61,10 @@ def test_tables_are_for_people(path: Path) -> None:
     assert "WOULD BE LOST" in restored.stdout
 
 
+def regions_of(*names: str) -> tuple[str, ...]:
+    return tuple(word for name in names for word in ("--region", name))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -77,9 +81,10 @@ def test_tables_are_for_people(path: Path) -> None:
         (("restore", "{path}", "file:{path}"), "--force replaces it"),
         (("restore", "{path}", "{path}"), "write file:PATH"),
         (("serve", "{path}", "--listen", "localhost:1"), "write a numeric address"),
-        (("create", "d", "--region", "a", "--region", "a"), "region a is there twice"),
-        (("create", "d", "--region", "A"), "no name of a region"),
-        (("create", "d", "--region", "a", "--name", "a b"), "lower-case letters"),
+        (("create", "d", *regions_of("a", "b", "a")), "region a is there twice"),
+        (("create", "d", *regions_of("A", "b", "c")), "no name of a region"),
+        (("create", "d", *regions_of("a", "b")), "2 regions: an odd number"),
+        (("create", "d", *regions_of(*"abc"), "--name", "a b"), "lower-case letters"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
