@@ -34,6 +34,9 @@ from replication.neo.serving import (
 )
 from replication.observation import StorageId, region_of
 
+EXCLUDED_SECONDS = 5.0
+"""Each return costs changes of the table: it is not worth it for one transaction."""
+
 MANAGERS = {RecoveryManager: Recovering, VerificationManager: Deciding}
 
 
@@ -63,6 +66,7 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         self.change: quorum.Change | None = None
         self.creation_layout: frozenset[StorageId] | None = None
         self._yielded_count = 0
+        self._excluded: dict[StorageId, float] = {}
 
     def runManager(self, manager_klass: Any) -> None:
         super().runManager(MANAGERS[manager_klass])
@@ -109,6 +113,13 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         return frozenset(
             peer.getUUID() for peer in self.nm.getStorageList(only_identified=True)
         )
+
+    def exclude(self, storage: StorageId) -> None:
+        """Keep a storage node out for a while: clients do not reach it."""
+        self._excluded[storage] = self.seconds() + EXCLUDED_SECONDS
+
+    def isExcluded(self, storage: StorageId) -> bool:
+        return self.seconds() < self._excluded.get(storage, 0.0)
 
     def refuses(self, conn: Any) -> bool:
         """Whether a storage node has no region, and was sent away."""

@@ -55,6 +55,10 @@ class Transactions(TransactionManager):  # type: ignore[misc]
     def prepare(
         self, app: Any, ttid: bytes, oid_list: Any, checked_list: Any, msg_id: Any
     ) -> Any:
+        for storage in self[ttid]._failed:
+            # Its client did not reach it, we may: it would come back at once, and be
+            # lost again with the next transaction.
+            app.exclude(storage)
         tid, nodes = super().prepare(app, ttid, oid_list, checked_list, msg_id)
         if tid:
             touched = (ttid, *oid_list, *checked_list)
@@ -68,7 +72,9 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
     def handlerSwitched(self, conn: Any, new: bool) -> None:
         if self.app.refuses(conn):
             return
-        if new:
+        if new and self.app.isExcluded(conn.getUUID()):
+            self.app.refuse(conn, "clients did not reach it a moment ago")
+        elif new:
             # It may have promised another primary more than this epoch.
             conn.ask(Packets.AskRecovery())
         else:
@@ -113,11 +119,11 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
 class Administration(AdministrationHandler):  # type: ignore[misc]
     """What an operator may ask: nothing that a majority has to decide."""
 
-    def setClusterState(self, conn: Any, state: Any) -> None:
-        if state == ClusterStates.VERIFYING:
+    def setClusterState(self, conn: Any, cluster_state: Any) -> None:
+        if cluster_state == ClusterStates.VERIFYING:
             self._create(conn)
-        elif state == ClusterStates.STOPPING:
-            super().setClusterState(conn, state)
+        elif cluster_state == ClusterStates.STOPPING:
+            super().setClusterState(conn, cluster_state)
         else:
             raise AnswerDenied(
                 "this neo_cluster is copied by `slapcluster storage backup`"
@@ -137,11 +143,11 @@ class Administration(AdministrationHandler):  # type: ignore[misc]
         app.creation_layout = holders
         conn.answer(Errors.Ack("Cluster state changed"))
 
-    def setNodeState(self, conn: Any, uuid: StorageId, state: Any) -> None:
+    def setNodeState(self, conn: Any, uuid: StorageId, node_state: Any) -> None:
         peer = self.app.nm.getByUUID(uuid)
         if peer is None or not peer.isStorage():
-            super().setNodeState(conn, uuid, state)
-        elif state == NodeStates.UNKNOWN:
+            super().setNodeState(conn, uuid, node_state)
+        elif node_state == NodeStates.UNKNOWN:
             self._change(conn, quorum.Change(removed=frozenset({uuid})))
         else:
             raise AnswerDenied("stop its program instead: the others go on without it")
