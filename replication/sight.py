@@ -109,14 +109,15 @@ class NeoClusterSeen:
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """The regions whose storage nodes a recovery waits for."""
+        """The regions of which a recovery needs one or more; none if it goes on."""
         if self.cluster_state != RECOVERING:
             return ()
-        return tuple(
-            it.name
-            for it in self.regions
-            if it.readable_count and it.node_state not in CONNECTED
-        )
+        present = [it for it in self.regions if it.node_state in CONNECTED]
+        if 2 * len(present) > len(self.regions) and any(
+            it.readable_count for it in present
+        ):
+            return ()
+        return tuple(it.name for it in self.regions if it not in present)
 
 
 def look_at(

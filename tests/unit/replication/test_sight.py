@@ -144,7 +144,7 @@ def test_one_that_is_whole_needs_no_remark() -> None:
         ),
         (
             a_sight(
-                an_answer("RECOVERING", "lyon", paris="unknown", lyon="PENDING"),
+                an_answer("RECOVERING", "lyon", paris="unknown", tokyo="DOWN"),
                 paris=None,
             ),
             Standing.AWAY,
@@ -154,8 +154,8 @@ def test_one_that_is_whole_needs_no_remark() -> None:
                     "`slapcluster storage start /d --region paris`."
                 ),
                 (
-                    "It is RECOVERING, without the storage node of paris: it starts by "
-                    "itself as soon as a majority of regions is there."
+                    "It is RECOVERING, without the storage node of paris and tokyo: it "
+                    "starts by itself as soon as a majority of regions is there."
                 ),
             ],
         ),
@@ -261,7 +261,26 @@ def test_the_answer_of_one_that_runs_is_believed() -> None:
         (a_sight(lyon=None), ("lyon",), False),
         # It waits for another region, which nobody starts.
         (
+            a_sight(an_answer("RECOVERING", paris="DOWN", tokyo="DOWN"), paris=None),
+            ("lyon",),
+            True,
+        ),
+        # It is about to go on.
+        (
             a_sight(an_answer("RECOVERING", paris="DOWN", lyon="PENDING"), paris=None),
+            ("lyon",),
+            False,
+        ),
+        # Most are there, and nobody who has all.
+        (
+            a_sight(
+                an_answer(
+                    "RECOVERING",
+                    paris="DOWN",
+                    lyon="PENDING OUT_OF_DATE",
+                    tokyo="PENDING OUT_OF_DATE",
+                )
+            ),
             ("lyon",),
             True,
         ),
