@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 
@@ -166,8 +166,15 @@ def cut_primary(situation: Situation) -> Undo:
 
 
 def cut_between(situation: Situation) -> Undo:
-    """Two of three do not reach each other; both reach the third."""
-    first, second = situation.entropy.sample(REGIONS, 2)
+    """Two of three do not reach each other; both reach the third.
+
+    A client that is cut from the primary alone would have to wait.
+    """
+    pairs = combinations(REGIONS, 2)
+    client_and_primary = {situation.client, situation.primary}
+    first, second = situation.entropy.choice(
+        [pair for pair in pairs if set(pair) != client_and_primary]
+    )
     return _severed([(first, second), (second, first)])
 
 
