@@ -14,7 +14,6 @@ from typing import Any
 from attrs import define, frozen
 from twisted.internet.defer import Deferred
 
-from replication.regions import ProgramKind
 from slapcluster.outcomes import CommandFailed
 from slapcluster.play.places import PARTITION_COUNT, Record
 from slapcluster.play.settings import COMPUTER_ID, NEO_DIRECTORY, StoreKind
@@ -145,30 +144,38 @@ class Tour:
         _check(after == before + 1, f"{before} partitions were free, {after} are")
         return f"{after} of {PARTITION_COUNT} partitions free"
 
-    async def kill_storage_node(self) -> str:
-        """Make a request while a region is without its storage node."""
+    async def lose_region(self) -> str:
+        """Make a request while the region of the primary is killed, then start it."""
         before = await self._neo_cluster()
         _check(before["standing"] == "whole", f"remarks: {before['remarks']}")
-        region = next(it["name"] for it in before["regions"] if not it["is_primary"])
-        pid = _storage_pid(before, region)
+        lost = next(it for it in before["regions"] if it["is_primary"])
+        name = lost["name"]
+        _check(lost["if_lost"] == "goes on", f"if {name} is lost: {lost['if_lost']}")
         requesting = Deferred.fromCoroutine(
             self.visitor.slapcluster(
                 *("request", "evening", self.release_url("software-2.cfg"), "--shared"),
                 *("--parameters", "greeting=Good evening", "--wait"),
             )
         )
-        await self.visitor.kill(pid)
+        # The kernel kills the programs of a supervisord that dies.
+        await self.visitor.kill(lost["supervisord"]["pid"])
         shared = await requesting
-        after = await self.visitor.until(
-            self._neo_cluster,
-            lambda it: it["standing"] == "whole" and _storage_pid(it, region) != pid,
-        )
         page = await self._until_page(
             shared["connection_parameters"]["url"], "Good evening"
         )
+        without = await self._neo_cluster()
+        primary = next(it["name"] for it in without["regions"] if it["is_primary"])
+        _check(primary != name, f"{primary} is the primary")
+        directory = f"{self.record.place}/{NEO_DIRECTORY}"
+        await self.visitor.run(
+            ("slapcluster", "storage", "start", directory, "--region", name)
+        )
+        await self.visitor.until(
+            self._neo_cluster, lambda it: it["standing"] == "whole"
+        )
         return (
-            f"that of {region}: {pid} is {_storage_pid(after, region)} now and has "
-            f"caught up; requested meanwhile: {first_line(page)}"
+            f"{name} is dead, {primary} decides in epoch {without['epoch']}; requested "
+            f"meanwhile: {first_line(page)}; {name} is back and has caught up"
         )
 
     async def _neo_cluster(self) -> Any:
@@ -236,16 +243,8 @@ STEPS = (
 
 STEPS_OF = {
     StoreKind.FILE: STEPS,
-    StoreKind.NEO: (*STEPS, Step("a storage node killed", Tour.kill_storage_node, 60)),
+    StoreKind.NEO: (*STEPS, Step("a region killed", Tour.lose_region, 90)),
 }
-
-
-def _storage_pid(seen: Any, name: str) -> Any:
-    """Return the process of the storage node of a region, as ``storage status``."""
-    region = next(it for it in seen["regions"] if it["name"] == name)
-    programs = region["supervisord"]["programs"]
-    (found,) = (it for it in programs if it["kind"] == ProgramKind.STORAGE_NODE)
-    return found["pid"]
 
 
 def _check(is_so: bool, otherwise: str) -> None:

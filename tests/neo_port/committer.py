@@ -1,10 +1,12 @@
 """Commits numbers for ever, and says which ones were acknowledged: run alone.
 
-    python committer.py MASTERS SILENCE TRANSLATE TLS FIRST
+    python committer.py MASTERS SILENCE TRANSLATE TLS KEY FIRST
 
-``TLS`` is three files, or empty; ``FIRST`` is the first number, or ``read``. A commit
-that fails is made again: the same value under the same key. Each line is
-``acknowledged``, the seconds of the monotonic clock of this computer, the number.
+``TLS`` is three files, or empty; ``KEY`` names the numbers of this client; ``FIRST`` is
+the first one, or ``read``. A commit that fails is made again: the same value under the
+same key. Each line is ``acknowledged``, the seconds of the monotonic clock of this
+computer, the number; or ``backwards`` and a number that was acknowledged to this client
+and is not seen by it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from neo.client.Storage import Storage  # type: ignore[import-untyped]
 from ZODB import DB  # type: ignore[import-untyped]
 
 NAME = "lab"
-KEY = "numbers"
 VALUE = b"x" * 100
 PAUSE_SECONDS = 0.02
 """Gaps are told to that, and most of the computer is left to others."""
@@ -46,15 +47,19 @@ def pause() -> None:
 
 
 def main() -> None:
-    *where, first = sys.argv[1:]
+    *where, key, first = sys.argv[1:]
     number = int(first)
+    told = None
     connection = open_database(*where).open()
     while True:
         try:
             root = connection.root()
-            if KEY not in root:
-                root[KEY] = LOBTree()
-            root[KEY][number] = VALUE
+            if key not in root:
+                root[key] = LOBTree()
+            numbers = root[key]
+            if told is not None and told not in numbers:
+                say(f"backwards {told}")
+            numbers[number] = VALUE
             transaction.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is made again
             sys.stderr.write(f"{error!r}\n")
@@ -62,14 +67,15 @@ def main() -> None:
             pause()
             continue
         say(f"acknowledged {time.monotonic()} {number}")  # noqa: TID251
+        told = number
         number += 1
         pause()
 
 
 def read() -> None:
     """Print how many numbers there are, and the first one that is missing."""
-    *where, _ = sys.argv[1:]
-    numbers = open_database(*where).open().root()[KEY]
+    *where, key, _ = sys.argv[1:]
+    numbers = open_database(*where).open().root()[key]
     count = len(numbers)
     missing = next((it for it in range(count) if numbers.get(it) != VALUE), None)
     say(f"numbers {count} {missing}")

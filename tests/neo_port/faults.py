@@ -51,15 +51,19 @@ class Outcome:
 
 @define
 class Committing:
-    """A client in a region that never stops; ``log`` is what it said."""
+    """A client in a region that never stops; ``log`` is what it said.
+
+    ``key`` names its numbers: clients of one key go on from each other.
+    """
 
     regions: ThreeRegions
     region: int
     first: int
+    key: str = "numbers"
     log: Path = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.log = self.regions.home / f"committer-{self.first}.log"
+        self.log = self.regions.home / f"committer-{self.key}-{self.first}.log"
 
     def _argv(self, word: str) -> tuple[str, ...]:
         of_client = (
@@ -69,7 +73,7 @@ class Committing:
             " ".join(self.regions.tls_files),
         )
         python = str(self.regions.bin / "python")
-        return inside(self.region, (python, str(COMMITTER), *of_client, word))
+        return inside(self.region, (python, str(COMMITTER), *of_client, self.key, word))
 
     @contextmanager
     def running(self) -> Iterator[None]:
