@@ -12,7 +12,7 @@ import json
 import subprocess  # noqa: TID251 - git is a program
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -30,8 +30,15 @@ STEP_COUNT_MAX = 60
 """Longer than what `make test` draws; nothing here is shrunk."""
 
 KILLS_PER_SEED = 20
-ENDURANCE_ROUNDS = 80
-"""Seven faults each: two hours."""
+ENDURANCE_ROUNDS = 50
+"""Ten faults each: two hours."""
+
+KILL_ROUNDS = 10
+KILLS = (
+    "storage node killed",
+    "primary killed",
+    "region of the primary killed",
+)
 
 
 def drawn_steps(seed: int) -> list[Step]:
@@ -61,14 +68,30 @@ def play_kills(seed: int) -> None:
     sys.stdout.write(f"{killed(seed, KILLS_PER_SEED)}\n")
 
 
-def play_regions(seed: int, rounds: int = 1) -> None:
+def play_regions(seed: int, rounds: int = 1, faults: Sequence[str] = ()) -> None:
     """Three regions of NEO in networks of their own, by turns on each way."""
-    # Made here: no network is left where it is used.
-    neo_environment()
     runs = Campaign.log("regions-runs")
     way = tuple(Way)[seed % len(Way)]
-    argv = (sys.executable, "-m", "tests.neo_port.run_regions")
-    argv += (str(seed), way, str(rounds), str(runs), present_commit())
+    _play_apart(
+        "run_regions", str(seed), way, str(rounds), str(runs), present_commit(), *faults
+    )
+
+
+def play_kills_of_regions(seed: int) -> None:
+    play_regions(seed, KILL_ROUNDS, KILLS)
+
+
+def play_schedule(seed: int) -> None:
+    """Several faults at once, on a direct way or through stunnel."""
+    runs = Campaign.log("schedules-runs")
+    way = (Way.DIRECT, Way.STUNNEL)[seed % 2]
+    _play_apart("schedules", str(seed), way, str(runs), present_commit())
+
+
+def _play_apart(module: str, *arguments: str) -> None:
+    # Made here: no network is left where it is used.
+    neo_environment()
+    argv = (sys.executable, "-m", f"tests.neo_port.{module}", *arguments)
     subprocess.run([*APART, *argv], cwd=TOP, check=True)
 
 
@@ -95,9 +118,13 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "weeks": Campaign(play_week, 1),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
-    # Seven faults each, two minutes; regions-runs.jsonl has a line for each fault.
+    # Ten faults each, three minutes; regions-runs.jsonl has a line for each fault.
     "regions": Campaign(play_regions, 1),
-    # The same for two hours of one life.
+    # Ten of each kill, three minutes.
+    "regions-killed": Campaign(play_kills_of_regions, 1),
+    # Faults that overlap, for 20 s; schedules-runs.jsonl has a line for each.
+    "schedules": Campaign(play_schedule, 1),
+    # As regions, for two hours of one life.
     "endurance": Campaign(play_endurance, 1),
 }
 

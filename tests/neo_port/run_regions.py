@@ -1,8 +1,9 @@
-"""One life of three regions: every fault so many times, and equal copies at the end.
+"""One life of three regions: faults so many times each, and equal copies at the end.
 
-    python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT
+    python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT [FAULT ...]
 
-``WAY`` is ``direct``, ``tls`` or ``stunnel``. Each fault adds a line to the file
+``WAY`` is ``direct``, ``tls`` or ``stunnel``; faults are those of ``FAULTS``, or all of
+them. Each fault adds a line to the file
 ``RUNS``; the order of the faults is drawn from the seed. To be run by root of a
 namespace: see ``three_regions.APART``.
 """
@@ -36,6 +37,7 @@ class Life:
     rounds: int
     runs: Path
     commit: str
+    faults: tuple[str, ...]
 
     def keep(self, outcome: Outcome) -> None:
         told = {"commit": self.commit, "seed": self.seed, **asdict(outcome)}
@@ -53,7 +55,7 @@ def live(life: Life, home: Path) -> None:
     first = 0
     with ExitStack() as stack:
         regions = ThreeRegions(home, environment, stack, life.way)
-        for name in drawn_faults(entropy, life.rounds):
+        for name in drawn_faults(entropy, life):
             outcome = play(regions, name, entropy, first)
             first += outcome.commit_count
             life.keep(outcome)
@@ -66,17 +68,18 @@ def live(life: Life, home: Path) -> None:
         )
 
 
-def drawn_faults(entropy: Random, rounds: int) -> list[str]:
+def drawn_faults(entropy: Random, life: Life) -> list[str]:
     return [
         name
-        for _ in range(rounds)
-        for name in entropy.sample(sorted(FAULTS), len(FAULTS))
+        for _ in range(life.rounds)
+        for name in entropy.sample(life.faults, len(life.faults))
     ]
 
 
 def main() -> None:
-    seed, way, rounds, runs, commit = sys.argv[1:]
-    life = Life(int(seed), Way(way), int(rounds), Path(runs), commit)
+    seed, way, rounds, runs, commit, *faults = sys.argv[1:]
+    drawn = tuple(faults or sorted(FAULTS))
+    life = Life(int(seed), Way(way), int(rounds), Path(runs), commit, drawn)
     with tempfile.TemporaryDirectory(prefix="three-regions-") as directory:
         live(life, Path(directory))
 
