@@ -30,6 +30,7 @@ from benchmarks import (
     neo_costs,
     placing,
     polls,
+    quorum_costs,
 )
 from benchmarks.result import Result
 from benchmarks.spread import Spread
@@ -49,6 +50,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "supervision_groups": groups.run,
     "format_first": formatting.run,
     "neo": neo_costs.run,
+    "quorum": quorum_costs.run,
 }
 
 

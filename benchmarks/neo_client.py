@@ -4,8 +4,8 @@
 
 ``STORE`` is ``file PATH``, ``zeo HOST PORT`` or ``neo NAME MASTERS SILENCE``. Lines:
 ``commit THREADS COUNT`` has that many threads make that many transactions of one object
-``commit THREADS COUNT`` has that many threads make that many transactions of an object
-the caches were emptied. The answer is a line: seconds, and CPU seconds of this process.
+each; ``read THREADS COUNT`` has them read that many objects, after the caches were
+emptied. The answer is a line: seconds, and CPU seconds of this process.
 """
 
 from __future__ import annotations

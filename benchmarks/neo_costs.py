@@ -155,8 +155,8 @@ def _result(stores: list[Store], idle: list[float]) -> Result:
     return Result("neo", tuple(figures), tuple(goals), facts)
 
 
-def _client(stack: ExitStack, *store: str) -> subprocess.Popen[str]:
-    python = str(neo_environment(HERE / "zodb-6.4.txt") / "python")
+def start_client(stack: ExitStack, *store: str) -> subprocess.Popen[str]:
+    python = str(neo_environment() / "python")
     if store[0] == "zeo":
         python = sys.executable
     client = stack.enter_context(
@@ -179,7 +179,7 @@ def _ready(store: Store) -> Store:
 
 
 def _file(home: Path, stack: ExitStack) -> Store:
-    client = _client(stack, "file", str(home / "file.fs"))
+    client = start_client(stack, "file", str(home / "file.fs"))
     return _ready(Store("FileStorage", (), client))
 
 
@@ -191,18 +191,20 @@ def _zeo(home: Path, stack: ExitStack) -> Store:
     programs.eventually(
         lambda: programs.is_listening(HOST, port), START_SECONDS_MAX, "ZEO"
     )
-    return _ready(Store("ZEO", (server.pid,), _client(stack, "zeo", HOST, str(port))))
+    return _ready(
+        Store("ZEO", (server.pid,), start_client(stack, "zeo", HOST, str(port)))
+    )
 
 
 def _neo(name: str, silence: int, *, has_wal: bool = True) -> Maker:
     def make(home: Path, stack: ExitStack) -> Store:
         own = home / name.replace(" ", "-")
         own.mkdir()
-        environment = neo_environment(HERE / "zodb-6.4.txt")
+        environment = neo_environment()
         binaries = environment if has_wal else _with_default_journal(own, environment)
         neo = NeoCluster(own, binaries, stack, options=("--silence", str(silence)))
         pids = tuple(it.pid for it in (*neo.neo_masters.values(), *neo.storages))
-        client = _client(stack, "neo", NAME, neo.master_nodes, str(silence))
+        client = start_client(stack, "neo", NAME, neo.master_nodes, str(silence))
         return _ready(Store(name, pids, client))
 
     return make
