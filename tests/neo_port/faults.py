@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -34,6 +34,9 @@ GOES_ON_SECONDS_MAX = 60
 """Long enough to give a figure to what is too slow."""
 
 WHOLE_SECONDS_MAX = 120
+EQUAL_SECONDS_MAX = 30
+"""The last transaction is unlocked within a second on each storage node."""
+
 COMMITTER = Path(__file__).with_name("committer.py")
 
 
@@ -255,7 +258,8 @@ def play_fault(
 
 def digest_of(database: Path) -> str:
     """Each revision with its data, in whatever order a storage node has them."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    opened = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    with closing(opened) as connection:
         rows = connection.execute(
             "SELECT oid, tid, hash, compression, value, value_tid FROM obj"
             " LEFT JOIN data ON obj.data_id = data.id ORDER BY oid, tid"

@@ -21,11 +21,14 @@ from attrs import asdict, frozen
 
 from tests import programs
 from tests.interop.stock import neo_environment
-from tests.neo_port.faults import FAULTS, Outcome, digest_of, play
+from tests.neo_port.faults import (
+    EQUAL_SECONDS_MAX,
+    FAULTS,
+    Outcome,
+    digest_of,
+    play,
+)
 from tests.neo_port.three_regions import REGIONS, ThreeRegions, Way, make_networks
-
-EQUAL_SECONDS_MAX = 30
-"""The last transaction is unlocked within a second on each storage node."""
 
 
 @frozen

@@ -29,6 +29,7 @@ from tests import programs
 from tests.interop.stock import neo_environment
 from tests.neo_port.faults import (
     COMMITS_AFTER,
+    EQUAL_SECONDS_MAX,
     WHOLE_SECONDS_MAX,
     Committing,
     digest_of,
@@ -44,8 +45,6 @@ from tests.neo_port.three_regions import (
 
 SCHEDULE_SECONDS = 20.0
 EVENT_COUNT_MAX = 8
-EQUAL_SECONDS_MAX = 30
-"""The last transaction is unlocked within a second on each storage node."""
 
 
 class Verb(StrEnum):
