@@ -23,6 +23,9 @@ OUT_OF_DATE = "OUT_OF_DATE"
 STORAGE = "STORAGE"
 MASTER = "MASTER"
 
+NO_ANSWER = "no answer"
+"""How the failure begins of an admin node that took the question."""
+
 READABLE = frozenset({UP_TO_DATE, FEEDING})
 
 
@@ -64,6 +67,10 @@ class Answer:
     @property
     def cells(self) -> tuple[CellSeen, ...]:
         return tuple(cell for row in self.rows for cell in row)
+
+    @property
+    def is_silent(self) -> bool:
+        return self.failure.startswith(NO_ANSWER)
 
     @property
     def is_running(self) -> bool:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from attrs import evolve, frozen
 
 from replication.answers import (
+    MASTER,
     PENDING,
     READABLE,
     RECOVERING,
@@ -226,6 +227,7 @@ def _with_remarks(
         for region in seen.regions:
             remarks += _remarks_of_programs(region, seen.directory)
         remarks += _remarks_of_answers(seen, answers)
+        remarks += _remarks_of_silence(seen, neo_cluster, answers)
         for region in seen.regions:
             remarks += _remarks_of_cells(region, seen)
     return evolve(seen, remarks=tuple(remarks))
@@ -275,6 +277,31 @@ def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list
         "of regions is there."
     )
     return [sentence]
+
+
+def _remarks_of_silence(
+    seen: NeoClusterSeen, neo_cluster: NeoCluster, answers: Sequence[Answer]
+) -> list[str]:
+    """Name programs that run and that others do not hear."""
+    answer = choose_answer(answers)
+    silent = {it.admin_node: ProgramKind.ADMIN_NODE for it in answers if it.is_silent}
+    for found in answer.nodes if answer else ():
+        if found.node_state not in CONNECTED:
+            silent[found.address] = _KINDS[found.kind]
+    remarks = []
+    for region in seen.regions:
+        addresses = neo_cluster.region(region.name).addresses
+        running = region.supervisord.programs if region.supervisord else ()
+        remarks += [
+            f"{region.name}: the {it.kind}, process {it.pid}, runs and is not heard: it "
+            "is stopped, its disk hangs, or the network is cut."
+            for it in running
+            if it.is_running and silent.get(addresses[it.kind]) is it.kind
+        ]
+    return remarks
+
+
+_KINDS = {STORAGE: ProgramKind.STORAGE_NODE, MASTER: ProgramKind.NEO_MASTER}
 
 
 def _remarks_of_cells(region: RegionSeen, seen: NeoClusterSeen) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from replication.answers import Answer, decode_answers
+from replication.answers import NO_ANSWER, Answer, decode_answers
 from runtime.ports import Program, Runtime
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _bounded(act: Callable[[NeoCTL], dict[str, Any]], address: str) -> dict[str,
     except RuntimeError as error:
         return {"admin_node": address, "failure": _refusal(error)}
     except _Silent:
-        sentence = f"no answer within {ADMIN_SECONDS_MAX} s"
+        sentence = f"{NO_ANSWER} within {ADMIN_SECONDS_MAX} s"
         return {"admin_node": address, "failure": sentence}
     finally:
         signal.alarm(0)

@@ -86,8 +86,9 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
         table_id, promise = decode_table_id(ptid or 0)
         self._check_change(heard=(table_id.epoch, promise))
         peer = self.app.nm.getByUUID(conn.getUUID())
-        if not table_id.epoch and peer.isRunning():
-            # What it promised is lost with its disk: it may not count again.
+        if not table_id.epoch and not promise and peer.isRunning():
+            # A holder that lost its disk, and with it what it promised. One that never
+            # had a table promised something before it became a holder.
             self.app.refuse(conn, "a storage node that lost its disk is a new one")
             return
         super().handlerSwitched(conn, True)

@@ -179,7 +179,8 @@ def test_the_page_is_true(operator: Operator) -> None:
     for command in commands_of(PAGE, "Kill things"):
         operator.type(command)
         if "kill" in command:
-            operator.until("partial" if "supervisord.pid" in command else "whole")
+            is_lost = "supervisord.pid" in command or "-STOP" in command
+            operator.until("partial" if is_lost else "whole")
             operator.commit(command)
     operator.until("whole")
     lose_the_region_of_the_primary(operator)

@@ -157,6 +157,10 @@ def test_one_that_is_whole_needs_no_remark() -> None:
                     "It is RECOVERING, without the storage node of paris and tokyo: it "
                     "starts by itself as soon as a majority of regions is there."
                 ),
+                (
+                    "tokyo: the storage_node, process 2, runs and is not heard: it is "
+                    "stopped, its disk hangs, or the network is cut."
+                ),
             ],
         ),
         (
@@ -166,6 +170,16 @@ def test_one_that_is_whole_needs_no_remark() -> None:
                 (
                     "It is RECOVERING: it starts by itself as soon as a majority of "
                     "regions is there."
+                )
+            ],
+        ),
+        (
+            a_sight(an_answer(), Answer("127.0.0.1:20005", "no answer within 4 s")),
+            Standing.WHOLE,
+            [
+                (
+                    "lyon: the admin_node, process 2, runs and is not heard: it is "
+                    "stopped, its disk hangs, or the network is cut."
                 )
             ],
         ),
