@@ -293,8 +293,8 @@ def _remarks_of_silence(
         addresses = neo_cluster.region(region.name).addresses
         running = region.supervisord.programs if region.supervisord else ()
         remarks += [
-            f"{region.name}: the {it.kind}, process {it.pid}, runs and is not heard: it "
-            "is stopped, its disk hangs, or the network is cut."
+            f"{region.name}: the {it.kind}, process {it.pid}, runs and is not heard: "
+            "it is stopped, its disk hangs, or the network is cut."
             for it in running
             if it.is_running and silent.get(addresses[it.kind]) is it.kind
         ]
