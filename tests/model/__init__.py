@@ -1,0 +1,1 @@
+"""NEO in small, to see what the rule of the quorum allows."""

@@ -1,0 +1,375 @@
+"""The rule and the model of NEO with one clause taken out, and where that shows.
+
+A mutant is a change of source text, applied when a copy of the module is loaded. One
+whose text is no longer there is an error: the rule went on without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from attrs import frozen
+
+from tests.source_tree import TOP
+
+RULE = "replication/quorum.py"
+SHELL = "tests/model/neo.py"
+
+
+class TargetGone(Exception):  # noqa: N818 - that is what happened
+    """What a mutant takes out is not in the source any more."""
+
+
+@frozen
+class Change:
+    """In a file, a text that stands there once, and what stands there instead."""
+
+    path: str
+    before: str
+    after: str
+
+
+@frozen
+class Mutant:
+    """``scope`` is the world in which it is found; ``why`` is of one that is not."""
+
+    name: str
+    changes: tuple[Change, ...]
+    scope: str = ""
+    breaks: str = ""
+    why: str = ""
+
+
+def in_rule(before: str, after: str) -> Change:
+    return Change(RULE, before, after)
+
+
+def in_shell(before: str, after: str) -> Change:
+    return Change(SHELL, before, after)
+
+
+def load(changes: Iterable[Change] = ()) -> ModuleType:
+    """Return the model of NEO over a rule, both with these changes."""
+    texts = {path: (TOP / path).read_text() for path in (RULE, SHELL)}
+    for change in changes:
+        if texts[change.path].count(change.before) != 1:
+            raise TargetGone(f"{change.path} has not once: {change.before}")
+        texts[change.path] = texts[change.path].replace(change.before, change.after)
+    shell = run(SHELL, texts[SHELL])
+    shell.rule = run(RULE, texts[RULE])  # type: ignore[attr-defined]
+    return shell
+
+
+def run(path: str, text: str) -> ModuleType:
+    module = ModuleType(f"changed.{Path(path).stem}")
+    # Classes of values look up their module while they are made.
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102
+    finally:
+        del sys.modules[module.__name__]
+    return module
+
+
+EARLY = """    def _on_early(
+        self, place: int, storage: Storage, verdict: Bits
+    ) -> tuple[Storage, str]:
+        disk = storage.disk
+        disk = disk._replace(locks=disk.locks | disk.votes & verdict)
+        return storage._replace(disk=disk), ""
+
+    def _on_catch(
+        self, place: int, storage: Storage, raw: RawTable
+    ) -> tuple[Storage, str]:
+        return storage._replace(disk=storage.disk._replace(table=raw)), ""
+
+"""
+"""For the refuted designs: locks, or a table, before the new table is there."""
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "acknowledged when nobody is waited for",
+        (
+            in_rule(
+                "Ending.ACKNOWLEDGE if check_majority(rows, lockers) else "
+                "Ending.IN_DOUBT",
+                "Ending.ACKNOWLEDGE",
+            ),
+        ),
+    ),
+    Mutant(
+        "others are not waited for when a majority locked",
+        (in_rule("    if waiting:\n        return Ending.WAIT\n", "    if waiting and not check_majority(rows, lockers):\n        return Ending.WAIT\n"),),
+    ),
+    Mutant(
+        "lockers that were lost count",
+        (in_shell("                    lockers=known.lockers & ~(1 << place),\n", "                    lockers=known.lockers,\n"),),
+    ),
+    Mutant(
+        "in doubt is forgotten",
+        (
+            in_shell(
+                'to recovery")\n                self.back(draft, master)\n'
+                "                return\n            self.acknowledge",
+                'to recovery")\n                draft.trade(number, epoch=known.epoch, **ENDED)\n'
+                "                continue\n            self.acknowledge",
+            ),
+        ),
+    ),
+    Mutant(
+        "a recovery needs no majority",
+        (
+            in_rule(
+                "    if not verdict:\n        return Wait(verdict.reason)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "any node of a region votes for it",
+        (
+            in_rule(
+                "    return set(row.regions) - {\n"
+                "        region_of(it) for it in row.holders if it not in storages\n"
+                "    }\n",
+                "    return {region_of(it) for it in row.holders if it in storages}\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no epoch",
+        (
+            in_rule(
+                "TableId(source.epoch, 0)",
+                "TableId(source.table.table_id.epoch, source.table.table_id.counter + 1)",
+            ),
+            in_rule("max(seen) + 1)", "max(table.table_id.epoch, 1))"),
+            in_rule("    if offered <= highest:\n", "    if offered < highest:\n"),
+        ),
+    ),
+    Mutant(
+        "the epoch is above epochs alone",
+        (in_rule("for number in (claim.promise, claim.epoch)]", "for number in (claim.epoch,)]"),
+         in_rule("    if offered <= highest:\n", "    if offered < highest:\n")),
+    ),
+    Mutant(
+        "what is equal may be promised again",
+        (in_rule("    if offered <= highest:\n", "    if offered < highest:\n"),),
+    ),
+    Mutant(
+        "a promise is not kept",
+        (in_shell("        disk = disk._replace(promise=epoch)\n        return storage._replace(disk=disk, stage=PROMISED)", "        return storage._replace(disk=disk, stage=PROMISED)"),
+        in_shell("storage.stage != PROMISED or storage.disk.promise != raw[0]", "storage.stage != PROMISED")),
+    ),
+    Mutant(
+        "promises are not awaited",
+        (in_shell('        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n',
+         '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "promised":\n'),),
+    ),
+    Mutant(
+        "tables are not awaited",
+        (in_shell('        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n',
+         '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "stored":\n'),),
+    ),
+    Mutant(
+        "commits are not awaited",
+        (in_shell('        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n',
+         '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "committed":\n'),),
+    ),
+    Mutant(
+        "lower epochs are not refused",
+        (in_rule("    if offered.epoch < held:\n", "    if False:\n"),
+         in_rule("    if own is not None and offered < own:\n", "    if False:\n"),
+         in_shell("        if highest > primary.epoch:\n", "        if False:\n")),
+    ),
+    Mutant(
+        "a primary does not ask who comes what he promised",
+        (in_shell("        if highest > primary.epoch:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "a promise binds not to a table",
+        (in_rule("    if offered.epoch < held:\n", "    if False:\n"),
+         in_shell("        if highest > primary.epoch:\n", "        if False:\n")),
+    ),
+    Mutant(
+        "an older table is taken",
+        (in_rule("    if own is not None and offered < own:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "the verdict is not stored with the table",
+        (in_shell("locks=locks, verdict=verdict\n", "locks=locks, verdict=0\n"),),
+    ),
+    Mutant(
+        "the verdict is stored, locks and votes stay as they were",
+        (in_shell("            votes=disk.votes & ~dropped, locks=locks, verdict=verdict\n", "            verdict=verdict\n"),),
+    ),
+    Mutant(
+        "locks below the top epoch count",
+        (in_rule("        and claim.epoch == source.table.table_id.epoch\n", ""),),
+    ),
+    Mutant(
+        "locks of nodes that are out of date are ignored",
+        (in_rule("        if claim.storage in source.participants\n        and", "        if claim.storage in source.table.readable & source.participants\n        and"),),
+    ),
+    Mutant(
+        "what is committed on one node alone is not asked for",
+        (in_rule("    return voted - set(find_locked(source, decisive))\n", "    return set()\n"),),
+    ),
+    Mutant(
+        "votes that were never locked are committed",
+        (in_rule("        if tid is not None\n", ""),),
+    ),
+    Mutant(
+        "an older table will do",
+        (in_rule("top = max(table.table_id", "top = min(table.table_id"),),
+    ),
+    Mutant(
+        "nobody with all is there",
+        (in_rule("    if not all(row.readable & present for row in table.rows):\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "who is absent stays readable",
+        (in_rule("readable=row.readable & source.participants", "readable=row.readable"),),
+    ),
+    Mutant(
+        "a running primary changes the table without a majority",
+        (in_rule("    return check_majority(table.rows, connected)\n\n\n@frozen\nclass Source", "    return ALLOWED\n\n\n@frozen\nclass Source"),),
+    ),
+    Mutant(
+        "nodes out of date lock what is in the verdict",
+        (in_rule("for ttid, tid in verdict.items() if is_readable and ttid in voted", "for ttid, tid in verdict.items() if ttid in voted"),),
+    ),
+    Mutant(
+        "a vote that is missing does not stop",
+        (in_rule("        frozenset(needed) - set(voted) if is_readable else frozenset(),\n", "        frozenset(),\n"),),
+    ),
+    Mutant(
+        "who comes back keeps its unfinished transactions",
+        (in_shell("        disk = disk._replace(votes=0, locks=0, verdict=0)\n", ""),),
+    ),
+    Mutant(
+        "acknowledged in any order",
+        (in_shell("            if ending == rule.Ending.WAIT:\n                return\n", "            if ending == rule.Ending.WAIT:\n                continue\n"),),
+    ),
+    Mutant(
+        "replication does not wait for transactions that pass it by",
+        (in_shell("            known.ready >> place & 1\n", "            True\n"),),
+    ),
+    Mutant(
+        "replication begins above the last that a node has",
+        (in_shell("for it in places(disk.floors[row])), default=-1)", "for it in places(disk.data[row])), default=-1)"),),
+    ),
+    Mutant(
+        "the first tid is not above what was committed",
+        (in_shell("            last_tid=last_tid,\n", "            last_tid=0,\n"),),
+    ),
+    Mutant(
+        "the first tid is not above the verdict",
+        (in_shell("        held = primary.verdict\n", "        held = 0\n"),),
+    ),
+    Mutant(
+        "committed before all stored the table",
+        (in_shell('        return storage._replace(disk=disk, stage=ADOPTED), "stored"\n', '        storage = storage._replace(disk=disk, stage=ADOPTED)\n        return self._commit(place, storage, verdict), "stored"\n'),),
+    ),
+    Mutant(
+        "a table changes without an answer of those outdated: sent after the acknowledgement",
+        (in_shell("            self.change(draft, master, (epoch, counter + 1, outdated))\n", "            draft.set(master, table=(epoch, counter + 1, outdated))\n"),),
+    ),
+    Mutant(
+        "a node that was not there when a transaction began counts",
+        (in_shell("                    ready=known.ready & ~(1 << place),\n", ""),),
+    ),
+    Mutant(
+        "an empty disk comes back under its number",
+        (in_shell("        if disk.table is None and not disk.promise:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "started before it committed the verdict",
+        (in_shell('disk = disk._replace(\n            votes=disk.votes & ~dropped, locks=locks, verdict=verdict\n', 'disk = disk._replace(\n            votes=disk.votes & ~dropped, locks=0, verdict=verdict\n'),),
+    ),
+    Mutant(
+        "holders change where a recovery was not finished",
+        (
+            in_rule(
+                "        if claim.epoch != old.table_id.epoch or "
+                "claim.promise > claim.epoch:\n",
+                "        if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a region may change all its nodes at once",
+        (in_rule("            if not _of(region, before.holders) & _of(region, after.holders):\n", "            if False:\n"),),
+    ),
+    Mutant(
+        "two regions may come and go at a time",
+        (in_rule("        if len(before.regions ^ after.regions) > 1:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "other holders need no majority of the old ones",
+        (in_rule("    return check_majority((*old.rows, *new.rows), known)", "    return check_majority(new.rows, known)"),),
+    ),
+    Mutant(
+        "other holders need no majority of the new ones",
+        (in_rule("    return check_majority((*old.rows, *new.rows), known)", "    return check_majority(old.rows, known)"),),
+    ),
+    Mutant(
+        "nobody with all is left",
+        (in_rule("        if not after.readable & known.keys():\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "an empty disk counts in any epoch",
+        (in_rule("(claim.table or top.epoch == FIRST_EPOCH)", "True"),),
+    ),
+    Mutant(
+        "refuted: promise, then table, then verification",
+        (
+            in_shell(
+                "            votes=disk.votes & ~dropped, locks=locks, verdict=verdict\n",
+                "            verdict=0\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "refuted: locked before the table is there",
+        (in_shell(
+            '("table", primary.table, verdict))',
+            '("early", verdict), ("table", primary.table, 0))'),
+         in_shell("    def _on_join(", EARLY + "    def _on_join(")),
+    ),
+    Mutant(
+        "refuted: the old table for all, then locks, then the new table",
+        (in_shell(
+            '("table", primary.table, verdict))',
+            '("catch", self.raw(source.table)), ("early", verdict), ("table", primary.table, 0))'),
+         in_shell("    def _on_join(", EARLY + "    def _on_join(")),
+    ),
+    Mutant(
+        "refuted: readable ones first, and no stored verdict",
+        (in_shell("""        draft.set(
+            master, phase=STORING, waiting=primary.connected, verdict=verdict
+        )
+        draft.send(primary.connected, ("table", primary.table, verdict))
+""","""        assert primary.table
+        first = everyone_readable(primary.table) & primary.connected
+        draft.set(master, phase=STORING, waiting=first, verdict=verdict)
+        draft.send(first, ("table", primary.table, verdict))
+"""),
+        in_shell("""        assert primary.table
+        if not primary.verdict:
+""","""        assert primary.table
+        rest = primary.connected & ~everyone_readable(primary.table)
+        draft.send(rest, ("table", primary.table, primary.verdict))
+        if not primary.verdict:
+"""),
+        in_shell("locks=locks, verdict=verdict\n", "locks=locks, verdict=0\n")),
+    ),
+)
+
+
+def named_mutant(name: str) -> Mutant:
+    (found,) = (mutant for mutant in MUTANTS if mutant.name == name)
+    return found
