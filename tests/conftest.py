@@ -30,6 +30,14 @@ settings.load_profile("any machine")
 pytest_plugins = ("tests.capabilities",)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="write transcripts anew; commit only changes that you understand and want",
+    )
+
+
 WORKERS_MAX = 4
 
 

@@ -13,7 +13,6 @@ taken out to see what breaks: see ``tests.model.mutants``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import product
 from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
@@ -112,7 +111,7 @@ World = tuple[int, ...]
 Step = tuple[Any, ...]
 
 
-class Broken(Exception):  # noqa: N818 - it is the rule that is
+class Broken(Exception):
     """A sentence about what must not be."""
 
 
@@ -362,7 +361,7 @@ class Model:
         return answer
 
     def _on_promise(
-        self, place: int, storage: Storage, epoch: int
+        self, _place: int, storage: Storage, epoch: int
     ) -> tuple[Storage, str]:
         disk = storage.disk
         held_epoch = disk.table[0] if disk.table else 0
@@ -408,9 +407,7 @@ class Model:
             return storage, "missing"
         locks = sum(1 << number for number in settled.to_lock)
         dropped = sum(1 << number for number in settled.to_drop)
-        disk = disk._replace(
-            votes=disk.votes & ~dropped, locks=locks, verdict=verdict
-        )
+        disk = disk._replace(votes=disk.votes & ~dropped, locks=locks, verdict=verdict)
         return storage._replace(disk=disk, stage=ADOPTED), "stored"
 
     def _on_join(
@@ -485,15 +482,14 @@ class Model:
         elif answer == "missing":
             raise Broken(f"S{place} lacks what M{master} commits: it cannot start")
         elif answer == "locked":
-            locked = packet[1]
-            for number, known in enumerate(draft.shared.transactions):
-                if known.stage == LOCKING and known.primary == master:
-                    if locked == number:
-                        draft.trade(
-                            number,
-                            waiting=known.waiting & ~(1 << place),
-                            lockers=known.lockers | 1 << place,
-                        )
+            number = packet[1]
+            known = draft.shared.transactions[number]
+            if known.stage == LOCKING and known.primary == master:
+                draft.trade(
+                    number,
+                    waiting=known.waiting & ~(1 << place),
+                    lockers=known.lockers | 1 << place,
+                )
             self.end_transactions(draft, master)
         elif answer:
             self.advance(draft, master, place, answer)
@@ -523,9 +519,7 @@ class Model:
         disks = tuple((place, disk) for place, disk in primary.answers)
         source = self.source_of(primary)
         verdict = self.verdict(source, disks, draft.shared.tids)
-        draft.set(
-            master, phase=STORING, waiting=primary.connected, verdict=verdict
-        )
+        draft.set(master, phase=STORING, waiting=primary.connected, verdict=verdict)
         draft.send(primary.connected, ("table", primary.table, verdict))
         draft.tell(master, f"all promised: verdict {named(verdict)}, sends the table")
 
@@ -637,9 +631,7 @@ class Model:
                 continue
             primary = draft.primary(master)
             assert primary.table
-            ending = self.ending(
-                primary.table, number, known.waiting, known.lockers
-            )
+            ending = self.ending(primary.table, number, known.waiting, known.lockers)
             if ending == rule.Ending.WAIT:
                 return
             if ending == rule.Ending.IN_DOUBT:
@@ -686,9 +678,9 @@ class Model:
         assert primary.table
         for other in range(len(self.scope.offsets)):
             running = draft.primary(other)
-            if other != master and running.phase == RUNNING:
-                if running.epoch == primary.epoch:
-                    raise Broken(f"two primaries run in epoch {primary.epoch}")
+            is_running = other != master and running.phase == RUNNING
+            if is_running and running.epoch == primary.epoch:
+                raise Broken(f"two primaries run in epoch {primary.epoch}")
         shared = draft.shared
         below = sum(
             1 << number
@@ -777,7 +769,7 @@ class Model:
                 ready = Storage(disk._replace(promise=raw[0]), 0, PROMISED)
                 ready = ready._replace(queue=(("table", raw, verdict),))
                 if self.handle(place, ready)[1] == "missing":
-                    raise Broken(f"S{place} lacks one of {named(verdict)}")
+                    raise Broken(f"S{place} lacks one of {named(verdict)}")  # noqa: TRY301 - as its callees do
             self.check_readable(raw, chosen)
             self.check_copies(raw, dict(answers), verdict, shared)
         except Broken as error:
@@ -826,9 +818,9 @@ class Model:
             for master in masters:
                 if self._may_connect(draft, place, master):
                     yield ("connect", place, master)
-            if self.scope.lost_disks >> place & 1 and storage.disk.table:
-                if draft.shared.changes:
-                    yield ("wipe", place)
+            may_lose = self.scope.lost_disks >> place & 1 and storage.disk.table
+            if may_lose and draft.shared.changes:
+                yield ("wipe", place)
             return
         if storage.queue:
             yield ("deliver", place)
@@ -891,9 +883,9 @@ class Model:
 
     def _sources(self, draft: Draft, master: int, chosen: Bits) -> Iterator[Step]:
         claims = tuple((it, draft.storage(it).disk) for it in places(chosen))
-        if self.scope.is_created and len(claims) == self.scope.width:
-            if not any(disk.table for _, disk in claims):
-                yield ("create", master)
+        is_blank = not any(disk.table for _, disk in claims)
+        if self.scope.is_created and is_blank and len(claims) == self.scope.width:
+            yield ("create", master)
         source = self.source(claims)
         if isinstance(source, rule.Wait):
             return
@@ -941,9 +933,7 @@ class Model:
         locked = storage.disk.votes & draft.shared.acknowledged
         return storage.stage == OPERATING and not locked
 
-    def _may_replicate(
-        self, draft: Draft, master: int, place: int, row: int
-    ) -> bool:
+    def _may_replicate(self, draft: Draft, master: int, place: int, row: int) -> bool:
         storage = draft.storage(place)
         if storage.queue or not self._is_settled(draft, place):
             return False
@@ -1078,9 +1068,7 @@ class Model:
         primary = draft.primary(master)
         tid = max(primary.last_tid + 1, self.scope.offsets[master])
         draft.set(master, last_tid=tid)
-        tids = tuple(
-            tid if it == number else old for it, old in enumerate(shared.tids)
-        )
+        tids = tuple(tid if it == number else old for it, old in enumerate(shared.tids))
         asked = known.ready & primary.connected
         draft.share(tids=tids)
         draft.trade(
@@ -1093,17 +1081,13 @@ class Model:
         draft.send(asked & draft.live(master), ("lock", number))
         draft.tell(master, f"T{number} gets tid {tid}, its locks are asked for")
 
-    def _play_replicate(
-        self, draft: Draft, master: int, place: int, row: int
-    ) -> None:
+    def _play_replicate(self, draft: Draft, master: int, place: int, row: int) -> None:
         primary = draft.primary(master)
         assert primary.table
         epoch, counter, rows = primary.table
         live = draft.live(master)
         source = next(
-            it
-            for it in places(rows[row][1] & live)
-            if self._is_settled(draft, it)
+            it for it in places(rows[row][1] & live) if self._is_settled(draft, it)
         )
         storage = draft.storage(place)
         tids = draft.shared.tids

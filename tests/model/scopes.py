@@ -39,7 +39,10 @@ REMOVALS = ((0b1101,), (0b1110,))
 
 @frozen
 class Small:
-    """A scope by name: its shape, then how much may happen in it."""
+    """A scope by name: its shape, then how much may happen in it.
+
+    Only what is not ``is_deep`` is part of ``make test``. ``prefix`` happens first.
+    """
 
     name: str
     shape: dict[str, Any]
@@ -47,6 +50,7 @@ class Small:
     recoveries: int
     more: dict[str, Any]
     is_deep: bool = False
+    prefix: str = ""
 
     def build(self, neo: ModuleType) -> Any:
         values = {"touched": ONE, **self.shape, **self.more}
@@ -58,9 +62,8 @@ class Small:
 SCOPES: dict[str, Small] = {
     small.name: small
     for small in (
-        Small("calm", THREE, 2, 0, {}),
-        Small("short", THREE, 1, 1, {}),
-        Small("three", THREE, 2, 1, {}),
+        Small("calm", THREE, 2, 0, {}, is_deep=True),
+        Small("short", THREE, 1, 1, {}, is_deep=True),
         Small("two elections", THREE, 2, 2, {}),
         Small("two transactions", THREE, 1, 1, {"touched": ONE * 2}),
         Small("skewed clocks", THREE, 1, 1, {"touched": ONE * 2, "offsets": SKEWED}),
@@ -103,6 +106,42 @@ SCOPES: dict[str, Small] = {
             },
         ),
         Small("order", SHARED, 1, 0, {"touched": (0b11, 0b1)}, is_deep=True),
+        Small(
+            "two tids",
+            SHARED,
+            1,
+            0,
+            {"touched": (0b11, 0b1)},
+            prefix="begin M0 T0; begin M0 T1; finish T0; finish T1",
+        ),
+        Small(
+            "in doubt",
+            THREE,
+            2,
+            2,
+            {},
+            prefix="begin M0 T0; finish T0; deliver S0; stop M0; forget S1; forget S2",
+        ),
+        Small(
+            "stale primary",
+            THREE,
+            3,
+            1,
+            {"lost_disks": 0b111, "changes": 1},
+            prefix="leave S1; leave S2; go M1 S1 S2; "
+            "deliver S1; deliver S2; deliver S1; deliver S2",
+        ),
+        Small(
+            "last copy",
+            THREE,
+            2,
+            3,
+            {"is_idle": True, "touched": (), "layouts": ((0b110,),), "changes": 1},
+            prefix="go M0 S0 S1; deliver S0; deliver S1; deliver S0; deliver S1; "
+            "stop M0; go M0 S0 S2; "
+            "deliver S0; deliver S2; deliver S0; deliver S2; "
+            "connect S1 M0; deliver S1; stop M0; forget S1",
+        ),
         Small("three cuts", THREE, 3, 1, {}, is_deep=True),
         Small("three elections", THREE, 3, 3, {}, is_deep=True),
         Small("stale", THREE, 3, 1, {"lost_disks": 0b111, "changes": 1}, is_deep=True),

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import permutations
-from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -80,8 +79,7 @@ class Mirror:
                 shareds = Moves(partial(self._shared, place, masters))
                 moves = [(storages, names.index(it)) for it in range(width)]
                 moves += [
-                    (primaries, width + masters.index(it))
-                    for it in range(len(masters))
+                    (primaries, width + masters.index(it)) for it in range(len(masters))
                 ]
                 moves.append((shareds, width + len(masters)))
                 found.append(tuple(moves))
@@ -93,8 +91,7 @@ class Mirror:
             move, place = moves[0]
             if move[world[place]] <= best[0]:
                 candidate = tuple([move[world[place]] for move, place in moves])
-                if candidate < best:
-                    best = candidate
+                best = min(best, candidate)
         return best
 
     def _table(self, place: int, raw: Any) -> Any:
@@ -135,10 +132,14 @@ class Mirror:
             connected=bits[primary.connected],
             waiting=bits[primary.waiting],
             claims=tuple(
-                sorted((names[it], self._disk(place, disk)) for it, disk in primary.claims)
+                sorted(
+                    (names[it], self._disk(place, disk)) for it, disk in primary.claims
+                )
             ),
             answers=tuple(
-                sorted((names[it], self._disk(place, disk)) for it, disk in primary.answers)
+                sorted(
+                    (names[it], self._disk(place, disk)) for it, disk in primary.answers
+                )
             ),
         )
         found: int = self.model.primaries[moved]
@@ -180,7 +181,9 @@ def alike(scope: Any) -> tuple[Names, ...]:
             sum(1 << names[it] for it in range(scope.width) if row >> it & 1)
             for row in scope.rows
         )
-        lost = sum(1 << names[it] for it in range(scope.width) if scope.lost_disks >> it & 1)
+        lost = sum(
+            1 << names[it] for it in range(scope.width) if scope.lost_disks >> it & 1
+        )
         if (
             rows == scope.rows
             and moved == set(scope.layouts)
@@ -199,11 +202,17 @@ def mirror_of(neo: ModuleType, model: Any) -> Mirror:
     return Mirror(neo, model, alike(model.scope), masters)
 
 
-def explore(neo: ModuleType, scope: Any, count_max: int | None = None) -> Search:
-    """Visit all worlds of a scope, or the first ones."""
+def explore(
+    neo: ModuleType,
+    scope: Any,
+    count_max: int | None = None,
+    prefix: tuple[Any, ...] = (),
+) -> Search:
+    """Visit all worlds of a scope that come after some steps, or the first ones."""
     model = neo.Model(scope)
     mirror = mirror_of(neo, model)
-    beginning = mirror.first(model.beginning())
+    plain = after_steps(model, prefix)
+    beginning = mirror.first(plain)
     parents: dict[tuple[int, ...], tuple[int, ...] | None] = {beginning: None}
     others: set[tuple[int, ...]] = set()
     waiting = deque([(beginning, 0)])
@@ -227,7 +236,7 @@ def explore(neo: ModuleType, scope: Any, count_max: int | None = None) -> Search
                 worlds = [world]
                 while (earlier := parents[worlds[-1]]) is not None:
                     worlds.append(earlier)
-                trail = follow(neo, model, mirror, worlds[::-1])
+                trail = (*prefix, *follow(neo, model, mirror, worlds[::-1], prefix))
                 fault = str(error.args[0])
                 return Search(scope.name, len(parents), steps, depth, fault, trail)
             waiting.append((after, depth + 1))
@@ -236,11 +245,38 @@ def explore(neo: ModuleType, scope: Any, count_max: int | None = None) -> Search
     return Search(scope.name, len(parents), steps, depth)
 
 
+def after_steps(model: Any, steps: tuple[Any, ...]) -> tuple[int, ...]:
+    world: tuple[int, ...] = model.beginning()
+    for step in steps:
+        if step not in set(model.steps(world)):
+            raise AssertionError(f"this cannot happen there: {step}")
+        world, _ = model.play(world, step)
+    return world
+
+
+def read_steps(text: str) -> tuple[Any, ...]:
+    """Return steps as they are typed: what happens, then to whom; ``;`` between."""
+    parts = [part.strip() for part in text.replace("\n", ";").split(";")]
+    return tuple(read_step(part) for part in parts if part)
+
+
+def read_step(text: str) -> tuple[Any, ...]:
+    verb, *words = text.split()
+    numbers = [int(word[1:]) for word in words]
+    if verb == "go":
+        return verb, numbers[0], sum(1 << place for place in numbers[1:]), -1
+    return (verb, *numbers)
+
+
 def follow(
-    neo: ModuleType, model: Any, mirror: Mirror, worlds: list[tuple[int, ...]]
+    neo: ModuleType,
+    model: Any,
+    mirror: Mirror,
+    worlds: list[tuple[int, ...]],
+    prefix: tuple[Any, ...],
 ) -> tuple[Any, ...]:
     """Return steps through these worlds, with the names that the first world has."""
-    present = model.beginning()
+    present = after_steps(model, prefix)
     trail = []
     for wanted in worlds[1:]:
         for step in model.steps(present):

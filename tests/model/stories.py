@@ -11,8 +11,9 @@ from typing import Any
 
 from attrs import frozen
 
-from tests.model.mutants import Change, in_rule, in_shell, load, named_mutant
+from tests.model.mutants import Change, in_shell, load, named_mutant
 from tests.model.scopes import ONE, THREE
+from tests.model.search import read_step
 
 CUTS = RECOVERIES = 9
 """More than a script has; what is not offered is for another reason."""
@@ -32,14 +33,6 @@ class Story:
     title: str
     changes: tuple[Change, ...]
     script: str
-
-
-def read_step(text: str) -> tuple[Any, ...]:
-    verb, *words = text.split()
-    numbers = [int(word[1:]) for word in words]
-    if verb == "go":
-        return verb, numbers[0], sum(1 << place for place in numbers[1:]), -1
-    return (verb, *numbers)
 
 
 def play(neo: ModuleType, story: Story) -> list[str]:
@@ -107,7 +100,7 @@ STORIES = (
     Story(
         2,
         "the first version of the rule: a verdict that no disk has",
-        (in_shell("locks=locks, verdict=verdict\n", "locks=0, verdict=0\n"),),
+        (in_shell("locks=locks, verdict=verdict)", "locks=0, verdict=0)"),),
         """begin M0 T0; finish T0; deliver S0; deliver S1; lose M0 S2; forget S2
         deliver S0; deliver S0; leave S1; stop M0
         go M1 S1 S2; deliver S1; deliver S2; deliver S2; leave S2; notice M1 S2

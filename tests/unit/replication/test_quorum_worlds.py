@@ -1,0 +1,83 @@
+"""Every world of the small scopes under the rule, and under it with a clause less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.model.mutants import (
+    MUTANTS,
+    RULE,
+    Change,
+    Mutant,
+    TargetGone,
+    load,
+)
+from tests.model.scopes import SCOPES, Small
+from tests.model.search import explore, read_steps, tell
+from tests.model.stories import STORIES, Story
+from tests.model.stories import tell as tell_story
+from tests.source_tree import TOP
+
+FOUND = [mutant for mutant in MUTANTS if mutant.scope]
+FOUND_MIN = 20
+TRANSCRIPTS = TOP / "tests" / "transcript" / "quorum"
+
+
+@pytest.mark.parametrize(
+    "small",
+    [it for it in SCOPES.values() if not it.is_deep],
+    ids=lambda small: small.name,
+)
+def test_all_worlds_of_a_scope_hold(small: Small) -> None:
+    neo = load()
+    scope = small.build(neo)
+
+    search = explore(neo, scope, prefix=read_steps(small.prefix))
+
+    assert search.is_whole
+    assert not search.fault, "\n".join(tell(neo, scope, search.trail))
+
+
+@pytest.mark.parametrize("mutant", FOUND, ids=lambda mutant: mutant.name)
+def test_a_clause_that_is_gone_is_missed(mutant: Mutant) -> None:
+    neo = load(mutant.changes)
+    small = SCOPES[mutant.scope]
+    scope = small.build(neo)
+
+    search = explore(neo, scope, prefix=read_steps(small.prefix))
+
+    assert search.fault
+    # The search calls alike storage nodes by each other's names.
+    assert tell(neo, scope, search.trail)[-1].startswith("    BROKEN: ")
+
+
+def test_each_mutant_is_found_or_says_why_its_clause_stays() -> None:
+    assert [it.name for it in MUTANTS if bool(it.scope) == bool(it.why)] == []
+    assert len(FOUND) >= FOUND_MIN
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_what_a_mutant_changes_is_still_there(mutant: Mutant) -> None:
+    load(mutant.changes)
+
+
+def test_a_mutant_whose_target_is_gone_is_an_error() -> None:
+    with pytest.raises(TargetGone, match="has not once"):
+        load((Change(RULE, "what nobody wrote", ""),))
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)
+def test_a_story_ends_well_with_the_rule_and_breaks_without_a_clause(
+    story: Story, pytestconfig: pytest.Config
+) -> None:
+    path: Path = TRANSCRIPTS / f"{story.number}.txt"
+    told = tell_story(story)
+    if pytestconfig.getoption("rewrite"):
+        path.write_text(told)
+
+    with_rule, without = told.split("\nwithout the clause\n")
+    assert told == path.read_text()
+    assert "\nEND " in with_rule
+    assert "\nBROKEN " in without
