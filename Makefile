@@ -45,7 +45,7 @@ emulate: all ## what only root can try, on copies of this host's files; run with
 
 SECONDS ?= 3600
 CAMPAIGN ?= histories
-soak: all ## CAMPAIGN (histories, weeks, kills) for SECONDS, on from its last run
+soak: all ## CAMPAIGN (histories, weeks, kills, quorum) for SECONDS, on from its last run
 	@bin/python tests/soak.py --campaign $(CAMPAIGN) --seconds $(SECONDS)
 
 lint: all ## style and types alone

@@ -32,8 +32,8 @@ REGION_COUNT_MIN = 3
 """Of two, both are the majority: the loss of either stops all."""
 
 FIRST_EPOCH = 1
-"""That of creation. Nothing ever runs in it: the next recovery begins the second one,
-so a holder that has no table yet has missed nothing."""
+"""That of creation, which all holders promise before any has the first table. Nothing
+ever runs in it: the next recovery begins the second one."""
 
 
 @frozen
@@ -149,7 +149,9 @@ def find_source(claims: Collection[Claim]) -> Source | Wait:
     present = frozenset(
         claim.storage
         for claim in claims
-        if claim.storage in table.holders and (claim.table or top.epoch == FIRST_EPOCH)
+        # Without a table, but with a promise, it never had one. An empty disk in the
+        # place of a lost one promised nothing.
+        if claim.storage in table.holders and (claim.table or claim.promise)
     )
     verdict = check_majority(table.rows, present)
     if not verdict:
@@ -272,6 +274,9 @@ def may_promise(held: int, epoch: int, offered: int) -> Verdict:
     promised to somebody, who may go on with it.
     """
     highest = max(held, epoch)
+    if not epoch and offered == highest == FIRST_EPOCH:
+        # Its creation was interrupted, and begins again.
+        return ALLOWED
     if offered <= highest:
         return Verdict(f"promised {highest}: {offered} is not above it")
     return ALLOWED

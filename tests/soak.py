@@ -20,6 +20,10 @@ from attrs import frozen
 
 from tests.emulation.test_kills import killed
 from tests.interop.stock import neo_environment
+from tests.model.mutants import load as load_quorum
+from tests.model.scopes import SCOPES
+from tests.model.search import explore, read_steps, tell
+from tests.model.walks import play_walk
 from tests.neo_port.three_regions import APART, Way
 from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP
@@ -39,6 +43,9 @@ KILLS = (
     "primary killed",
     "region of the primary killed",
 )
+
+WORLDS_MAX = 1_500_000
+"""Of small worlds in memory: two gigabytes."""
 
 
 def drawn_steps(seed: int) -> list[Step]:
@@ -99,6 +106,28 @@ def play_endurance(seed: int) -> None:
     play_regions(seed, ENDURANCE_ROUNDS)
 
 
+def play_walks(seed: int) -> None:
+    """Lives by chance in every small world of the quorum."""
+    neo = load_quorum()
+    for small in SCOPES.values():
+        play_walk(neo, small, seed)
+
+
+def play_worlds(seed: int) -> None:
+    """All of one deep world of the quorum, or as much as there is memory for."""
+    neo = load_quorum()
+    deep = [small for small in SCOPES.values() if small.is_deep]
+    small = deep[seed % len(deep)]
+    scope = small.build(neo)
+    search = explore(neo, scope, WORLDS_MAX, read_steps(small.prefix))
+    if search.fault:
+        sys.exit("\n".join(tell(neo, scope, search.trail)))
+    sys.stdout.write(
+        f"{small.name}: {search.count} worlds, {search.steps} steps, "
+        f"depth {search.depth}, {'all' if search.is_whole else 'not all'}\n"
+    )
+
+
 @frozen
 class Campaign:
     """What is played, and how many seeds are between two lines of its file."""
@@ -126,6 +155,10 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "schedules": Campaign(play_schedule, 1),
     # As regions, for two hours of one life.
     "endurance": Campaign(play_endurance, 1),
+    # A second each.
+    "quorum": Campaign(play_walks, 100),
+    # One scope each: seconds to half an hour.
+    "quorum-worlds": Campaign(play_worlds, 1),
 }
 
 

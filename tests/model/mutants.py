@@ -493,8 +493,23 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an empty disk counts in any epoch",
-        (in_rule("(claim.table or top.epoch == FIRST_EPOCH)", "True"),),
+        (in_rule("(claim.table or claim.promise)", "True"),),
         scope="empty disk",
+    ),
+    Mutant(
+        "an interrupted creation is not repeated",
+        (
+            in_rule(
+                "    if not epoch and offered == highest == FIRST_EPOCH:\n",
+                "    if False:\n",
+            ),
+        ),
+        why="Nothing is lost, but nothing would ever start: walks by chance find it, in the same tests.",
+    ),
+    Mutant(
+        "who has no table yet does not count",
+        (in_rule("(claim.table or claim.promise)", "claim.table"),),
+        why="Nothing is lost, but an interrupted creation waits for ever: walks by chance find it, in the same tests.",
     ),
     Mutant(
         "refuted: promise, then table, then verification",
@@ -542,13 +557,16 @@ MUTANTS: tuple[Mutant, ...] = (
 """,
             ),
             in_shell(
-                """        assert primary.table
-        if not primary.verdict:
+                """        if not primary.verdict:
+            self.start(draft, master)
+            return
 """,
                 """        assert primary.table
         rest = primary.connected & ~everyone_readable(primary.table)
         draft.send(rest, ("table", primary.table, primary.verdict))
         if not primary.verdict:
+            self.start(draft, master)
+            return
 """,
             ),
             in_shell("locks=locks, verdict=verdict)", "locks=locks, verdict=0)"),

@@ -517,8 +517,10 @@ class Model:
     def store_table(self, draft: Draft, master: int) -> None:
         primary = draft.primary(master)
         disks = tuple((place, disk) for place, disk in primary.answers)
-        source = self.source_of(primary)
-        verdict = self.verdict(source, disks, draft.shared.tids)
+        verdict = 0
+        if primary.epoch > rule.FIRST_EPOCH:
+            source = self.source_of(primary)
+            verdict = self.verdict(source, disks, draft.shared.tids)
         draft.set(master, phase=STORING, waiting=primary.connected, verdict=verdict)
         draft.send(primary.connected, ("table", primary.table, verdict))
         draft.tell(master, f"all promised: verdict {named(verdict)}, sends the table")
@@ -531,6 +533,10 @@ class Model:
     def commit_verdict(self, draft: Draft, master: int) -> None:
         primary = draft.primary(master)
         assert primary.table
+        if primary.epoch == rule.FIRST_EPOCH:
+            draft.tell(master, "created: back to recovery")
+            self.back(draft, master)
+            return
         if not primary.verdict:
             self.start(draft, master)
             return
@@ -1003,11 +1009,19 @@ class Model:
     def _play_create(self, draft: Draft, master: int) -> None:
         rows = tuple((held, held) for held in self.scope.rows)
         raw: RawTable = rule.FIRST_EPOCH, 0, rows
+        holders = everyone(raw)
+        for place in places(holders):
+            draft.put(place, draft.storage(place)._replace(primary=master))
+        draft.set(
+            master,
+            phase=PROMISING,
+            epoch=raw[0],
+            table=raw,
+            connected=holders,
+            waiting=holders,
+        )
+        draft.send(holders, ("promise", raw[0]))
         draft.tell(master, f"makes the first table, {draw(raw)}")
-        packets = ("promise", raw[0]), ("table", raw, 0)
-        for place in range(self.scope.width):
-            storage = draft.storage(place)
-            draft.put(place, storage._replace(primary=GONE, queue=packets))
 
     def _play_go(self, draft: Draft, master: int, chosen: Bits, layout: int) -> None:
         claims = tuple((it, draft.storage(it).disk) for it in places(chosen))

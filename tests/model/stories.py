@@ -7,22 +7,16 @@ skipped and everything comes back at the end, and on the rule without the clause
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 from attrs import frozen
 
 from tests.model.mutants import Change, in_shell, load, named_mutant
 from tests.model.scopes import ONE, THREE
 from tests.model.search import read_step
+from tests.model.walks import conclude, heal
 
 CUTS = RECOVERIES = 9
 """More than a script has; what is not offered is for another reason."""
-
-QUIET = ("notice", "deliver", "connect", "replicate", "go")
-"""What goes on by itself once nothing breaks any more, in this order."""
-
-CALM_STEPS_MAX = 200
-"""Three nodes and three transactions need some sixty."""
 
 
 @frozen
@@ -55,38 +49,12 @@ def play(neo: ModuleType, story: Story) -> list[str]:
         model.inspect(world)
         world, told = heal(model, world)
         lines += [f"  . {line}" for line in told]
-        lines.append(f"END {conclude(model, world)}")
+        lines.append(f"END {conclude(neo, model, world)}")
     except neo.Broken as error:
         told = error.args[1] if len(error.args) > 1 else []
         lines += [f"  ! {line}" for line in told]
         lines.append(f"BROKEN {error.args[0]}")
     return lines
-
-
-def heal(model: Any, world: tuple[int, ...]) -> tuple[Any, list[str]]:
-    """Let all that can go on do so, with no more faults, until nothing does."""
-    lines: list[str] = []
-    for _ in range(CALM_STEPS_MAX):
-        steps = [step for step in model.steps(world) if step[0] in QUIET]
-        if not steps:
-            return world, lines
-        # All who are there at once, or a primary would run without some.
-        step = min(steps, key=lambda it: (QUIET.index(it[0]), it[0] != "go" or -it[2]))
-        world, told = model.play(world, step)
-        lines += told
-        model.inspect(world)
-    raise AssertionError(f"it does not come to rest: {lines[-9:]}")
-
-
-def conclude(model: Any, world: tuple[int, ...]) -> str:
-    """Return what all copies have at the end; they are equal."""
-    width = model.scope.width
-    disks = [model.storages.by_number[it].disk for it in world[:width]]
-    shared = model.shareds.by_number[world[-1]]
-    (data,) = {disk.data for disk in disks}
-    assert not shared.acknowledged & ~data[0]
-    had = " ".join(f"T{it}" for it in range(9) if data[0] >> it & 1)
-    return f"{disks[0].table[0]}.{disks[0].table[1]} all copies have {had or 'nothing'}"
 
 
 STORIES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,15 +14,20 @@ from tests.model.mutants import (
     Mutant,
     TargetGone,
     load,
+    named_mutant,
 )
 from tests.model.scopes import SCOPES, Small
 from tests.model.search import explore, read_steps, tell
 from tests.model.stories import STORIES, Story
 from tests.model.stories import tell as tell_story
+from tests.model.walks import play_walk
 from tests.source_tree import TOP
 
 FOUND = [mutant for mutant in MUTANTS if mutant.scope]
 FOUND_MIN = 20
+WALKS = 25
+CREATIONS = 60
+"""One in twenty is interrupted where it hurts."""
 TRANSCRIPTS = TOP / "tests" / "transcript" / "quorum"
 
 
@@ -51,6 +57,28 @@ def test_a_clause_that_is_gone_is_missed(mutant: Mutant) -> None:
     assert search.fault
     # The search calls alike storage nodes by each other's names.
     assert tell(neo, scope, search.trail)[-1].startswith("    BROKEN: ")
+
+
+def walk_often(neo: ModuleType, small: Small, times: int = WALKS) -> None:
+    for seed in range(times):
+        play_walk(neo, small, seed)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["an interrupted creation is not repeated", "who has no table yet does not count"],
+)
+def test_a_walk_finds_what_never_starts(name: str) -> None:
+    neo = load(named_mutant(name).changes)
+
+    with pytest.raises(AssertionError, match="seed"):
+        walk_often(neo, SCOPES["creation"], CREATIONS)
+
+
+def test_after_a_walk_all_copies_are_whole() -> None:
+    for small in SCOPES.values():
+        if not small.is_deep:
+            walk_often(load(), small)
 
 
 def test_each_mutant_is_found_or_says_why_its_clause_stays() -> None:
