@@ -25,7 +25,7 @@ from tests.source_tree import TOP
 
 FOUND = [mutant for mutant in MUTANTS if mutant.scope]
 FOUND_MIN = 20
-WALKS = 25
+WALKS = 10
 CREATIONS = 60
 """One in twenty is interrupted where it hurts."""
 TRANSCRIPTS = TOP / "tests" / "transcript" / "quorum"
