@@ -155,8 +155,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "schedules": Campaign(play_schedule, 1),
     # As regions, for two hours of one life.
     "endurance": Campaign(play_endurance, 1),
-    # A second each.
-    "quorum": Campaign(play_walks, 100),
+    # A few seconds each.
+    "quorum": Campaign(play_walks, 5),
     # One scope each: seconds to half an hour.
     "quorum-worlds": Campaign(play_worlds, 1),
 }

@@ -270,7 +270,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "verdict=verdict)",
             ),
         ),
-        why="Locks of the verdict are in the verdict, and votes outside it are dropped by the start or ignored below the top epoch. Locking in the same commit keeps NEO's own verification out of it.",
+        scope="in doubt",
     ),
     Mutant(
         "locks below the top epoch count",
