@@ -83,6 +83,8 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         self.primary = self.newElection()
 
     def playSecondaryRole(self) -> None:
+        # Whoever asked for it asks the other primary now.
+        self.change = None
         host, port, *_ = self.primary_master.getAddress()
         self.tellVerdict(f"follows the neo_master of {host} port {port}")
         super().playSecondaryRole()

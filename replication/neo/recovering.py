@@ -22,10 +22,14 @@ from neo.lib.protocol import (  # type: ignore[import-untyped]
     CellStates,
     ClusterStates,
     NodeStates,
+    NodeTypes,
     NotReadyError,
     Packets,
 )
 from neo.lib.util import addTID  # type: ignore[import-untyped]
+from neo.master.handlers.identification import (  # type: ignore[import-untyped]
+    IdentificationHandler,
+)
 from neo.master.recovery import RecoveryManager  # type: ignore[import-untyped]
 from neo.master.verification import VerificationManager  # type: ignore[import-untyped]
 
@@ -66,6 +70,25 @@ class Plan:
         return self.table.table_id.epoch == quorum.FIRST_EPOCH
 
 
+class Identification(IdentificationHandler):  # type: ignore[misc] # NEO has no types
+    """Who comes to a primary."""
+
+    def requestIdentification(
+        self, conn: Any, node_type: Any, uuid: Any, address: Any, *more: Any
+    ) -> None:
+        known = self.app.nm.getByAddress(address) if address else None
+        if (
+            node_type == NodeTypes.STORAGE
+            and known is not None
+            and known.getUUID() not in {None, uuid}
+            and not known.isIdentified()
+        ):
+            # NEO would give the cells of who was there to whoever is there now.
+            known.setAddress(None)
+            self.app.broadcastNodesInformation([known])
+        super().requestIdentification(conn, node_type, uuid, address, *more)
+
+
 class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
     """Waits for a majority, whoever else is primary elsewhere."""
 
@@ -79,6 +102,7 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
 
     def run(self) -> None:
         self.app.plan = None
+        self.app.listening_conn.setHandler(Identification(self.app))
         super().run()
 
     def handlerSwitched(self, conn: Any, new: bool) -> None:
