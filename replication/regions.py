@@ -101,22 +101,33 @@ class NeoCluster:
             f"{self.partition_count} partitions: 1 to {PARTITION_COUNT_MAX}",
         )
         _check(
-            1 <= len(self.regions) <= REGION_COUNT_MAX,
-            f"{len(self.regions)} regions: 1 to {REGION_COUNT_MAX}",
+            1 <= len(self.region_numbers) <= REGION_COUNT_MAX,
+            f"{len(self.region_numbers)} regions: 1 to {REGION_COUNT_MAX}",
         )
         _check_different("region", [it.name for it in self.regions])
-        _check_different("number", [str(it.number) for it in self.regions])
+        # One that moves is there twice, until what it becomes has all.
+        there = {it.number for it in self.regions if it.storage_node_id}
+        numbers = [
+            it.number
+            for it in self.regions
+            if it.storage_node_id or it.number not in there
+        ]
+        _check_different("number", [str(it) for it in numbers])
         _check_different("address", [a for r in self.regions for a in _addresses(r)])
 
     @property
     def is_created(self) -> bool:
-        """Whether it has cells: each storage node has its number."""
-        return all(region.storage_node_id for region in self.regions)
+        """Whether it has cells: a storage node without number is a new one."""
+        return any(region.storage_node_id for region in self.regions)
+
+    @property
+    def region_numbers(self) -> frozenset[int]:
+        return frozenset(region.number for region in self.regions)
 
     @property
     def replica_count(self) -> int:
         """How many copies there are besides the first: each region has one."""
-        return len(self.regions) - 1
+        return len(self.region_numbers) - 1
 
     @property
     def neo_masters(self) -> tuple[str, ...]:
@@ -186,6 +197,25 @@ def plan_neo_cluster(
             Region(region, number, *(f"{shown}:{next(ports)}" for _ in ProgramKind))
             for number, region in enumerate(names, start=1)
         ),
+    )
+
+
+def next_region(
+    neo_cluster: NeoCluster,
+    name: str,
+    ports: Iterator[int],
+    number: int | None = None,
+) -> Region:
+    """Return another region with the next ports, and a number that none has."""
+    free = (
+        it for it in range(1, REGION_ID_MAX) if it not in neo_cluster.region_numbers
+    )
+    host = _host(neo_cluster)
+    shown = f"[{host}]" if ":" in host else host
+    return Region(
+        name,
+        number or next(free),
+        *(f"{shown}:{next(ports)}" for _ in ProgramKind),
     )
 
 

@@ -230,6 +230,12 @@ def _with_remarks(
         remarks += _remarks_of_silence(seen, neo_cluster, answers)
         for region in seen.regions:
             remarks += _remarks_of_cells(region, seen)
+        remarks += [
+            f"Region {it.name} is not there yet: repeat `slapcluster storage region`, "
+            "which was interrupted."
+            for it in neo_cluster.regions
+            if it.storage_node_id is None
+        ]
     return evolve(seen, remarks=tuple(remarks))
 
 

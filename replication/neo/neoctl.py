@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from replication.answers import NO_ANSWER, Answer, decode_answers
+from replication.observation import StorageId
 from runtime.ports import Program, Runtime
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ async def start_neo_cluster(runtime: Runtime, admin_node: str) -> str:
     ``""``, or why it is refused.
     """
     (answer, *_) = await _run(runtime, "start", (admin_node,))
+    return answer.failure
+
+
+async def change_holders(
+    runtime: Runtime, admin_node: str, verb: str, storage: StorageId
+) -> str:
+    """Have everything copied to a storage node too (``add``), or to others (``drop``).
+
+    ``""``, or why it is refused.
+    """
+    (answer, *_) = await _run(runtime, f"{verb}={storage}", (admin_node,))
     return answer.failure
 
 
@@ -69,9 +81,15 @@ def _on_alarm(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    verb, *admin_nodes = sys.argv[1:]
+    word, *admin_nodes = sys.argv[1:]
+    verb, _, storage = word.partition("=")
     signal.signal(signal.SIGALRM, _on_alarm)
-    act = {"look": _look, "start": _start}[verb]
+    act = {
+        "look": _look,
+        "start": _start,
+        "add": lambda asked: _add(asked, int(storage)),
+        "drop": lambda asked: _drop(asked, int(storage)),
+    }[verb]
     documents = [_bounded(act, admin_node) for admin_node in admin_nodes]
     sys.stdout.write(json.dumps(documents) + "\n")
 
@@ -134,6 +152,16 @@ def _shown(address: tuple[str, int] | None) -> str:
 
 def _start(asked: NeoCTL) -> dict[str, Any]:
     asked.startCluster()
+    return {}
+
+
+def _add(asked: NeoCTL, storage: StorageId) -> dict[str, Any]:
+    asked.enableStorageList([storage])
+    return {}
+
+
+def _drop(asked: NeoCTL, storage: StorageId) -> dict[str, Any]:
+    asked.dropNode(storage)
     return {}
 
 
