@@ -42,7 +42,7 @@ _CODES = (
     "catches up, 3 it does not run, 10 another command works on it, 1 anything else."
 )
 
-_directory_argument = click.argument(
+directory_argument = click.argument(
     "directory", type=click.Path(file_okay=False, resolve_path=True, path_type=Path)
 )
 
@@ -52,7 +52,7 @@ _region_option = click.option(
 
 
 @click.command(epilog=f"{_CODES}\n\n{_SEEN}, is_new.")
-@_directory_argument
+@directory_argument
 @click.option(
     "--region",
     "region_names",
@@ -106,16 +106,16 @@ def create(
             return await regions.look(), False
         return await regions.until_settled(regions.names(None), say.show), True
 
-    seen, is_new = _with_progress(session, f"creating {directory.name}", main)
+    seen, is_new = with_progress(session, f"creating {directory.name}", main)
     if not is_new and not session.is_json:
         print_note(f"{directory} has this neo_cluster already; nothing was changed.")
     _answer(session, seen, {"is_new": is_new})
     # What was asked for is there, whether it runs now or not.
-    return _exit_code(seen) if is_new else ExitCode.DONE
+    return exit_code_of(seen) if is_new else ExitCode.DONE
 
 
 @click.command(epilog=f"{_CODES}\n\n{_SEEN}.")
-@_directory_argument
+@directory_argument
 @_region_option
 @pass_session
 def start(session: Session, *, directory: Path, region: str | None) -> int:
@@ -125,17 +125,17 @@ def start(session: Session, *, directory: Path, region: str | None) -> int:
     """
 
     async def main(runtime: Runtime, say: Progress) -> NeoClusterSeen:
-        regions = _regions(runtime, directory)
+        regions = regions_at(runtime, directory)
         with regions.place.held():
-            _check_created(regions)
+            check_created(regions)
             names = regions.names(region)
             regions.check_databases(names)
             await regions.start(names, say.show)
             return await regions.until_settled(names, say.show)
 
-    seen = _with_progress(session, f"starting {directory.name}", main)
+    seen = with_progress(session, f"starting {directory.name}", main)
     _answer(session, seen)
-    return _exit_code(seen)
+    return exit_code_of(seen)
 
 
 @click.command(
@@ -143,7 +143,7 @@ def start(session: Session, *, directory: Path, region: str | None) -> int:
     "JSON: {stopped: [NAME], remarks: [SENTENCE]}; names of regions that ran, and what "
     "is to be known of the others."
 )
-@_directory_argument
+@directory_argument
 @_region_option
 @pass_session
 def stop(session: Session, *, directory: Path, region: str | None) -> None:
@@ -157,7 +157,7 @@ def stop(session: Session, *, directory: Path, region: str | None) -> None:
     async def main(
         runtime: Runtime, say: Progress
     ) -> tuple[tuple[str, ...], NeoClusterSeen | None]:
-        regions = _regions(runtime, directory)
+        regions = regions_at(runtime, directory)
         with regions.place.held():
             names = regions.names(region)
             stopped = await regions.stop(names, say.show)
@@ -166,7 +166,7 @@ def stop(session: Session, *, directory: Path, region: str | None) -> None:
                 return stopped, None
             return stopped, await regions.until_settled(others, say.show)
 
-    stopped, seen = _with_progress(session, f"stopping {directory.name}", main)
+    stopped, seen = with_progress(session, f"stopping {directory.name}", main)
     remarks = seen.remarks if seen else ()
     session.answer({"stopped": list(stopped), "remarks": list(remarks)})
     if not session.is_json:
@@ -175,7 +175,7 @@ def stop(session: Session, *, directory: Path, region: str | None) -> None:
 
 
 @click.command(epilog=f"{_CODES}\n\n{_SEEN}.")
-@_directory_argument
+@directory_argument
 @pass_session
 def status(session: Session, *, directory: Path) -> int:
     """Show how a neo_cluster is: its programs, its primary, its cells, and what to do.
@@ -184,15 +184,15 @@ def status(session: Session, *, directory: Path) -> int:
     """
 
     async def main(runtime: Runtime) -> NeoClusterSeen:
-        return await _regions(runtime, directory).look()
+        return await regions_at(runtime, directory).look()
 
     seen = session.launch(main)
     _answer(session, seen)
-    return _exit_code(seen)
+    return exit_code_of(seen)
 
 
 @click.command(epilog="JSON: {up_to, seconds, is_done}.")
-@_directory_argument
+@directory_argument
 @click.option(
     "--days",
     "day_count",
@@ -213,13 +213,13 @@ def pack(session: Session, *, directory: Path, day_count: float, dry_run: bool) 
     from slapcluster.regions import packing  # noqa: PLC0415 - loads Twisted
 
     async def main(runtime: Runtime, progress: Progress) -> packing.Packing:
-        regions = _regions(runtime, directory)
+        regions = regions_at(runtime, directory)
         up_to = packing.instant(runtime, day_count)
         if dry_run:
             return packing.Packing(show_instant(up_to), None, is_done=False)
         return await packing.pack(regions, up_to, progress)
 
-    packed = _with_progress(session, f"packing {directory.name}", main)
+    packed = with_progress(session, f"packing {directory.name}", main)
     seconds = None if packed.seconds is None else f"{packed.seconds:.1f}"
     session.answer(
         document_of(packed),
@@ -230,7 +230,7 @@ def pack(session: Session, *, directory: Path, day_count: float, dry_run: bool) 
     )
 
 
-def _regions(runtime: Runtime, directory: Path) -> Regions:
+def regions_at(runtime: Runtime, directory: Path) -> Regions:
     from slapcluster.regions.places import place_at  # noqa: PLC0415 - loads Twisted
     from slapcluster.regions.running import Regions  # noqa: PLC0415
 
@@ -238,7 +238,7 @@ def _regions(runtime: Runtime, directory: Path) -> Regions:
     return Regions(place, place.neo_cluster())
 
 
-def _check_created(regions: Regions) -> None:
+def check_created(regions: Regions) -> None:
     from slapcluster.regions.creating import check_installed  # noqa: PLC0415
 
     check_installed()
@@ -249,7 +249,7 @@ def _check_created(regions: Regions) -> None:
         )
 
 
-def _with_progress(
+def with_progress(
     session: Session,
     subject: str,
     main: Callable[[Runtime, Progress], Coroutine[Any, Any, T]],
@@ -272,7 +272,7 @@ def _answer(
     session.add_text("\n".join(seen.remarks))
 
 
-def _exit_code(seen: NeoClusterSeen) -> int:
+def exit_code_of(seen: NeoClusterSeen) -> int:
     from slapcluster.regions.views import EXIT_CODES  # noqa: PLC0415
 
     return EXIT_CODES[seen.standing]

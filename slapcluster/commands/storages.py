@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from slapcluster.commands.neo_regions import region, replace
 from slapcluster.commands.neo_storages import create, pack, start, status, stop
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed
@@ -17,11 +18,11 @@ def storage() -> None:
     """Storage: what a master keeps its state in.
 
     A file: serve. A neo_cluster of regions of this computer: create, start, stop,
-    status, pack. Both: backup, verify, restore.
+    status, pack, replace, region. Both: backup, verify, restore.
     """
 
 
-for _command in (create, start, stop, status, pack):
+for _command in (create, start, stop, status, pack, replace, region):
     storage.add_command(_command)
 
 

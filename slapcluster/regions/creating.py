@@ -90,7 +90,7 @@ async def _with_free_ports(runtime: Runtime, wanted: NeoCluster) -> NeoCluster:
     names = tuple(region.name for region in wanted.regions)
     host = wanted.regions[0].neo_master.rpartition(":")[0]
     free: list[int] = []
-    for port in _drawn(runtime):
+    for port in drawn_ports(runtime):
         if len(free) == len(names) * len(wanted.regions[0].addresses):
             break
         if await is_free(runtime, f"{host}:{port}"):
@@ -100,7 +100,7 @@ async def _with_free_ports(runtime: Runtime, wanted: NeoCluster) -> NeoCluster:
     )
 
 
-def _drawn(runtime: Runtime) -> Iterator[int]:
+def drawn_ports(runtime: Runtime) -> Iterator[int]:
     """All ports in turn, from a drawn one on: two creations meet seldom."""
     start = runtime.entropy.randrange(len(PORTS))
     yield from PORTS[start:]

@@ -195,8 +195,9 @@ class Regions:
             path = f"{region.name}/{DATABASE}"
             if region.storage_node_id and self.place.tree.status(path) is None:
                 raise CommandFailed(
-                    f"{self.place.path}/{path} is gone: put it back. A storage node "
-                    "without it would come as another one, without any copy."
+                    f"{self.place.path}/{path} is gone: put it back. When it is lost, "
+                    f"`slapcluster storage replace {self.place.path} --region "
+                    f"{region.name}` makes another one."
                 )
 
     async def _check_ports(

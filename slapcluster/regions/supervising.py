@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from attrs import Factory, field, frozen
@@ -72,18 +73,14 @@ class RegionSupervisor:
         assert isinstance(listed, list)
         found = {str(it["name"]): it for it in listed}
         return SupervisordSeen(
-            pid, tuple(_program(kind, found[kind.value]) for kind in ProgramKind)
+            pid, tuple(_program(kind, found.get(kind.value)) for kind in ProgramKind)
         )
 
     async def boot(self, neo_cluster: NeoCluster, region: Region) -> None:
         """Start it with all programs of the region."""
         await self._until_gone(self._left_pid())
-        tree = self.runtime.file_tree(self.path)
-        tree.make_directory("log", 0o750)
-        conf = render_supervisord(
-            neo_cluster, region, self.path, SUPERVISORD_SOCKET, LAUNCHER
-        )
-        tree.write(SUPERVISORD_CONF, conf.encode(), 0o640)
+        self.runtime.file_tree(self.path).make_directory("log", 0o750)
+        self._write_conf(neo_cluster, region)
         module = ("-P", "-m", "supervisor.supervisord")
         ended = await self.runtime.processes.run(
             Program(
@@ -105,8 +102,50 @@ class RegionSupervisor:
                 )
             await pause(self.runtime.clock, POLL_SECONDS)
 
+    def _write_conf(self, neo_cluster: NeoCluster, region: Region) -> None:
+        conf = self._conf(neo_cluster, region)
+        self.runtime.file_tree(self.path).write(SUPERVISORD_CONF, conf, 0o640)
+
+    def _conf(self, neo_cluster: NeoCluster, region: Region) -> bytes:
+        return render_supervisord(
+            neo_cluster, region, self.path, SUPERVISORD_SOCKET, LAUNCHER
+        ).encode()
+
+    async def is_stale(self, neo_cluster: NeoCluster, region: Region) -> bool:
+        """Whether its programs were started otherwise than they would be now."""
+        written = self.runtime.file_tree(self.path).read(SUPERVISORD_CONF)
+        if written != self._conf(neo_cluster, region):
+            return True
+        added, changed, removed = await self._reload()
+        return bool(added or changed or removed)
+
+    async def renew(self, neo_cluster: NeoCluster, region: Region) -> None:
+        """Have its programs run as they would be started now."""
+        self._write_conf(neo_cluster, region)
+        added, changed, _ = await self._reload()
+        # The primary has to be there to notice that the storage node leaves.
+        for name in sorted(changed, reverse=True):
+            await self.stop_program(ProgramKind(name))
+            await self._tell("supervisor.removeProcessGroup", name)
+        await self._add({*added, *changed})
+
+    async def _add(self, names: Collection[str]) -> None:
+        for kind in ProgramKind:
+            if kind.value in names:
+                await self._tell("supervisor.addProcessGroup", kind.value)
+
+    async def _reload(self) -> tuple[list[str], list[str], list[str]]:
+        """The programs that its file adds, changes and removes."""
+        told = await self._tell("supervisor.reloadConfig")
+        assert isinstance(told, list)
+        added, changed, removed = told[0]
+        return added, changed, removed
+
     async def start_programs(self) -> None:
         """Start what does not run; what does is left alone."""
+        # A command that was killed may have taken one out, to start it anew.
+        added, _, _ = await self._reload()
+        await self._add(added)
         await self._tell("supervisor.startAllProcesses", False)  # noqa: FBT003 - of its protocol
 
     async def stop_program(self, kind: ProgramKind) -> None:
@@ -175,7 +214,9 @@ class RegionSupervisor:
             raise SupervisionError(sentence) from error
 
 
-def _program(kind: ProgramKind, told: dict[str, object]) -> ProgramSeen:
+def _program(kind: ProgramKind, told: dict[str, object] | None) -> ProgramSeen:
+    if told is None:
+        return ProgramSeen(kind, "STOPPED", said="it is being started anew")
     process_state = str(told["statename"])
     pid = told["pid"]
     is_running = process_state in {"RUNNING", "STARTING"}

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from subprocess import CompletedProcess  # noqa: TID251 - what a run gives
 from typing import Any
@@ -163,9 +162,8 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         script.chmod(0o755)
     operator = Operator(tmp_path)
     yield operator
-    for directory, region in product((operator.directory, operator.restored), REGIONS):
-        pid_file = directory / region / "supervisord.pid"
-        if pid_file.exists():
+    for directory in (operator.directory, operator.restored):
+        for pid_file in directory.glob("*/supervisord.pid"):
             os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
@@ -192,6 +190,7 @@ def test_the_page_is_true(operator: Operator) -> None:
     refuse_what_is_wrong(operator)
     lose_a_file(operator)
     back_up_and_restore(operator)
+    change_regions(operator)
     told = operator.seen + operator.logs()
     symptoms = SYMPTOM.findall(PAGE.read_text())
     assert [it for it in symptoms if it not in told] == []
@@ -242,6 +241,37 @@ def lose_a_file(operator: Operator) -> None:
     operator.type(f"slapcluster storage stop {DIRECTORY} --region lyon")
     operator.commit("by paris and tokyo")
     operator.type(f"slapcluster storage start {DIRECTORY}")
+
+
+def change_regions(operator: Operator) -> None:
+    """A disk is lost and replaced, regions come, leave and move."""
+    paris = operator.directory / "paris"
+    for path in paris.glob("database.sqlite*"):
+        path.unlink()
+    for command in commands_of(PAGE, "Replace a lost disk"):
+        operator.type(command)
+    number = operator.status()["regions"][0]["storage_node_id"]
+    replace = f"slapcluster storage replace {DIRECTORY} --region paris"
+    assert "nothing" in operator.type(replace)
+    operator.type(f"slapcluster storage stop {DIRECTORY} --region paris")
+    assert "has a database that can be read" in operator.fail(replace)
+    told = operator.type(f"{replace} --discard {number} --dry-run")
+    assert re.search(rf"of storage node {number}, \d+ bytes: for ever", told)
+    operator.type(f"{replace} --discard {number}")
+    assert operator.status()["regions"][0]["storage_node_id"] != number
+    add = f"slapcluster storage region add {DIRECTORY} nice rome"
+    operator.try_to(f"timeout -s KILL 2 {add} || :")
+    assert "is not there yet: repeat" in operator.status()["remarks"][-1]
+    for command in commands_of(PAGE, "Add, remove and move regions"):
+        if " move " in command:
+            for name in ("nice", "rome"):
+                shutil.rmtree(operator.directory / name)
+        operator.type(command)
+    operator.until("whole")
+    assert "the region nice is there twice" in operator.fail(
+        f"slapcluster storage region add {DIRECTORY} nice nice"
+    )
+    operator.commit("other regions")
 
 
 def back_up_and_restore(operator: Operator) -> None:
