@@ -142,10 +142,10 @@ class Changing:
         is_away = step.verb is Verb.WAIT and not step.region and not is_begun
         if seconds < (AWAY_SECONDS_MAX if is_away else STALL_SECONDS_MAX):
             return
-        said = refusal or step.reason or "nothing changed"
+        told = f" ({refusal})" if refusal else ""
         raise CommandFailed(
-            f"Not completed, {describe(step)}: {said}, for {seconds:.0f} s. Repeat the "
-            "command when that is mended: it goes on from there.",
+            f"Not completed after {seconds:.0f} s of {describe(step)}{told}. "
+            "Repeat the command when that is mended: it goes on from there.",
             ExitCode.MASTER_AWAY if is_away else ExitCode.PENDING,
         )
 
@@ -165,9 +165,9 @@ class Changing:
             why = f"{told}; `slapcluster storage status` says why"
             return View(neo_cluster, False, why, {}, *_NOBODY), seen  # noqa: FBT003
         self.admin_node = answer.admin_node
-        nodes = {number(it.node_id): it for it in answer.nodes_of(STORAGE)}
+        storages = {number(it.node_id): it for it in answer.nodes_of(STORAGE)}
         connected = frozenset(
-            it for it, node in nodes.items() if node.node_state == RUNNING
+            it for it, known in storages.items() if known.node_state == RUNNING
         )
         holders = frozenset(number(it.node_id) for it in answer.cells)
         lacking = {
@@ -185,7 +185,9 @@ class Changing:
             holders,
             (holders & connected) - lacking,
             connected,
-            frozenset(it for it, node in nodes.items() if node.node_state == PENDING),
+            frozenset(
+                it for it, known in storages.items() if known.node_state == PENDING
+            ),
         )
         return view, seen
 
