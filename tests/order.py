@@ -17,6 +17,7 @@ LONGEST_FIRST = (
     "tests/emulation/test_demo.py",
     "tests/simulation/test_a_week.py",
     "tests/emulation/test_kills.py",
+    "tests/emulation/test_schedules.py",
     "tests/emulation/test_hello_build.py",
     "tests/emulation/test_life.py",
     "tests/hostile/test_openapi.py",

@@ -26,7 +26,6 @@ from random import Random
 from attrs import asdict, define, field, frozen
 
 from tests import programs
-from tests.interop.stock import neo_environment
 from tests.neo_port.faults import (
     COMMITS_AFTER,
     EQUAL_SECONDS_MAX,
@@ -42,6 +41,7 @@ from tests.neo_port.three_regions import (
     make_networks,
     sever,
 )
+from tests.source_tree import TOP
 
 SCHEDULE_SECONDS = 20.0
 EVENT_COUNT_MAX = 8
@@ -208,14 +208,13 @@ def play_schedule(stage: Stage, events: tuple[Event, ...]) -> Played:
 
 def main() -> None:
     seed, way, runs, commit = sys.argv[1:]
-    environment = neo_environment()
     make_networks()
     events = draw_schedule(Random(int(seed)))
     with (
         tempfile.TemporaryDirectory(prefix="schedule-") as home,
         ExitStack() as stack,
     ):
-        regions = ThreeRegions(Path(home), environment, stack, Way(way))
+        regions = ThreeRegions(Path(home), TOP / "bin", stack, Way(way))
         played = play_schedule(Stage(regions), events)
     told = {"commit": commit, "seed": int(seed), **asdict(played)}
     line = json.dumps(told) + "\n"
