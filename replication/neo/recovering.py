@@ -147,7 +147,7 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
 
     def _challenge(self) -> None:
         now = self.app.seconds()
-        if now - self._begun > YIELD_SECONDS:
+        if self._ready_since is None and now - self._begun > YIELD_SECONDS:
             self._begun = now
             self.app.yieldElection()
             self.try_secondary = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+# First: its other modules import it, and it imports them.
+import neo.master.app  # type: ignore[import-untyped] # noqa: F401
 from neo.lib.exception import StoppedOperation  # type: ignore[import-untyped]
 from neo.lib.handler import AnswerDenied  # type: ignore[import-untyped]
 from neo.lib.protocol import (  # type: ignore[import-untyped]
@@ -25,6 +27,7 @@ from neo.master.transactions import TransactionManager  # type: ignore[import-un
 from replication import quorum
 from replication.neo.views import view_partition_table, view_row
 from replication.observation import (
+    COUNTER_MAX,
     Claim,
     Row,
     StorageId,
@@ -44,6 +47,14 @@ class QuorumTable(PartitionTable):  # type: ignore[misc] # NEO has no types
             peer.getUUID() for peer in self.getNodeSet() if peer.isRunning()
         } - set(exclude_list)
         return bool(quorum.check_majority(view_partition_table(self).rows, running))
+
+    def setNextID(self) -> int:
+        table_id, _ = decode_table_id(self.getID())
+        if table_id.counter >= COUNTER_MAX:
+            # One more would read as the next epoch, which nobody promised.
+            raise StoppedOperation
+        number: int = super().setNextID()
+        return number
 
     def rows_of(self, offsets: Iterable[int]) -> list[Row]:
         return [view_row(self.getRow(offset)) for offset in offsets]
