@@ -6,7 +6,7 @@
 the first one, or ``read``. A commit that fails is made again: the same value under the
 same key. Each line is ``acknowledged``, the seconds of the monotonic clock of this
 computer, the number; or ``backwards`` and a number that was acknowledged to this client
-and is not seen by it.
+and is not seen by it, or whose transaction has no later id than the one before.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main() -> None:
     *where, key, first = sys.argv[1:]
     number = int(first)
     told = None
-    connection = open_database(*where).open()
+    database = open_database(*where)
+    connection = database.open()
+    tid = b""
     while True:
         try:
             root = connection.root()
@@ -68,6 +70,9 @@ def main() -> None:
             continue
         say(f"acknowledged {time.monotonic()} {number}")  # noqa: TID251
         told = number
+        before, tid = tid, database.storage.lastTransaction()
+        if tid <= before:
+            say(f"backwards {number}")
         number += 1
         pause()
 

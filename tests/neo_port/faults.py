@@ -241,6 +241,7 @@ def play_fault(
         programs.eventually(regions.is_whole, WHOLE_SECONDS_MAX, "all copies")
         whole = time.monotonic()  # noqa: TID251
         committing.wait_for(whole, COMMITS_AFTER)
+    assert "backwards" not in committing.log.read_text(), committing.log
     rows = committing.acknowledged()
     count, missing = committing.first_missing()
     last = rows[-1][1]

@@ -2,7 +2,8 @@
 
     python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT [FAULT ...]
 
-``WAY`` is ``direct``, ``tls`` or ``stunnel``; faults are those of ``FAULTS``, or all of
+``WAY`` is ``direct``, ``tls`` or ``stunnel``, or ``skewed``: direct, with the clocks of
+two regions a day ahead and a day behind; faults are those of ``FAULTS``, or all of
 them. Each fault adds a line to the file
 ``RUNS``; the order of the faults is drawn from the seed. To be run by root of a
 namespace: see ``three_regions.APART``.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -30,6 +32,9 @@ from tests.neo_port.faults import (
 )
 from tests.neo_port.three_regions import REGIONS, ThreeRegions, Way, make_networks
 
+SKEWED_WAY = "skewed"
+DAY_SECONDS = 86_400.0
+
 
 @frozen
 class Life:
@@ -41,6 +46,7 @@ class Life:
     runs: Path
     commit: str
     faults: tuple[str, ...]
+    offsets: Mapping[int, float]
 
     def keep(self, outcome: Outcome) -> None:
         told = {"commit": self.commit, "seed": self.seed, **asdict(outcome)}
@@ -57,7 +63,7 @@ def live(life: Life, home: Path) -> None:
     make_networks()
     first = 0
     with ExitStack() as stack:
-        regions = ThreeRegions(home, environment, stack, life.way)
+        regions = ThreeRegions(home, environment, stack, life.way, life.offsets)
         for name in drawn_faults(entropy, life):
             outcome = play(regions, name, entropy, first)
             first += outcome.commit_count
@@ -82,7 +88,16 @@ def drawn_faults(entropy: Random, life: Life) -> list[str]:
 def main() -> None:
     seed, way, rounds, runs, commit, *faults = sys.argv[1:]
     drawn = tuple(faults or sorted(FAULTS))
-    life = Life(int(seed), Way(way), int(rounds), Path(runs), commit, drawn)
+    offsets = {1: DAY_SECONDS, 3: -DAY_SECONDS} if way == SKEWED_WAY else {}
+    life = Life(
+        int(seed),
+        Way.DIRECT if offsets else Way(way),
+        int(rounds),
+        Path(runs),
+        commit,
+        drawn,
+        offsets,
+    )
     with tempfile.TemporaryDirectory(prefix="three-regions-") as directory:
         live(life, Path(directory))
 

@@ -1,4 +1,4 @@
-"""Three regions under every fault: directly, with the TLS of NEO, through stunnel."""
+"""Three regions under every fault: direct, TLS, stunnel, and with clocks apart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.neo_port.test_cluster import HERE
 from tests.neo_port.three_regions import APART
 from tests.programs import run
 
-#: Seven faults of some 15 s each, and a slow machine.
+#: Ten faults of some 15 s each, and a slow machine.
 LIFE_SECONDS_MAX = 500
 SEED = "1"
 
 
 @needs_namespaces
 @needs_nft
-@pytest.mark.parametrize("way", ["direct", "tls", "stunnel"])
+@pytest.mark.parametrize("way", ["direct", "tls", "stunnel", "skewed"])
 def test_nothing_acknowledged_is_lost(way: str, tmp_path: Path) -> None:
     """Commits go on by themselves, all copies are equal at the end.
 

@@ -11,7 +11,7 @@ To be made by root of a namespace, whose network becomes the router: ``APART``.
 from __future__ import annotations
 
 import subprocess  # noqa: TID251 - programs of these networks
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +34,8 @@ APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
 REGIONS = (1, 2, 3)
 OURS = {"neomaster": "neo_master.py", "neostorage": "storage_node.py"}
 """Of NEO's programs, those that obey the quorum."""
+
+SKEWED = Path(__file__).with_name("skewed.py")
 
 NAME = "lab"
 STARTED_SECONDS_MAX = 60
@@ -125,12 +127,16 @@ class Way(StrEnum):
 
 @define
 class ThreeRegions:
-    """Running when it is made; ended with ``stack``."""
+    """Running when it is made; ended with ``stack``.
+
+    ``offsets`` are the seconds by which the clocks of regions are ahead.
+    """
 
     home: Path
     bin: Path
     stack: ExitStack
     way: Way
+    offsets: Mapping[int, float] = field(factory=dict)
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
 
@@ -248,10 +254,13 @@ class ThreeRegions:
     def _run(
         self, region: int, command: str, port: int, *options: str
     ) -> subprocess.Popen[bytes]:
-        program = (str(self.bin / command),)
+        program: tuple[str, ...] = (str(self.bin / command),)
         if command in OURS:
             ours = TOP / "replication" / "neo" / OURS[command]
             program = (str(TOP / "bin" / "python"), str(ours))
+            if region in self.offsets:
+                offset = str(self.offsets[region])
+                program = (program[0], str(SKEWED), offset, program[1])
         argv = (
             *(*program, "--cluster", NAME),
             *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
