@@ -96,7 +96,6 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
         super().__init__(app)
         self._claims: dict[StorageId, Claim] = {}
         self._promises: dict[StorageId, int] = {}
-        self._replica_count = 0
         self._begun = app.seconds()
         self._ready_since: float | None = None
 
