@@ -49,7 +49,8 @@ root = db.open().root()
 for key in sys.argv[2:]:
     root[key] = b"x" * 1000
     transaction.commit()
-print(" ".join(sorted(root)))
+# A master that the page starts has a root of its own.
+print(" ".join(sorted(set(root) - {"slapcluster"})))
 db.close()
 """
 
