@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from replication.observation import decode_table_id
+from replication.observation import StorageId, decode_table_id, parse_storage_id
 
 RUNNING = "RUNNING"
 RECOVERING = "RECOVERING"
@@ -38,6 +38,11 @@ class NodeSeen:
     address: str
     node_state: str
 
+    @property
+    def storage(self) -> StorageId:
+        """The number of a storage node."""
+        return parse_storage_id(self.node_id)
+
 
 @frozen
 class CellSeen:
@@ -45,6 +50,10 @@ class CellSeen:
 
     node_id: str
     cell_state: str
+
+    @property
+    def storage(self) -> StorageId:
+        return parse_storage_id(self.node_id)
 
 
 @frozen

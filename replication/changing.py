@@ -15,7 +15,13 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
-from replication.observation import REGION_SPAN, RegionId, StorageId, region_of
+from replication.observation import (
+    REGION_SPAN,
+    RegionId,
+    StorageId,
+    parse_storage_id,
+    region_of,
+)
 from replication.quorum import REGION_COUNT_MIN
 from replication.regions import (
     REGION_COUNT_MAX,
@@ -148,7 +154,7 @@ class Undertaking:
 
 def storage_id(region: Region) -> StorageId | None:
     known = region.storage_node_id
-    return None if known is None else int(known[1:])
+    return None if known is None else parse_storage_id(known)
 
 
 # -- what an operator may ask for ----------------------------------------------------

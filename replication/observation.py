@@ -37,6 +37,11 @@ def region_of(storage: StorageId) -> RegionId:
     return storage // REGION_SPAN
 
 
+def parse_storage_id(shown: str) -> StorageId:
+    """Return the number of a storage node that NEO writes ``S100001``."""
+    return int(shown.removeprefix("S"))
+
+
 @frozen(order=True)
 class TableId:
     """When a table was made: later ones are greater."""

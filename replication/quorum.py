@@ -248,6 +248,12 @@ def may_replace(source: Source, claims: Iterable[Claim], new: Table) -> Verdict:
     return check_majority((*old.rows, *new.rows), known)
 
 
+def plan_first_table(holders: Collection[StorageId], row_count: int) -> Table:
+    """Return the table of a creation: each holder has all."""
+    row = Row(frozenset(holders), frozenset(holders))
+    return Table(TableId(FIRST_EPOCH, 0), (row,) * row_count)
+
+
 def check_layout(table: Table) -> Verdict:
     """Whether a table is one to rest in: the same odd number of regions for all."""
     regions = {row.regions for row in table.rows}

@@ -181,14 +181,14 @@ def _if_lost(region: Region, answer: Answer | None) -> str:
     if answer is None or not answer.is_running:
         return ""
     left = {
-        number(it.node_id)
+        it.storage
         for it in answer.nodes_of(STORAGE)
-        if it.node_state == RUNNING and region_of(number(it.node_id)) != region.number
+        if it.node_state == RUNNING and region_of(it.storage) != region.number
     }
     rows = [
         build_row(
-            (number(it.node_id) for it in row),
-            (number(it.node_id) for it in row if it.cell_state not in READABLE),
+            (it.storage for it in row),
+            (it.storage for it in row if it.cell_state not in READABLE),
         )
         for row in answer.rows
     ]
@@ -198,11 +198,6 @@ def _if_lost(region: Region, answer: Answer | None) -> str:
     if not all(row.readable & left for row in rows):
         return "stops: nobody else has all, until the replication ends"
     return "goes on"
-
-
-def number(node_id: str) -> int:
-    """Return the number of a storage node that NEO writes ``S100001``."""
-    return int(node_id[1:])
 
 
 def _standing(answer: Answer | None, regions: Sequence[RegionSeen]) -> Standing:

@@ -19,7 +19,7 @@ MARK_COUNT_MAX = 1000
 """A process leaves its marks behind. A mark is missed only if so many processes began
 to decide while the end of one commit was looked for."""
 
-PLACE_BITS = 64
+SLOT_BITS = 64
 """Of chance: no two processes have one mark."""
 
 
@@ -34,16 +34,16 @@ class StoredMark(Persistent):  # type: ignore[misc] # persistent has no types
 class Mark:
     """Where one decision writes which number, greater than zero."""
 
-    place: str
+    slot: str
     number: int
 
     def write(self, stored: StoredCloud) -> None:
         """Let the transaction be found again."""
-        _marked(stored, self.place).number = self.number
+        _marked(stored, self.slot).number = self.number
 
     def find(self, stored: StoredCloud) -> bytes | None:
         """Return the id of the transaction that wrote this, ``None`` without one."""
-        found: StoredMark | None = stored.marks.get(self.place)
+        found: StoredMark | None = stored.marks.get(self.slot)
         if found is None or found.number != self.number:
             return None
         tid: bytes = found._p_serial  # noqa: SLF001 - ZODB's name
@@ -51,7 +51,7 @@ class Mark:
 
     def forbid(self, stored: StoredCloud) -> None:
         """Let no transaction commit any more that wrote this."""
-        _marked(stored, self.place).number = 0
+        _marked(stored, self.slot).number = 0
 
 
 class Marks:
@@ -59,30 +59,30 @@ class Marks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._free_places: list[str] = []
+        self._free_slots: list[str] = []
         self._last_number = 0
 
     def take(self) -> Mark:
         """Return a mark for one decision."""
-        places = self._free_places
+        slots = self._free_slots
         self._last_number += 1
-        return Mark(places.pop() if places else self._new_place(), self._last_number)
+        return Mark(slots.pop() if slots else self._new_slot(), self._last_number)
 
     def give_back(self, mark: Mark) -> None:
-        """Let another decision have the same place."""
-        self._free_places.append(mark.place)
+        """Let another decision have the same slot."""
+        self._free_slots.append(mark.slot)
 
-    def _new_place(self) -> str:
-        """Name a place so that the oldest one comes first."""
-        bits = self._runtime.entropy.getrandbits(PLACE_BITS)
+    def _new_slot(self) -> str:
+        """Name a slot so that the oldest one comes first."""
+        bits = self._runtime.entropy.getrandbits(SLOT_BITS)
         return f"{self._runtime.calendar.now():020.6f} {bits:016x}"
 
 
-def _marked(stored: StoredCloud, place: str) -> StoredMark:
+def _marked(stored: StoredCloud, slot: str) -> StoredMark:
     marks = stored.marks
-    if place not in marks:
+    if slot not in marks:
         while len(marks) >= MARK_COUNT_MAX:
             del marks[marks.minKey()]
-        marks[place] = StoredMark()
-    marked: StoredMark = marks[place]
+        marks[slot] = StoredMark()
+    marked: StoredMark = marks[slot]
     return marked

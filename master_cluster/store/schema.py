@@ -195,7 +195,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     ``hosts`` has the instances of a release and a type, by their hash, in the order of
     their places. ``refusals`` has what was refused a place, by hashed root title and
     title. ``products`` by hashed title. ``takeovers`` has the digests of what was taken
-    over from reference proxies, with the instants. ``marks`` by their places.
+    over from reference proxies, with the instants. ``marks`` by their slots.
     """
 
     layout = 1  # of stores that do not say theirs

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from functools import partial
@@ -158,7 +157,7 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
             new = path.with_name(f".{path.name}.new")
             told = {"verdict": reason, "since": time.time()}  # noqa: TID251
             new.write_text(json.dumps(told))
-            os.replace(new, path)  # noqa: PTH105
+            new.replace(path)
 
 
 def main() -> None:

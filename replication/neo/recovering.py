@@ -204,8 +204,7 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
 
     def _plan_creation(self, claims: tuple[Claim, ...]) -> Plan | quorum.Wait:
         holders = frozenset(claim.storage for claim in claims)
-        rows = (Row(holders, holders),) * self.app.pt.getPartitions()
-        table = Table(TableId(quorum.FIRST_EPOCH, 0), rows)
+        table = quorum.plan_first_table(holders, self.app.pt.getPartitions())
         verdict = quorum.check_layout(table)
         if not verdict or holders != self.app.creation_layout:
             return quorum.Wait(verdict.reason or "storage nodes changed since `start`")

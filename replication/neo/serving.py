@@ -31,8 +31,6 @@ from replication.observation import (
     Claim,
     Row,
     StorageId,
-    Table,
-    TableId,
     decode_table_id,
 )
 
@@ -148,8 +146,8 @@ class Administration(AdministrationHandler):  # type: ignore[misc]
         if app.pt.filled():
             raise AnswerDenied(f"it starts by itself; it waits: {app.verdict}")
         holders = app.connectedStorages()
-        row = Row(holders, holders)
-        verdict = quorum.check_layout(Table(TableId(quorum.FIRST_EPOCH, 0), (row,)))
+        table = quorum.plan_first_table(holders, app.pt.getPartitions())
+        verdict = quorum.check_layout(table)
         if not verdict:
             raise AnswerDenied(f"not created: {verdict.reason}")
         app.creation_layout = holders

@@ -11,20 +11,13 @@ import sqlite3
 import sys
 from typing import Any
 
-from neo.lib import logging  # type: ignore[import-untyped]
+from neo.lib import logging, util  # type: ignore[import-untyped]
 from neo.lib.app import buildOptionParser  # type: ignore[import-untyped]
 from neo.lib.bootstrap import BootstrapManager  # type: ignore[import-untyped]
 from neo.lib.protocol import (  # type: ignore[import-untyped]
     NodeTypes,
     Packets,
     ProtocolError,
-)
-from neo.lib.util import (  # type: ignore[import-untyped]
-    bin as undump,
-)
-from neo.lib.util import (
-    dump,
-    u64,
 )
 from neo.storage.app import Application  # type: ignore[import-untyped]
 from neo.storage.database import DatabaseFailure  # type: ignore[import-untyped]
@@ -61,17 +54,19 @@ class Keeper:
     @property
     def verdict(self) -> dict[bytes, bytes]:
         found = json.loads(self._dm.getConfiguration("verdict") or "{}")
-        return {undump(ttid): undump(tid) for ttid, tid in found.items()}
+        return {util.bin(ttid): util.bin(tid) for ttid, tid in found.items()}
 
     @verdict.setter
     def verdict(self, verdict: dict[bytes, bytes]) -> None:
-        told = {dump(ttid): dump(tid) for ttid, tid in verdict.items()}
+        told = {util.dump(ttid): util.dump(tid) for ttid, tid in verdict.items()}
         text = json.dumps(told) if told else None
         self._dm._setConfiguration("verdict", text)
 
     def lock(self, ttid: bytes, tid: bytes) -> None:
         """As ``lockTransaction``, which would commit."""
-        self._dm.query("UPDATE ttrans SET tid=? WHERE ttid=?", (u64(tid), u64(ttid)))
+        self._dm.query(
+            "UPDATE ttrans SET tid=? WHERE ttid=?", (util.u64(tid), util.u64(ttid))
+        )
 
     def drop(self, ttid: bytes) -> None:
         dm = self._dm
@@ -79,14 +74,14 @@ class Keeper:
             data_id
             for (data_id,) in dm.query(
                 "SELECT data_id FROM tobj WHERE tid=? AND data_id IS NOT NULL",
-                (u64(ttid),),
+                (util.u64(ttid),),
             )
         ]
         dm.abortTransaction(ttid)
         dm.releaseData(data_ids, True)
 
     def has_committed(self, partition: int, ttid: bytes) -> bool:
-        number = u64(ttid)
+        number = util.u64(ttid)
         found = self._dm.query(
             "SELECT 1 FROM trans WHERE partition=? AND tid>=? AND ttid=?",
             (partition, number, number),
@@ -129,11 +124,11 @@ class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no 
     def sendPartitionTable(
         self, conn: Any, ptid: int, num_replicas: int, row_list: Any
     ) -> None:
-        table_id, promise = decode_table_id(ptid)
+        _, promise = decode_table_id(ptid)
         if promise:
             self._promise(promise)
         else:
-            self._adopt(conn, table_id, ptid, num_replicas, row_list)
+            self._adopt(conn, ptid, num_replicas, row_list)
 
     def _promise(self, epoch: int) -> None:
         keeper = self._keeper
@@ -144,23 +139,22 @@ class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no 
         self.app.dm.commit()
         self._promised = epoch
 
-    def _adopt(
-        self, conn: Any, table_id: TableId, ptid: int, num_replicas: int, row_list: Any
-    ) -> None:
+    def _adopt(self, conn: Any, ptid: int, num_replicas: int, row_list: Any) -> None:
         app = self.app
         keeper = self._keeper
+        table = view_table(ptid, row_list)
+        table_id = table.table_id
         verdict = quorum.may_adopt(keeper.promise, self._own_id, table_id)
         if not verdict:
             raise ProtocolError(verdict.reason)
         if self._promised not in {None, table_id.epoch}:
             raise ProtocolError(f"promised {self._promised}, not {table_id.epoch}")
-        table = view_table(ptid, row_list)
         is_readable = app.uuid in table.readable
         if is_readable and self._promised is None:
             raise ProtocolError("readable in a table that was not promised")
         needed = []
         for ttid in self._verdict:
-            partition = u64(ttid) % len(table.rows)
+            partition = util.u64(ttid) % len(table.rows)
             if app.uuid in table.rows[partition].readable and not keeper.has_committed(
                 partition, ttid
             ):
@@ -172,7 +166,9 @@ class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no 
             needed=needed,
         )
         if settlement.missing:
-            raise ProtocolError(f"never voted {sorted(map(dump, settlement.missing))}")
+            raise ProtocolError(
+                f"never voted {sorted(map(util.dump, settlement.missing))}"
+            )
         for ttid in sorted(settlement.to_drop):
             keeper.drop(ttid)
         for ttid, tid in sorted(settlement.to_lock.items()):
@@ -199,7 +195,7 @@ class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no 
         elif ttid in self._verdict:
             self.app.dm.unlockTransaction(tid, ttid, True, True)
         else:
-            raise ProtocolError(f"{dump(ttid)} is not in the verdict")
+            raise ProtocolError(f"{util.dump(ttid)} is not in the verdict")
 
     def askLastIDs(self, conn: Any) -> None:
         self.app.dm.commit()

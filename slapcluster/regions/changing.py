@@ -26,7 +26,7 @@ from replication.changing import (
 )
 from replication.neo.neoctl import change_holders
 from replication.regions import ProgramKind, Region, split_address
-from replication.sight import NeoClusterSeen, RegionSeen, look_at, number
+from replication.sight import NeoClusterSeen, RegionSeen, look_at
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.pausing import pause
 from slapcluster.regions.creating import drawn_ports
@@ -165,14 +165,12 @@ class Changing:
             why = f"{told}; `slapcluster storage status` says why"
             return View(neo_cluster, False, why, {}, *_NOBODY), seen  # noqa: FBT003
         self.admin_node = answer.admin_node
-        storages = {number(it.node_id): it for it in answer.nodes_of(STORAGE)}
+        storages = {it.storage: it for it in answer.nodes_of(STORAGE)}
         connected = frozenset(
             it for it, known in storages.items() if known.node_state == RUNNING
         )
-        holders = frozenset(number(it.node_id) for it in answer.cells)
-        lacking = {
-            number(it.node_id) for it in answer.cells if it.cell_state not in READABLE
-        }
+        holders = frozenset(it.storage for it in answer.cells)
+        lacking = {it.storage for it in answer.cells if it.cell_state not in READABLE}
         entries = {
             it.name: await self._entry(regions, it, shown)
             for it, shown in zip(neo_cluster.regions, seen.regions, strict=True)

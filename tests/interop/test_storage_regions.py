@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from replication.observation import region_of
-from replication.sight import number
+from replication.observation import parse_storage_id, region_of
 from tests import programs
 
 COMMAND = "from slapcluster.cli import main; main()"
@@ -73,7 +72,7 @@ def test_a_neo_cluster_is_made_seen_packed_and_stopped(operator: Operator) -> No
     assert seen["standing"] == "whole"
     assert seen["remarks"] == []
     ids = [it["storage_node_id"] for it in seen["regions"]]
-    assert [region_of(number(it)) for it in ids] == [1, 2, 3]
+    assert [region_of(parse_storage_id(it)) for it in ids] == [1, 2, 3]
     assert [it["if_lost"] for it in seen["regions"]] == ["goes on"] * 3
     assert sorted(it["verdict"].split()[0] for it in seen["regions"]) == [
         "follows",

@@ -347,7 +347,7 @@ def test_marks_are_bounded_and_the_oldest_go() -> None:
         mark.write(stored)
 
     assert len(stored.marks) == MARK_COUNT_MAX
-    assert stored.marks.maxKey() == mark.place
+    assert stored.marks.maxKey() == mark.slot
     bench.close()
 
 
