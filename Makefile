@@ -40,13 +40,17 @@ test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser
 	@PYTHONPATH=.make/browser bin/pytest tests/browser
 
-emulate: all ## what only root can try, on copies of this host's files; run with sudo
-	@.venv/bin/python -m tests.emulate
+# RUNS of each fault of three regions, JOBS at a time; ONLY what pytest -k selects.
+RUNS ?= 1
+JOBS ?= 1
+ONLY ?=
+emulate: all ## faults of three regions, and what only root can try; run with sudo
+	@.venv/bin/python -m tests.emulate -n $(JOBS) -k '$(ONLY)' --runs $(RUNS)
 
 SECONDS ?= 3600
 CAMPAIGN ?= histories
-soak: all ## CAMPAIGN (histories, weeks, kills, quorum) for SECONDS, on from its last run
-	@bin/python tests/soak.py --campaign $(CAMPAIGN) --seconds $(SECONDS)
+soak: all ## CAMPAIGN (histories, schedules, ...) for SECONDS, JOBS at a time; goes on
+	@bin/python tests/soak.py --campaign $(CAMPAIGN) --seconds $(SECONDS) --jobs $(JOBS)
 
 lint: all ## style and types alone
 	@bin/pytest tests/test_lint.py tests/test_tidy.py tests/test_imports.py

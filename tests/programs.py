@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess  # noqa: TID251 - tests watch the product's programs from outside
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +20,12 @@ END_SECONDS = 10.0
 """How long a program may take to end after SIGTERM before it is a failure."""
 
 
-def eventually(probe: Callable[[], T | None], within_seconds: float, what: str) -> T:
+def eventually(
+    probe: Callable[[], T | None],
+    within_seconds: float,
+    what: str,
+    pause_seconds: float = 0.05,
+) -> T:
     """The first answer of ``probe`` that is true; fails with the last one it gave.
 
     An ``OSError`` counts as "not yet": what is probed may not listen yet.
@@ -35,7 +42,7 @@ def eventually(probe: Callable[[], T | None], within_seconds: float, what: str) 
             raise AssertionError(
                 f"{what}: not within {within_seconds} s, last {last!r}"
             )
-        time.sleep(0.05)  # noqa: TID251
+        time.sleep(pause_seconds)  # noqa: TID251
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -71,6 +78,18 @@ def run(
         cwd=directory,
         check=False,
     )
+
+
+@contextmanager
+def place_of_evidence(prefix: str) -> Iterator[Path]:
+    """A directory that is left, and named, when the block fails."""
+    place = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield place
+    except BaseException as error:
+        error.add_note(f"what there was is in {place}")
+        raise
+    shutil.rmtree(place)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import json
 import subprocess  # noqa: TID251 - git is a program
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -26,7 +27,7 @@ from tests.model.search import explore, read_steps, tell
 from tests.model.walks import play_walk
 from tests.neo_port.three_regions import APART, Way
 from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
-from tests.source_tree import TOP
+from tests.source_tree import TOP, present_commit
 from tests.unit.master_cluster.histories import MASTERS, VERBS, Run, Step
 from tests.unit.master_cluster.test_histories import BEGINNING
 
@@ -35,14 +36,7 @@ STEP_COUNT_MAX = 60
 
 KILLS_PER_SEED = 20
 ENDURANCE_ROUNDS = 50
-"""Ten faults each: two hours."""
-
-KILL_ROUNDS = 10
-KILLS = (
-    "storage node killed",
-    "primary killed",
-    "region of the primary killed",
-)
+"""Twelve faults each: three hours."""
 
 WORLDS_MAX = 1_500_000
 """Of small worlds in memory: two gigabytes."""
@@ -75,17 +69,12 @@ def play_kills(seed: int) -> None:
     sys.stdout.write(f"{killed(seed, KILLS_PER_SEED)}\n")
 
 
-def play_regions(seed: int, rounds: int = 1, faults: Sequence[str] = ()) -> None:
+def play_endurance(seed: int) -> None:
     """Three regions of NEO in networks of their own, by turns on each way."""
-    runs = Campaign.log("regions-runs")
+    runs = Campaign.log("endurance-runs")
     way = tuple(Way)[seed % len(Way)]
-    _play_apart(
-        "run_regions", str(seed), way, str(rounds), str(runs), present_commit(), *faults
-    )
-
-
-def play_kills_of_regions(seed: int) -> None:
-    play_regions(seed, KILL_ROUNDS, KILLS)
+    rounds = str(ENDURANCE_ROUNDS)
+    _play_apart("run_regions", str(seed), way, rounds, str(runs), present_commit())
 
 
 def play_schedule(seed: int) -> None:
@@ -100,10 +89,6 @@ def _play_apart(module: str, *arguments: str) -> None:
     neo_environment()
     argv = (sys.executable, "-m", f"tests.neo_port.{module}", *arguments)
     subprocess.run([*APART, *argv], cwd=TOP, check=True)
-
-
-def play_endurance(seed: int) -> None:
-    play_regions(seed, ENDURANCE_ROUNDS)
 
 
 def play_walks(seed: int) -> None:
@@ -147,13 +132,9 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "weeks": Campaign(play_week, 1),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
-    # Ten faults each, three minutes; regions-runs.jsonl has a line for each fault.
-    "regions": Campaign(play_regions, 1),
-    # Ten of each kill, three minutes.
-    "regions-killed": Campaign(play_kills_of_regions, 1),
     # Faults that overlap, for 20 s; schedules-runs.jsonl has a line for each.
     "schedules": Campaign(play_schedule, 1),
-    # As regions, for two hours of one life.
+    # One fault after the other; endurance-runs.jsonl has a line for each.
     "endurance": Campaign(play_endurance, 1),
     # A few seconds each.
     "quorum": Campaign(play_walks, 5),
@@ -170,10 +151,26 @@ def next_seed(log: Path, commit: str) -> int:
     return max((it["end"] for it in batches if it["commit"] == commit), default=0)
 
 
-def present_commit() -> str:
-    argv = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    done = subprocess.run(argv, cwd=TOP, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+def play_on(name: str, seconds: float, jobs: int) -> None:
+    campaign, commit, log = CAMPAIGNS[name], present_commit(), Campaign.log(name)
+    seed, count = next_seed(log, commit), campaign.batch * jobs
+    deadline = time.monotonic() + seconds  # noqa: TID251 - the real clock
+    with ProcessPoolExecutor(jobs) as pool:
+        while time.monotonic() < deadline:  # noqa: TID251
+            seeds = range(seed, seed + count)
+            playing = [pool.submit(campaign.play, each) for each in seeds]
+            for each, played in zip(seeds, playing, strict=True):
+                try:
+                    played.result()
+                except BaseException:
+                    again = f"bin/python tests/soak.py --campaign {name} --seed {each}"
+                    sys.stderr.write(f"again: {again}\n")
+                    raise
+            batch = {"commit": commit, "begin": seed, "end": seed + count}
+            seed += count
+            with log.open("a") as opened:
+                opened.write(json.dumps(batch) + "\n")
+    sys.stdout.write(f"{seed} seeds of {name} held for {commit}\n")
 
 
 def main() -> None:
@@ -181,29 +178,13 @@ def main() -> None:
     parser.add_argument("--campaign", choices=sorted(CAMPAIGNS), default="histories")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, help="play this one and end")
+    parser.add_argument("--jobs", type=int, default=1, help="so many at a time")
     options = parser.parse_args()
-    name, campaign = options.campaign, CAMPAIGNS[options.campaign]
-    log = campaign.log(name)
-    log.parent.mkdir(exist_ok=True)
-    if options.seed is not None:
-        campaign.play(options.seed)
-        return
-    commit = present_commit()
-    seed = next_seed(log, commit)
-    deadline = time.monotonic() + options.seconds  # noqa: TID251 - the real clock
-    while time.monotonic() < deadline:  # noqa: TID251
-        for each in range(seed, seed + campaign.batch):
-            try:
-                campaign.play(each)
-            except BaseException:
-                again = f"bin/python tests/soak.py --campaign {name} --seed {each}"
-                sys.stderr.write(f"again: {again}\n")
-                raise
-        batch = {"commit": commit, "begin": seed, "end": seed + campaign.batch}
-        seed += campaign.batch
-        with log.open("a") as opened:
-            opened.write(json.dumps(batch) + "\n")
-    sys.stdout.write(f"{seed} seeds of {name} held for {commit}\n")
+    Campaign.log(options.campaign).parent.mkdir(exist_ok=True)
+    if options.seed is None:
+        play_on(options.campaign, options.seconds, options.jobs)
+    else:
+        CAMPAIGNS[options.campaign].play(options.seed)
 
 
 if __name__ == "__main__":

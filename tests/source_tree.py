@@ -96,3 +96,10 @@ def modules() -> tuple[Module, ...]:
 
 def product_modules() -> tuple[Module, ...]:
     return tuple(module for module in modules() if module.package in PACKAGES)
+
+
+def present_commit() -> str:
+    """Its whole number, with ``-dirty`` when a file differs from it."""
+    argv = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    done = subprocess.run(argv, cwd=TOP, check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""``make emulate``: what only root can try, and a line of what came out of it.
+"""``make emulate``: faults of three regions, and what only root can try.
 
 Nothing of this host is changed: tests run in namespaces of their own, with copies of
 what they would change. Each run is a line of ``.emulate/runs.jsonl`` with the commit
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess  # noqa: TID251 - git knows the commit
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.emulate.figures import FIGURES_VARIABLE
-from tests.source_tree import TOP
+from tests.interop.stock import neo_environment
+from tests.source_tree import TOP, present_commit
 
 RUNS = TOP / ".emulate" / "runs.jsonl"
 
@@ -32,11 +32,12 @@ def main(arguments: list[str]) -> int:
     figures.unlink(missing_ok=True)
     os.environ[FIGURES_VARIABLE] = str(figures)  # noqa: TID251 - for its own tests
     started = time.time()  # noqa: TID251
+    # Made here: no network is left where it is used.
+    neo_environment()
     status = pytest.main([str(Path(__file__).parent), *arguments])
     told = figures.read_text().splitlines() if figures.exists() else []
     run = {
-        "commit": _git("rev-parse", "HEAD"),
-        "is_clean": not _git("status", "--porcelain"),
+        "commit": present_commit(),
         "at": started,
         "seconds": time.time() - started,  # noqa: TID251
         "machine": f"{platform.platform()}, {os.cpu_count()} cores",
@@ -48,13 +49,6 @@ def main(arguments: list[str]) -> int:
     for figure in run["figures"]:
         print(json.dumps(figure))  # noqa: T201 - the answer
     return int(status)
-
-
-def _git(*words: str) -> str:
-    ended = subprocess.run(
-        ["git", "-C", str(TOP), *words], check=False, capture_output=True, text=True
-    )
-    return ended.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ZODB import DB  # type: ignore[import-untyped]
 
 NAME = "lab"
 VALUE = b"x" * 100
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """Gaps are told to that, and most of the computer is left to others."""
 
 

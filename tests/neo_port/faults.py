@@ -9,8 +9,8 @@ from __future__ import annotations
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 
 from tests import programs
 from tests.neo_port.three_regions import (
+    PROBE_SECONDS,
     REGIONS,
     ThreeRegions,
     Way,
@@ -37,12 +38,25 @@ WHOLE_SECONDS_MAX = 120
 EQUAL_SECONDS_MAX = 30
 """The last transaction is unlocked within a second on each storage node."""
 
+ON_ITS_WAY_SECONDS = 1.0
+"""What was on its way when a fault began is acknowledged within that."""
+
+FLAPPING_SECONDS = 20.0
+FLAP_SECONDS = (0.3, 10.0)
+"""For less and for more than silence lasts."""
+
+RECOVERY_SECONDS = 4.0
+"""After a kill of the primary, a recovery begins and ends within that."""
+
 COMMITTER = Path(__file__).with_name("committer.py")
 
 
 @frozen
 class Outcome:
-    """One run. ``gap_seconds``: the longest time between two acknowledged commits."""
+    """One run. ``gap_seconds``: the longest time between two acknowledged commits.
+
+    ``alone_count``: what a client was acknowledged in a region that was left alone.
+    """
 
     fault: str
     way: Way
@@ -50,6 +64,7 @@ class Outcome:
     whole_seconds: float
     commit_count: int
     missing: int | None
+    alone_count: int
 
 
 @define
@@ -96,11 +111,18 @@ class Committing:
             "commits go on",
         )
 
-    def first_missing(self) -> tuple[int, int | None]:
-        """How many numbers a new client reads, and the first one that is missing."""
+    def missing(self) -> int | None:
+        """The first number that was acknowledged, or comes before, and is not there."""
         done = programs.run(self._argv("read"), timeout_seconds=GOES_ON_SECONDS_MAX)
         _, count, missing = done.stdout.split()
-        return int(count), None if missing == "None" else int(missing)
+        if missing != "None":
+            return int(missing)
+        return int(count) if int(count) <= self.acknowledged()[-1][1] else None
+
+    @property
+    def backwards_count(self) -> int:
+        """How often this client missed what it had been told before."""
+        return self.log.read_text().count("backwards")
 
 
 @define
@@ -111,8 +133,13 @@ class Situation:
     entropy: Random
     primary: int
     client: int
+    alone: int = 0
+    """The region that a fault of ``ALONE`` leaves alone."""
 
-    def other(self) -> int:
+    def without_client(self) -> int:
+        return self.entropy.choice([it for it in REGIONS if it != self.client])
+
+    def without_both(self) -> int:
         """A region that has neither the primary nor the client."""
         free = [it for it in REGIONS if it not in (self.primary, self.client)]
         return self.entropy.choice(free)
@@ -161,15 +188,42 @@ def stop_primary(situation: Situation) -> Undo:
 
 
 def cut(situation: Situation) -> Undo:
-    region = situation.other()
-    others = [it for it in REGIONS if it != region]
-    return _severed([p for it in others for p in ((it, region), (region, it))])
+    return _cut_off(situation.alone)
 
 
-def cut_primary(situation: Situation) -> Undo:
-    region = situation.primary
-    others = [it for it in REGIONS if it != region]
-    return _severed([p for it in others for p in ((it, region), (region, it))])
+def cut_towards(situation: Situation) -> Undo:
+    alone = situation.alone
+    return _severed([(it, alone) for it in REGIONS if it != alone])
+
+
+def cut_from(situation: Situation) -> Undo:
+    alone = situation.alone
+    return _severed([(alone, it) for it in REGIONS if it != alone])
+
+
+def flap(situation: Situation) -> Undo:
+    """A region comes and goes."""
+    region = situation.without_client()
+    deadline = time.monotonic() + FLAPPING_SECONDS  # noqa: TID251
+    while time.monotonic() < deadline:  # noqa: TID251
+        undo = _cut_off(region)
+        time.sleep(situation.entropy.uniform(*FLAP_SECONDS))  # noqa: TID251
+        undo()
+        time.sleep(situation.entropy.uniform(*FLAP_SECONDS))  # noqa: TID251
+    return lambda: None
+
+
+def cut_recovery(situation: Situation) -> Undo:
+    """The primary is killed, and its region or another is cut off soon after."""
+    start = kill_primary(situation)
+    time.sleep(situation.entropy.uniform(0, RECOVERY_SECONDS))  # noqa: TID251
+    join = _cut_off(situation.without_client())
+
+    def undo() -> None:
+        join()
+        start()
+
+    return undo
 
 
 def cut_between(situation: Situation) -> Undo:
@@ -185,14 +239,9 @@ def cut_between(situation: Situation) -> Undo:
     return _severed([(first, second), (second, first)])
 
 
-def cut_towards(situation: Situation) -> Undo:
-    region = situation.other()
-    return _severed([(it, region) for it in REGIONS if it != region])
-
-
-def cut_from(situation: Situation) -> Undo:
-    region = situation.other()
-    return _severed([(region, it) for it in REGIONS if it != region])
+def _cut_off(region: int) -> Undo:
+    others = [it for it in REGIONS if it != region]
+    return _severed([p for it in others for p in ((it, region), (region, it))])
 
 
 def _severed(pairs: list[tuple[int, int]]) -> Undo:
@@ -206,12 +255,22 @@ FAULTS: Mapping[str, Fault] = {
     "storage node stopped": stop_storage,
     "primary stopped": stop_primary,
     "region of the primary killed": kill_region,
-    "region of the primary cut off": cut_primary,
+    "region of the primary cut off": cut,
     "two regions cut from each other": cut_between,
     "region cut off": cut,
     "region that hears nobody": cut_towards,
     "region that nobody hears": cut_from,
+    "region that flaps": flap,
+    "region cut off during recovery": cut_recovery,
 }
+
+ALONE: Mapping[str, Callable[[Situation], int]] = {
+    "region of the primary cut off": lambda situation: situation.primary,
+    "region cut off": Situation.without_both,
+    "region that hears nobody": Situation.without_client,
+    "region that nobody hears": Situation.without_client,
+}
+"""Faults that leave a region alone, and which one: it must not acknowledge anything."""
 
 
 def play(regions: ThreeRegions, name: str, entropy: Random, first: int) -> Outcome:
@@ -226,35 +285,52 @@ def play_fault(
     primary = regions.primary_region()
     assert primary is not None, "there is no primary"
     # In the region of the primary a client may be cut off with it.
-    outside = [it for it in REGIONS if it != primary]
-    committing = Committing(regions, entropy.choice(outside), first)
-    with committing.running():
+    client = entropy.choice([it for it in REGIONS if it != primary])
+    situation = Situation(regions, entropy, primary, client)
+    committing = Committing(regions, client, first)
+    clients = [committing]
+    with ExitStack() as running:
+        running.enter_context(committing.running())
         committing.wait_for(0.0, COMMITS_BEFORE)
-        begun = time.monotonic()  # noqa: TID251 - the clock of the committer
-        undo = fault(Situation(regions, entropy, primary, committing.region))
+        if name in ALONE:
+            situation.alone = ALONE[name](situation)
+            lonely = Committing(regions, situation.alone, 0, f"alone-{first}")
+            clients.append(lonely)
+            running.enter_context(lonely.running())
+            lonely.wait_for(0.0, COMMITS_BEFORE)
+        begun = time.monotonic()  # noqa: TID251 - the clock of the committers
+        undo = fault(situation)
         try:
-            # What was on its way is acknowledged within a second, the rest without.
-            committing.wait_for(begun + 1, COMMITS_AFTER)
+            committing.wait_for(begun + ON_ITS_WAY_SECONDS, COMMITS_AFTER)
         finally:
+            undone = time.monotonic()  # noqa: TID251
             undo()
-        undone = time.monotonic()  # noqa: TID251
-        programs.eventually(regions.is_whole, WHOLE_SECONDS_MAX, "all copies")
+        programs.eventually(
+            regions.is_whole, WHOLE_SECONDS_MAX, "all copies", PROBE_SECONDS
+        )
         whole = time.monotonic()  # noqa: TID251
-        committing.wait_for(whole, COMMITS_AFTER)
-    assert "backwards" not in committing.log.read_text(), committing.log
+        for each in clients:
+            each.wait_for(whole, COMMITS_AFTER)
+    assert not any(each.backwards_count for each in clients), clients
     rows = committing.acknowledged()
-    count, missing = committing.first_missing()
-    last = rows[-1][1]
-    if missing is None and count <= last:
-        missing = count
+    meanwhile = (begun + ON_ITS_WAY_SECONDS, undone)
     return Outcome(
         name,
         regions.way,
         max(later[0] - earlier[0] for earlier, later in pairwise(rows)),
         whole - undone,
-        last + 1 - first,
-        missing,
+        rows[-1][1] + 1 - first,
+        first_missing(clients),
+        sum(
+            meanwhile[0] < at < meanwhile[1]
+            for lonely in clients[1:]
+            for at, _ in lonely.acknowledged()
+        ),
     )
+
+
+def first_missing(clients: Iterable[Committing]) -> int | None:
+    return next((it for each in clients if (it := each.missing()) is not None), None)
 
 
 def digest_of(database: Path) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -69,6 +68,7 @@ def live(life: Life, home: Path) -> None:
             first += outcome.commit_count
             life.keep(outcome)
             assert outcome.missing is None, outcome
+            assert not outcome.alone_count, outcome
         databases = [regions.database(it) for it in REGIONS]
         programs.eventually(
             lambda: len({digest_of(it) for it in databases}) == 1,
@@ -98,8 +98,8 @@ def main() -> None:
         drawn,
         offsets,
     )
-    with tempfile.TemporaryDirectory(prefix="three-regions-") as directory:
-        live(life, Path(directory))
+    with programs.place_of_evidence("three-regions-") as home:
+        live(life, home)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import json
 import signal
 import subprocess  # noqa: TID251 - programs of the regions
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from enum import StrEnum
@@ -32,8 +31,10 @@ from tests.neo_port.faults import (
     WHOLE_SECONDS_MAX,
     Committing,
     digest_of,
+    first_missing,
 )
 from tests.neo_port.three_regions import (
+    PROBE_SECONDS,
     REGIONS,
     ThreeRegions,
     Way,
@@ -179,7 +180,9 @@ def play_schedule(stage: Stage, events: tuple[Event, ...]) -> Played:
             time.sleep(max(0.0, begun + at - time.monotonic()))  # noqa: TID251
             (stage.begin if begins else stage.end)(event)
         undone = time.monotonic()  # noqa: TID251
-        programs.eventually(stage.regions.is_whole, WHOLE_SECONDS_MAX, "all copies")
+        programs.eventually(
+            stage.regions.is_whole, WHOLE_SECONDS_MAX, "all copies", PROBE_SECONDS
+        )
         whole = time.monotonic()  # noqa: TID251
         for client in clients:
             client.wait_for(whole, COMMITS_AFTER)
@@ -189,20 +192,14 @@ def play_schedule(stage: Stage, events: tuple[Event, ...]) -> Played:
     programs.eventually(
         lambda: len(set(map(digest_of, databases))) == 1, EQUAL_SECONDS_MAX, "equal"
     )
-    missing = None
-    for client in clients:
-        count, first = client.first_missing()
-        last = client.acknowledged()[-1][1]
-        if first is not None or count <= last:
-            missing = count if first is None else first
     return Played(
         stage.regions.way,
         events,
         len(rows),
         max(gaps),
         whole - undone,
-        missing,
-        sum(client.log.read_text().count("backwards") for client in clients),
+        first_missing(clients),
+        sum(client.backwards_count for client in clients),
     )
 
 
@@ -210,11 +207,8 @@ def main() -> None:
     seed, way, runs, commit = sys.argv[1:]
     make_networks()
     events = draw_schedule(Random(int(seed)))
-    with (
-        tempfile.TemporaryDirectory(prefix="schedule-") as home,
-        ExitStack() as stack,
-    ):
-        regions = ThreeRegions(Path(home), TOP / "bin", stack, Way(way))
+    with programs.place_of_evidence("schedule-") as home, ExitStack() as stack:
+        regions = ThreeRegions(home, TOP / "bin", stack, Way(way))
         played = play_schedule(Stage(regions), events)
     told = {"commit": commit, "seed": int(seed), **asdict(played)}
     line = json.dumps(told) + "\n"

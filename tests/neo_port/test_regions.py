@@ -24,7 +24,7 @@ SEED = "1"
 def test_nothing_acknowledged_is_lost(way: str, tmp_path: Path) -> None:
     """Commits go on by themselves, all copies are equal at the end.
 
-    ``make soak CAMPAIGN=regions`` is the same for many seeds.
+    ``make emulate RUNS=30`` is the same for many seeds.
     """
     runs = tmp_path / "runs.jsonl"
     module = (sys.executable, "-m", "tests.neo_port.run_regions")

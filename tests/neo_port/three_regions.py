@@ -41,6 +41,9 @@ NAME = "lab"
 STARTED_SECONDS_MAX = 60
 """Nine programs and three stunnels on two busy cores."""
 
+PROBE_SECONDS = 0.3
+"""Between two looks at all of them: each starts three to nine programs."""
+
 ANSWER_SECONDS_MAX = 5
 """neoctl waits for ever for an admin that has no primary."""
 
@@ -149,7 +152,9 @@ class ThreeRegions:
             self.start_neo_master(region)
             self.start_storage(region)
             self._run(region, "neoadmin", ADMIN_PORT)
-        programs.eventually(self._is_started, STARTED_SECONDS_MAX, "three regions run")
+        programs.eventually(
+            self._is_started, STARTED_SECONDS_MAX, "three regions run", PROBE_SECONDS
+        )
 
     @property
     def is_tunnelled(self) -> bool:
@@ -209,7 +214,7 @@ class ThreeRegions:
 
     def is_whole(self) -> bool:
         """Whether all programs belong to it and all copies are complete."""
-        region = self.primary_region()
+        region = next((it for it in REGIONS if self._is_running_for(it)), None)
         if region is None:
             return False
         known = self.tell(region, "print", "node")
@@ -225,13 +230,16 @@ class ThreeRegions:
         )
 
     def _primary_seen_from(self, region: int) -> int | None:
-        name = self.tell(region, "print", "primary").strip()
-        if "RUNNING" not in self.tell(region, "print", "cluster"):
+        if not self._is_running_for(region):
             return None
+        name = self.tell(region, "print", "primary").strip()
         for row in map(str.split, self.tell(region, "print", "node").splitlines()):
             if name and row[0] == name:
                 return int(row[4].split(":")[1])
         return None
+
+    def _is_running_for(self, region: int) -> bool:
+        return "RUNNING" in self.tell(region, "print", "cluster")
 
     @property
     def _tls_options(self) -> tuple[str, ...]:
