@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     # Loads Twisted, and the shell loads this module at every TAB.
     from collections.abc import Iterator
 
-    from replication.changing import Undertaking
     from replication.regions import NeoCluster
+    from replication.undertakings import Undertaking
     from runtime.ports import Runtime
     from slapcluster.regions.changing import Changed
 
@@ -70,7 +70,7 @@ def replace(
     discarded = _number(discard)
 
     def plan(neo_cluster: NeoCluster, _: Iterator[int]) -> Undertaking:
-        from replication.changing import plan_replacement  # noqa: PLC0415 - as above
+        from replication.undertakings import plan_replacement  # noqa: PLC0415 - as above
 
         return plan_replacement(neo_cluster, name, discarded)
 
@@ -101,7 +101,7 @@ def add(
     """
 
     def plan(neo_cluster: NeoCluster, ports: Iterator[int]) -> Undertaking:
-        from replication.changing import plan_addition  # noqa: PLC0415 - as above
+        from replication.undertakings import plan_addition  # noqa: PLC0415 - as above
 
         return plan_addition(neo_cluster, (first, second), ports)
 
@@ -123,7 +123,7 @@ def remove(
     """
 
     def plan(neo_cluster: NeoCluster, _: Iterator[int]) -> Undertaking:
-        from replication.changing import plan_removal  # noqa: PLC0415 - as above
+        from replication.undertakings import plan_removal  # noqa: PLC0415 - as above
 
         return plan_removal(neo_cluster, (first, second))
 
@@ -145,7 +145,7 @@ def move(
     """
 
     def plan(neo_cluster: NeoCluster, ports: Iterator[int]) -> Undertaking:
-        from replication.changing import plan_move  # noqa: PLC0415 - as above
+        from replication.undertakings import plan_move  # noqa: PLC0415 - as above
 
         return plan_move(neo_cluster, name, new_name, ports)
 
@@ -156,7 +156,7 @@ def _change(
     session: Session, directory: Path, plan: Plan, subject: str, *, is_dry_run: bool
 ) -> int:
     async def main(runtime: Runtime, say: Progress) -> Changed:
-        from replication.changing import Refused  # noqa: PLC0415 - as above
+        from replication.undertakings import Refused  # noqa: PLC0415 - as above
         from slapcluster.regions.changing import Changing, free_ports  # noqa: PLC0415
 
         regions = regions_at(runtime, directory)

@@ -16,9 +16,7 @@ from replication.changing import (
     GOES_ON,
     UNMADE,
     EntrySeen,
-    Refused,
     Step,
-    Undertaking,
     Verb,
     View,
     plan_all_steps,
@@ -26,7 +24,8 @@ from replication.changing import (
 )
 from replication.neo.neoctl import change_holders
 from replication.regions import ProgramKind, Region, split_address
-from replication.sight import NeoClusterSeen, RegionSeen, look_at
+from replication.sight import NeoClusterSeen, RegionSeen
+from replication.undertakings import Refused, Undertaking
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.pausing import pause
 from slapcluster.regions.creating import drawn_ports
@@ -154,11 +153,7 @@ class Changing:
     async def _look(self) -> tuple[View, NeoClusterSeen]:
         neo_cluster = self.place.neo_cluster()
         regions = Regions(self.place, neo_cluster)
-        supervisords = await regions.supervisords(regions.names(None))
-        answers = await regions.answers(
-            name for name, seen in supervisords.items() if seen is not None
-        )
-        seen = look_at(neo_cluster, self.place.path, supervisords, answers)
+        answers, seen = await regions.ask_and_look()
         answer = choose_answer(answers)
         if answer is None or not answer.is_running:
             told = seen.cluster_state or "no admin node answers"

@@ -84,12 +84,17 @@ class Regions:
 
     async def look(self) -> NeoClusterSeen:
         """All that is seen now, within a bound whatever does not answer."""
+        _, seen = await self.ask_and_look()
+        return seen
+
+    async def ask_and_look(self) -> tuple[tuple[Answer, ...], NeoClusterSeen]:
+        """What admin nodes say, and all that is seen, this included."""
         supervisords = await self.supervisords(self.names(None))
         answers = await self.answers(
             name for name, seen in supervisords.items() if seen is not None
         )
         verdicts = {name: self._verdict(name) for name in supervisords}
-        return look_at(
+        return answers, look_at(
             self.neo_cluster, self.place.path, supervisords, answers, verdicts
         )
 

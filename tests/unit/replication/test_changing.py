@@ -12,22 +12,24 @@ from replication.changing import (
     DatabaseKind,
     DatabaseSeen,
     EntrySeen,
-    Refused,
     Step,
-    Undertaking,
     Verb,
     View,
-    plan_addition,
     plan_all_steps,
-    plan_move,
     plan_next_step,
-    plan_removal,
-    plan_replacement,
     predict,
-    storage_id,
 )
 from replication.observation import region_of
 from replication.regions import NeoCluster, plan_neo_cluster
+from replication.undertakings import (
+    Refused,
+    Undertaking,
+    plan_addition,
+    plan_move,
+    plan_removal,
+    plan_replacement,
+    storage_id,
+)
 
 NAMES = ("paris", "lyon", "tokyo", "nice", "rome")
 STEPS_MAX = 60
