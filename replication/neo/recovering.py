@@ -16,6 +16,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+# First: its other modules import it, and it imports them.
+import neo.master.app  # type: ignore[import-untyped] # noqa: F401
 from attrs import evolve, frozen
 from neo.lib import logging  # type: ignore[import-untyped]
 from neo.lib.protocol import (  # type: ignore[import-untyped]
@@ -101,6 +103,8 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
 
     def run(self) -> None:
         self.app.plan = None
+        # What is not acknowledged yet is decided here, whoever answers its lock now.
+        self.app.tm.reset()
         self.app.listening_conn.setHandler(Identification(self.app))
         super().run()
 

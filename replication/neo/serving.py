@@ -92,6 +92,9 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
     def answerRecovery(
         self, conn: Any, ptid: int | None, backup_tid: Any, truncate_tid: Any
     ) -> None:
+        if self.app.cluster_state != ClusterStates.RUNNING:
+            # It was asked before a recovery began, which asks for itself.
+            return
         table_id, promise = decode_table_id(ptid or 0)
         self._check_change(heard=(table_id.epoch, promise))
         peer = self.app.nm.getByUUID(conn.getUUID())
@@ -101,6 +104,11 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
             self.app.refuse(conn, "a storage node that lost its disk is a new one")
             return
         super().handlerSwitched(conn, True)
+
+    def answerInformationLocked(self, conn: Any, ttid: bytes) -> None:
+        # A recovery has begun meanwhile, which forgets what it has to decide.
+        if ttid in self.app.tm:
+            super().answerInformationLocked(conn, ttid)
 
     def connectionLost(self, conn: Any, new_state: Any) -> None:
         app = self.app

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from neo.lib.exception import StoppedOperation
 from neo.lib.node import NodeManager
-from neo.lib.protocol import CellStates, NodeStates
+from neo.lib.protocol import CellStates, ClusterStates, NodeStates
 
-from replication.neo.serving import QuorumTable
+from replication.neo.recovering import Recovering
+from replication.neo.serving import QuorumTable, StorageService, Transactions
 from replication.neo.views import view_partition_table
 from replication.observation import COUNTER_MAX, TableId, encode_table_id
 
@@ -53,3 +57,41 @@ def test_a_table_works_with_a_majority(
 ) -> None:
     """One readable copy is enough for NEO."""
     assert a_table(running=running).operational(excluded) is is_operational
+
+
+class Begun(Exception):
+    """A recovery has begun."""
+
+
+def a_primary(cluster_state: Any) -> SimpleNamespace:
+    """As much of one as is asked; with one transaction that waits for its locks."""
+
+    def begin() -> None:
+        raise Begun
+
+    def acknowledge(txn: object) -> None:
+        pytest.fail(f"{txn} is acknowledged")
+
+    primary = SimpleNamespace(
+        tm=Transactions(acknowledge),
+        cluster_state=cluster_state,
+        seconds=lambda: 0.0,
+        listening_conn=SimpleNamespace(setHandler=lambda _: None),
+        newPartitionTable=begin,
+    )
+    # A whole transaction would need clients, storage nodes and their votes.
+    primary.tm._ttid_dict[b"ttid"] = SimpleNamespace(lock=lambda _: True)  # noqa: SLF001
+    primary.tm._queue.append(b"ttid")  # noqa: SLF001
+    return primary
+
+
+def test_a_lock_that_is_answered_after_a_recovery_began_acknowledges_nothing() -> None:
+    """A primary that was stopped for a while finds both in its buffers."""
+    primary = a_primary(ClusterStates.RECOVERING)
+    service = StorageService(primary)
+    storage = SimpleNamespace(getUUID=lambda: STORAGES[0])
+    with pytest.raises(Begun):
+        Recovering(primary).run()
+
+    service.answerInformationLocked(storage, b"ttid")
+    service.answerRecovery(storage, 0, None, None)
