@@ -104,7 +104,8 @@ class Changing:
         return Changed(
             tuple(done),
             self._notes(),
-            await regions.until_settled(running, self.say),
+            # The last one that was started anew replicates what it missed meanwhile.
+            await regions.until_whole(running, self.say),
         )
 
     def _notes(self) -> tuple[str, ...]:

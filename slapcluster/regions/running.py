@@ -7,7 +7,7 @@ nothing is kept but the description, and each supervisord says itself what it ru
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -126,13 +126,26 @@ class Regions:
                 say(f"starting the programs of region {name} that do not run")
                 await self.supervisor(name).start_programs()
 
-    async def until_settled(self, names: tuple[str, ...], say: Say) -> NeoClusterSeen:
+    async def until_whole(self, names: tuple[str, ...], say: Say) -> NeoClusterSeen:
+        """Wait until these regions have all, or nothing more comes of it soon."""
+
+        def are_whole(seen: NeoClusterSeen, names: Collection[str]) -> bool:
+            return all(it.is_whole for it in seen.regions if it.name in names)
+
+        return await self.until_settled(names, say, are_whole)
+
+    async def until_settled(
+        self,
+        names: tuple[str, ...],
+        say: Say,
+        is_enough: Callable[[NeoClusterSeen, Collection[str]], bool] = is_settled,
+    ) -> NeoClusterSeen:
         """Wait until it runs with these regions, or nothing more comes of it."""
         begun = self.runtime.clock.seconds()
         while True:
             seen = await self.look()
             seconds = self.runtime.clock.seconds() - begun
-            if is_settled(seen, names) or seconds > START_SECONDS_MAX:
+            if is_enough(seen, names) or seconds > START_SECONDS_MAX:
                 return seen
             if is_failing(seen, names) and seconds > FAILING_SECONDS_MAX:
                 return seen
