@@ -47,6 +47,9 @@ from tests.source_tree import TOP
 SCHEDULE_SECONDS = 20.0
 EVENT_COUNT_MAX = 8
 
+END_SECONDS_MAX = 10.0
+"""Of a program that was killed, whatever its disk does."""
+
 
 class Verb(StrEnum):
     """What is done to a region, or between two of them; each is undone by its like."""
@@ -116,8 +119,12 @@ class Stage:
         self.active.append(event)
         for processes in self._processes_of(event):
             process = processes[event.region]
-            stops = event.verb in {Verb.STOP_STORAGE, Verb.STOP_NEO_MASTER}
-            process.send_signal(signal.SIGSTOP if stops else signal.SIGKILL)
+            if event.verb in {Verb.STOP_STORAGE, Verb.STOP_NEO_MASTER}:
+                process.send_signal(signal.SIGSTOP)
+            else:
+                process.kill()
+                # On a busy computer it could be there yet when it is to come back.
+                process.wait(END_SECONDS_MAX)
         self._set_links()
 
     def end(self, event: Event) -> None:
