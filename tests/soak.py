@@ -103,7 +103,7 @@ def play_worlds(seed: int) -> None:
     neo = load_quorum()
     deep = [small for small in SCOPES.values() if small.is_deep]
     small = deep[seed % len(deep)]
-    scope = small.build(neo)
+    scope = small.build()
     search = explore(neo, scope, WORLDS_MAX, read_steps(small.prefix))
     if search.fault:
         sys.exit("\n".join(tell(neo, scope, search.trail)))

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from types import ModuleType
+from functools import cache
+from types import CodeType, ModuleType
 
 from attrs import frozen
 
 from tests.source_tree import TOP
 
 RULE = "replication/quorum.py"
-SHELL = "tests/model/neo.py"
+ASKED = "tests/model/rule.py"
+STORAGE_STEPS = "tests/model/storage_steps.py"
+JUDGE = "tests/model/judge.py"
+PRIMARY_STEPS = "tests/model/primary_steps.py"
+CHOICES = "tests/model/choices.py"
+MODEL = "tests/model/neo.py"
+LOADED = (RULE, ASKED, STORAGE_STEPS, JUDGE, PRIMARY_STEPS, CHOICES, MODEL)
+"""What is loaded anew, each after those that it imports. The other modules of the model
+have values only."""
 
 
 class TargetGone(Exception):
@@ -50,31 +58,56 @@ def in_rule(before: str, after: str) -> Change:
     return Change(RULE, before, after)
 
 
-def in_shell(before: str, after: str) -> Change:
-    return Change(SHELL, before, after)
+def in_storage(before: str, after: str) -> Change:
+    return Change(STORAGE_STEPS, before, after)
 
 
-def load(changes: Iterable[Change] = ()) -> ModuleType:
-    """Return the model of NEO over a rule, both with these changes."""
-    texts = {path: (TOP / path).read_text() for path in (RULE, SHELL)}
+def in_primary(before: str, after: str) -> Change:
+    return Change(PRIMARY_STEPS, before, after)
+
+
+def in_choices(before: str, after: str) -> Change:
+    return Change(CHOICES, before, after)
+
+
+def in_model(before: str, after: str) -> Change:
+    return Change(MODEL, before, after)
+
+
+def changed_texts(changes: Iterable[Change]) -> dict[str, str]:
+    """Return the sources of what is loaded, with these changes."""
+    texts = {path: (TOP / path).read_text() for path in LOADED}
     for change in changes:
+        if change.path not in texts:
+            raise TargetGone(f"{change.path} is not loaded anew")
         if texts[change.path].count(change.before) != 1:
             raise TargetGone(f"{change.path} has not once: {change.before}")
         texts[change.path] = texts[change.path].replace(change.before, change.after)
-    shell = run(SHELL, texts[SHELL])
-    shell.rule = run(RULE, texts[RULE])  # type: ignore[attr-defined]
-    return shell
+    return texts
 
 
-def run(path: str, text: str) -> ModuleType:
-    module = ModuleType(f"changed.{Path(path).stem}")
-    # Classes of values look up their module while they are made.
-    sys.modules[module.__name__] = module
+@cache
+def load(changes: tuple[Change, ...] = ()) -> ModuleType:
+    """Return the model of NEO over a rule, both with these changes."""
+    texts = changed_texts(changes)
+    names = {path: path.removesuffix(".py").replace("/", ".") for path in texts}
+    originals = {name: sys.modules.get(name) for name in names.values()}
     try:
-        exec(compile(text, path, "exec"), module.__dict__)
+        for path, name in names.items():
+            # Those that come later import it by its name.
+            module = sys.modules[name] = ModuleType(name)
+            exec(compiled(path, texts[path]), module.__dict__)
     finally:
-        del sys.modules[module.__name__]
+        for name, original in originals.items():
+            del sys.modules[name]
+            if original is not None:
+                sys.modules[name] = original
     return module
+
+
+@cache
+def compiled(path: str, text: str) -> CodeType:
+    return compile(text, path, "exec")
 
 
 EARLY = """    def _on_early(
@@ -117,7 +150,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lockers that were lost count",
         (
-            in_shell(
+            in_primary(
                 "                    lockers=known.lockers & ~(1 << place),\n",
                 "                    lockers=known.lockers,\n",
             ),
@@ -127,7 +160,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "in doubt is forgotten",
         (
-            in_shell(
+            in_primary(
                 'to recovery")\n                self.back(draft, master)\n'
                 "                return\n            self.acknowledge",
                 'to recovery")\n                draft.trade(number, epoch=known.epoch, **ENDED)\n'
@@ -189,11 +222,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a promise is not kept",
         (
-            in_shell(
+            in_storage(
                 "        disk = disk._replace(promise=epoch)\n        return storage._replace(disk=disk, stage=PROMISED)",
                 "        return storage._replace(disk=disk, stage=PROMISED)",
             ),
-            in_shell(
+            in_storage(
                 "storage.stage != PROMISED or storage.disk.promise != raw[0]",
                 "storage.stage != PROMISED",
             ),
@@ -203,7 +236,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "promises are not awaited",
         (
-            in_shell(
+            in_primary(
                 "        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n",
                 '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "promised":\n',
             ),
@@ -213,7 +246,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "tables are not awaited",
         (
-            in_shell(
+            in_primary(
                 "        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n",
                 '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "stored":\n',
             ),
@@ -223,7 +256,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "commits are not awaited",
         (
-            in_shell(
+            in_primary(
                 "        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting:\n",
                 '        waiting = primary.waiting & ~(1 << place)\n        draft.set(master, waiting=waiting, answers=answers)\n        if waiting and answer != "committed":\n',
             ),
@@ -235,20 +268,20 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             in_rule("    if offered.epoch < held:\n", "    if False:\n"),
             in_rule("    if own is not None and offered < own:\n", "    if False:\n"),
-            in_shell("        if highest > primary.epoch:\n", "        if False:\n"),
+            in_model("        if highest > primary.epoch:\n", "        if False:\n"),
         ),
         scope="stale primary",
     ),
     Mutant(
         "a primary does not ask who comes what he promised",
-        (in_shell("        if highest > primary.epoch:\n", "        if False:\n"),),
+        (in_model("        if highest > primary.epoch:\n", "        if False:\n"),),
         why="The storage node refuses the table. The question sends a stale primary back to recovery at once.",
     ),
     Mutant(
         "a promise binds not to a table",
         (
             in_rule("    if offered.epoch < held:\n", "    if False:\n"),
-            in_shell("        if highest > primary.epoch:\n", "        if False:\n"),
+            in_model("        if highest > primary.epoch:\n", "        if False:\n"),
         ),
         why="The primary asks first. Without both an acknowledged transaction is lost: `lower epochs are not refused`.",
     ),
@@ -259,13 +292,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the verdict is not stored with the table",
-        (in_shell("locks=locks, verdict=verdict)", "locks=locks, verdict=0)"),),
+        (in_storage("locks=locks, verdict=verdict)", "locks=locks, verdict=0)"),),
         scope="short",
     ),
     Mutant(
         "the verdict is stored, locks and votes stay as they were",
         (
-            in_shell(
+            in_storage(
                 "votes=disk.votes & ~dropped, locks=locks, verdict=verdict)",
                 "verdict=verdict)",
             ),
@@ -358,28 +391,32 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "who comes back keeps its unfinished transactions",
-        (in_shell("        disk = disk._replace(votes=0, locks=0, verdict=0)\n", ""),),
+        (
+            in_storage(
+                "        disk = disk._replace(votes=0, locks=0, verdict=0)\n", ""
+            ),
+        ),
         scope="short",
     ),
     Mutant(
         "acknowledged in any order",
         (
-            in_shell(
-                "            if ending == rule.Ending.WAIT:\n                return\n",
-                "            if ending == rule.Ending.WAIT:\n                continue\n",
+            in_primary(
+                "            if ending == Ending.WAIT:\n                return\n",
+                "            if ending == Ending.WAIT:\n                continue\n",
             ),
         ),
         scope="two tids",
     ),
     Mutant(
         "replication does not wait for transactions that pass it by",
-        (in_shell("            known.ready >> place & 1\n", "            True\n"),),
+        (in_choices("            known.ready >> place & 1\n", "            True\n"),),
         scope="short",
     ),
     Mutant(
         "replication begins above the last that a node has",
         (
-            in_shell(
+            in_model(
                 "for it in places(disk.floors[row])), default=-1)",
                 "for it in places(disk.data[row])), default=-1)",
             ),
@@ -388,18 +425,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the first tid is not above what was committed",
-        (in_shell("            last_tid=last_tid,\n", "            last_tid=0,\n"),),
+        (in_primary("            last_tid=last_tid,\n", "            last_tid=0,\n"),),
         scope="two transactions",
     ),
     Mutant(
         "the first tid is not above the verdict",
-        (in_shell("        held = primary.verdict\n", "        held = 0\n"),),
+        (in_primary("        held = primary.verdict\n", "        held = 0\n"),),
         scope="two transactions",
     ),
     Mutant(
         "committed before all stored the table",
         (
-            in_shell(
+            in_storage(
                 '        return storage._replace(disk=disk, stage=ADOPTED), "stored"\n',
                 '        storage = storage._replace(disk=disk, stage=ADOPTED)\n        return self._commit(place, storage, verdict), "stored"\n',
             ),
@@ -409,7 +446,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "who is lost is outdated in the primary's memory alone",
         (
-            in_shell(
+            in_primary(
                 "            self.change(draft, master, (epoch, counter + 1, outdated))\n",
                 "            draft.set(master, table=(epoch, counter + 1, outdated))\n",
             ),
@@ -418,13 +455,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a node that was not there when a transaction began counts",
-        (in_shell("                    ready=known.ready & ~(1 << place),\n", ""),),
+        (in_primary("                    ready=known.ready & ~(1 << place),\n", ""),),
         scope="short",
     ),
     Mutant(
         "an empty disk comes back under its number",
         (
-            in_shell(
+            in_choices(
                 "        if disk.table is None and not disk.promise:\n",
                 "        if False:\n",
             ),
@@ -514,7 +551,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refuted: promise, then table, then verification",
         (
-            in_shell(
+            in_storage(
                 "votes=disk.votes & ~dropped, locks=locks, verdict=verdict)",
                 "verdict=0)",
             ),
@@ -524,29 +561,29 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refuted: locked before the table is there",
         (
-            in_shell(
+            in_primary(
                 '("table", primary.table, verdict))',
                 '("early", verdict), ("table", primary.table, 0))',
             ),
-            in_shell("    def _on_join(", EARLY + "    def _on_join("),
+            in_storage("    def _on_join(", EARLY + "    def _on_join("),
         ),
         scope="short",
     ),
     Mutant(
         "refuted: the old table for all, then locks, then the new table",
         (
-            in_shell(
+            in_primary(
                 '("table", primary.table, verdict))',
-                '("catch", self.raw(source.table)), ("early", verdict), ("table", primary.table, 0))',
+                '("catch", self.rule.raw(source.table)), ("early", verdict), ("table", primary.table, 0))',
             ),
-            in_shell("    def _on_join(", EARLY + "    def _on_join("),
+            in_storage("    def _on_join(", EARLY + "    def _on_join("),
         ),
         scope="short",
     ),
     Mutant(
         "refuted: readable ones first, and no stored verdict",
         (
-            in_shell(
+            in_primary(
                 """        draft.set(master, phase=STORING, waiting=primary.connected, verdict=verdict)
         draft.send(primary.connected, ("table", primary.table, verdict))
 """,
@@ -556,7 +593,7 @@ MUTANTS: tuple[Mutant, ...] = (
         draft.send(first, ("table", primary.table, verdict))
 """,
             ),
-            in_shell(
+            in_primary(
                 """        if not primary.verdict:
             self.start(draft, master)
             return
@@ -569,7 +606,7 @@ MUTANTS: tuple[Mutant, ...] = (
             return
 """,
             ),
-            in_shell("locks=locks, verdict=verdict)", "locks=locks, verdict=0)"),
+            in_storage("locks=locks, verdict=verdict)", "locks=locks, verdict=0)"),
         ),
         scope="short",
     ),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 from attrs import frozen
+
+from tests.model.world import Scope
 
 THREE = {"regions": (1, 2, 3), "rows": (0b111,)}
 """A storage node in each region, with all."""
@@ -52,9 +53,9 @@ class Small:
     is_deep: bool = False
     prefix: str = ""
 
-    def build(self, neo: ModuleType) -> Any:
+    def build(self) -> Scope:
         values = {"touched": ONE, **self.shape, **self.more}
-        return neo.Scope(
+        return Scope(
             name=self.name, cuts=self.cuts, recoveries=self.recoveries, **values
         )
 

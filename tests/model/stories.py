@@ -10,10 +10,11 @@ from types import ModuleType
 
 from attrs import frozen
 
-from tests.model.mutants import Change, in_shell, load, named_mutant
+from tests.model.mutants import Change, in_storage, load, named_mutant
 from tests.model.scopes import ONE, THREE
 from tests.model.search import read_step
 from tests.model.walks import conclude, heal
+from tests.model.world import Broken, Scope
 
 CUTS = RECOVERIES = 9
 """More than a script has; what is not offered is for another reason."""
@@ -31,7 +32,7 @@ class Story:
 
 def play(neo: ModuleType, story: Story) -> list[str]:
     """Return what happens, line by line."""
-    scope = neo.Scope(
+    scope = Scope(
         name=story.title, cuts=CUTS, recoveries=RECOVERIES, touched=ONE * 2, **THREE
     )
     model = neo.Model(scope, is_telling=True)
@@ -49,8 +50,8 @@ def play(neo: ModuleType, story: Story) -> list[str]:
         model.inspect(world)
         world, told = heal(model, world)
         lines += [f"  . {line}" for line in told]
-        lines.append(f"END {conclude(neo, model, world)}")
-    except neo.Broken as error:
+        lines.append(f"END {conclude(model, world)}")
+    except Broken as error:
         told = error.args[1] if len(error.args) > 1 else []
         lines += [f"  ! {line}" for line in told]
         lines.append(f"BROKEN {error.args[0]}")
@@ -68,7 +69,7 @@ STORIES = (
     Story(
         2,
         "the first version of the rule: a verdict that no disk has",
-        (in_shell("locks=locks, verdict=verdict)", "locks=0, verdict=0)"),),
+        (in_storage("locks=locks, verdict=verdict)", "locks=0, verdict=0)"),),
         """begin M0 T0; finish T0; deliver S0; deliver S1; lose M0 S2; forget S2
         deliver S0; deliver S0; leave S1; stop M0
         go M1 S1 S2; deliver S1; deliver S2; deliver S2; leave S2; notice M1 S2

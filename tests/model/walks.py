@@ -10,6 +10,8 @@ from attrs import evolve
 
 from tests.model.scopes import Small
 from tests.model.search import after_steps, read_steps, tell
+from tests.model.telling import draw, named
+from tests.model.world import RUNNING, Broken, Scope, places
 
 QUIET = ("notice", "deliver", "connect", "create", "replicate", "go")
 """What goes on by itself once nothing breaks any more, in this order."""
@@ -31,9 +33,9 @@ RECOVERIES = 9
 
 def heal(model: Any, world: tuple[int, ...]) -> tuple[Any, list[str]]:
     """Let all that can go on do so, with no more faults, until nothing does."""
-    shared = model.shareds.by_number[world[-1]]
+    shared = model.numbers.shareds.by_number[world[-1]]
     calm = shared._replace(cuts=0, changes=0, recoveries=RECOVERIES)
-    world = (*world[:-1], model.shareds[calm])
+    world = (*world[:-1], model.numbers.shareds[calm])
     lines: list[str] = []
     for _ in range(QUIET_STEPS_MAX):
         steps = [step for step in model.steps(world) if step[0] in QUIET]
@@ -47,30 +49,30 @@ def heal(model: Any, world: tuple[int, ...]) -> tuple[Any, list[str]]:
     raise AssertionError(f"it does not come to rest: {lines[-9:]}")
 
 
-def conclude(neo: ModuleType, model: Any, world: tuple[int, ...]) -> str:
+def conclude(model: Any, world: tuple[int, ...]) -> str:
     """Return what all copies have at the end: they are equal, and have what they must.
 
     A storage node that lost its disk is no copy any more; when it alone was up to date,
     nothing runs without a human.
     """
     width = model.scope.width
-    disks = [model.storages.by_number[it].disk for it in world[:width]]
-    primaries = [model.primaries.by_number[it] for it in world[width:-1]]
-    shared = model.shareds.by_number[world[-1]]
+    disks = [model.numbers.storages.by_number[it].disk for it in world[:width]]
+    primaries = [model.numbers.primaries.by_number[it] for it in world[width:-1]]
+    shared = model.numbers.shareds.by_number[world[-1]]
     left = tuple((it, disk) for it, disk in enumerate(disks) if disk.table)
-    is_waiting = isinstance(model.source(left), neo.rule.Wait)
+    is_waiting = model.rule.waits(left)
     if is_waiting and len(left) < width and model.scope.lost_disks:
         return "a disk is lost that alone was up to date"
-    running = [it for it in primaries if it.phase == neo.RUNNING]
+    running = [it for it in primaries if it.phase == RUNNING]
     assert len(running) == 1, f"{len(running)} primaries run at the end"
     (primary,) = running
     for row, (held, readable) in enumerate(primary.table[2]):
-        whole = {it for it in neo.places(held) if disks[it].table}
-        assert whole == set(neo.places(readable)), "some are out of date at the end"
+        whole = {it for it in places(held) if disks[it].table}
+        assert whole == set(places(readable)), "some are out of date at the end"
         (data,) = {disks[it].data[row] for it in whole}
-        lost = shared.acknowledged & model.touching(row) & ~data
-        assert not lost, f"{neo.named(lost)} is lost"
-    return f"{neo.draw(primary.table)} all copies have {neo.named(union(disks))}"
+        lost = shared.acknowledged & model.rule.touching(row) & ~data
+        assert not lost, f"{named(lost)} is lost"
+    return f"{draw(primary.table)} all copies have {named(union(disks))}"
 
 
 def union(disks: list[Any]) -> int:
@@ -83,11 +85,11 @@ def union(disks: list[Any]) -> int:
 
 def play_walk(neo: ModuleType, small: Small, seed: int) -> str:
     """Play a walk in a scope, with more faults than it has when all is explored."""
-    scope = evolve(small.build(neo), cuts=WALK_FAULTS, recoveries=WALK_FAULTS)
+    scope = evolve(small.build(), cuts=WALK_FAULTS, recoveries=WALK_FAULTS)
     return walk(neo, scope, small.prefix, seed, WALK_STEPS)
 
 
-def walk(neo: ModuleType, scope: Any, prefix: str, seed: int, steps_max: int) -> str:
+def walk(neo: ModuleType, scope: Scope, prefix: str, seed: int, steps_max: int) -> str:
     """Play steps drawn by a seed, then heal; tell all of it if it goes wrong."""
     entropy = Random(seed)
     model = neo.Model(scope)
@@ -106,7 +108,7 @@ def walk(neo: ModuleType, scope: Any, prefix: str, seed: int, steps_max: int) ->
             world, _ = model.play(world, step)
             model.inspect(world)
         world, _ = heal(model, world)
-        return conclude(neo, model, world)
-    except (neo.Broken, AssertionError) as error:
+        return conclude(model, world)
+    except (Broken, AssertionError) as error:
         told = "\n".join(tell(neo, scope, tuple(trail)))
         raise AssertionError(f"{told}\nseed {seed}: {error}") from error

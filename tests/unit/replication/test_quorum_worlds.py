@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from tests.model.mutants import (
+    LOADED,
     MUTANTS,
-    RULE,
     Change,
     Mutant,
     TargetGone,
@@ -38,7 +39,7 @@ TRANSCRIPTS = TOP / "tests" / "transcript" / "quorum"
 )
 def test_all_worlds_of_a_scope_hold(small: Small) -> None:
     neo = load()
-    scope = small.build(neo)
+    scope = small.build()
 
     search = explore(neo, scope, prefix=read_steps(small.prefix))
 
@@ -50,7 +51,7 @@ def test_all_worlds_of_a_scope_hold(small: Small) -> None:
 def test_a_clause_that_is_gone_is_missed(mutant: Mutant) -> None:
     neo = load(mutant.changes)
     small = SCOPES[mutant.scope]
-    scope = small.build(neo)
+    scope = small.build()
 
     search = explore(neo, scope, prefix=read_steps(small.prefix))
 
@@ -91,9 +92,24 @@ def test_what_a_mutant_changes_is_still_there(mutant: Mutant) -> None:
     load(mutant.changes)
 
 
-def test_a_mutant_whose_target_is_gone_is_an_error() -> None:
+@pytest.mark.parametrize("path", LOADED)
+def test_a_mutant_whose_target_is_gone_is_an_error(path: str) -> None:
     with pytest.raises(TargetGone, match="has not once"):
-        load((Change(RULE, "what nobody wrote", ""),))
+        load((Change(path, "what nobody wrote", ""),))
+
+
+def test_whatever_imports_what_is_loaded_anew_is_loaded_after_it() -> None:
+    names = [path.removesuffix(".py").replace("/", ".") for path in LOADED]
+    for path in sorted((TOP / "tests" / "model").glob("*.py")):
+        found = re.findall(r"^from (\S+) import", path.read_text(), re.MULTILINE)
+        imported = [names.index(name) for name in found if name in names]
+        if imported:
+            assert names.index(f"tests.model.{path.stem}") > max(imported)
+
+
+def test_a_mutant_of_what_is_not_loaded_anew_is_an_error() -> None:
+    with pytest.raises(TargetGone, match="is not loaded"):
+        load((Change("tests/model/world.py", "class Disk", "class Disc"),))
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)
