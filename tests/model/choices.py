@@ -23,6 +23,7 @@ from tests.model.world import (
     Scope,
     Step,
     everyone,
+    origins_of,
     places,
 )
 
@@ -123,16 +124,17 @@ class Choices:
         is_blank = not any(disk.table for _, disk in claims)
         if self.scope.is_created and is_blank and len(claims) == self.scope.width:
             yield ("create", master)
-        source = self.rule.source(claims)
-        if isinstance(source, Wait):
+        recovery = self.rule.recovery(origins_of(claims))
+        if isinstance(recovery, Wait):
             return
         yield ("go", master, chosen, NOBODY)
         if not draft.shared.changes:
             return
         for place, layout in enumerate(self.scope.layouts):
-            raw = self.rule.replaced(source, layout)
-            kept = self.rule.planned(source)
-            if raw[2] != kept[2] and self.rule.may_replace(source, raw, claims):
+            raw = self.rule.replaced(recovery, layout)
+            if raw[2] != recovery.planned[2] and self.rule.may_replace(
+                recovery, raw, claims
+            ):
                 yield ("go", master, chosen, place)
 
     def _replications(self, draft: Draft, master: int, live: Bits) -> Iterator[Step]:

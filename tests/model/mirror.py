@@ -9,13 +9,13 @@ from typing import Any
 
 from attrs import field, frozen
 
-from tests.model.world import Disk, Numbers, Scope, World
+from tests.model.world import Disk, Numbers, Scope, World, remembered
 
 Names = tuple[int, ...]
 """For each storage node the place of the one that it is taken for."""
 
 
-class Moves(dict[int, int]):
+class Moved(dict[int, int]):
     """A number under another naming."""
 
     def __init__(self, move: Callable[[int], int]) -> None:
@@ -26,7 +26,11 @@ class Moves(dict[int, int]):
         return found
 
 
-@frozen(eq=False)
+Move = tuple[Moved, int]
+"""What a number becomes, and where it stood."""
+
+
+@frozen(eq=False, slots=False)
 class Mirror:
     """Gives the first among the worlds that differ in names alone."""
 
@@ -35,7 +39,8 @@ class Mirror:
     names: tuple[Names, ...]
     masters: tuple[Names, ...]
     _bits: tuple[dict[int, int], ...] = field(init=False)
-    _moves: tuple[tuple[tuple[Moves, int], ...], ...] = field(init=False)
+    _moves: tuple[tuple[Move, ...], ...] = field(init=False)
+    _heads: tuple[Move, ...] = field(init=False)
 
     @_bits.default
     def _make_bits(self) -> tuple[dict[int, int], ...]:
@@ -49,17 +54,15 @@ class Mirror:
         )
 
     @_moves.default
-    def _make_moves(self) -> tuple[tuple[tuple[Moves, int], ...], ...]:
+    def _make_moves(self) -> tuple[tuple[Move, ...], ...]:
         """Return for each naming which number stands where, and what it becomes."""
         width = self.scope.width
         found = []
         for place, names in enumerate(self.names):
+            primaries = Moved(partial(self._primary, place))
             for masters in self.masters:
-                if (place, masters) == (0, self.masters[0]):
-                    continue  # the world itself
-                storages = Moves(partial(self._storage, place, masters))
-                primaries = Moves(partial(self._primary, place))
-                shareds = Moves(partial(self._shared, place, masters))
+                storages = Moved(partial(self._storage, place, masters))
+                shareds = Moved(partial(self._shared, place, masters))
                 moves = [(storages, names.index(it)) for it in range(width)]
                 moves += [
                     (primaries, width + masters.index(it)) for it in range(len(masters))
@@ -68,15 +71,21 @@ class Mirror:
                 found.append(tuple(moves))
         return tuple(found)
 
-    def first(self, world: World) -> World:
-        best = world
-        for moves in self._moves:
-            move, place = moves[0]
-            if move[world[place]] <= best[0]:
-                candidate = tuple([move[world[place]] for move, place in moves])
-                best = min(best, candidate)
-        return best
+    @_heads.default
+    def _make_heads(self) -> tuple[Move, ...]:
+        return tuple(moves[0] for moves in self._moves)
 
+    def first(self, world: World) -> World:
+        heads = [move[world[place]] for move, place in self._heads]
+        lowest = min(heads)
+        found = [
+            tuple([move[world[place]] for move, place in moves])
+            for head, moves in zip(heads, self._moves, strict=True)
+            if head == lowest
+        ]
+        return min(found)
+
+    @remembered
     def _table(self, place: int, raw: Any) -> Any:
         bits = self._bits[place]
         # A table has its rows in order: names move within a neo_partition's row, or
@@ -87,6 +96,7 @@ class Mirror:
             tuple((bits[held], bits[good]) for held, good in raw[2]),
         )
 
+    @remembered
     def _disk(self, place: int, disk: Disk) -> Disk:
         return disk._replace(table=self._table(place, disk.table))
 

@@ -574,7 +574,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             in_primary(
                 '("table", primary.table, verdict))',
-                '("catch", self.rule.raw(source.table)), ("early", verdict), ("table", primary.table, 0))',
+                '("catch", recovery.table), ("early", verdict), ("table", primary.table, 0))',
             ),
             in_storage("    def _on_join(", EARLY + "    def _on_join("),
         ),

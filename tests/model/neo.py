@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-from replication.quorum import FIRST_EPOCH
+from replication.quorum import FIRST_EPOCH, Wait
 from tests.model.choices import Choices
 from tests.model.draft import Draft
 from tests.model.judge import Judge
@@ -49,11 +49,13 @@ from tests.model.world import (
     blank_disk,
     cut_off,
     everyone,
+    origins_of,
     places,
+    remembered,
 )
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Model:
     """What can happen in a ``Scope``."""
 
@@ -102,8 +104,8 @@ class Model:
 
     def _play_deliver(self, draft: Draft, place: int) -> None:
         before = draft.storage(place)
-        after, answer = self._storage_steps.handle(place, before)
-        draft.put(place, after)
+        number, answer = self._handle(place, draft.storage_numbers[place])
+        draft.storage_numbers[place] = number
         if self.is_telling:
             unheard = ", unheard" if before.primary == GONE else ""
             what = describe(before.queue[0], answer)
@@ -114,8 +116,15 @@ class Model:
             )
         elif answer == "missing":
             raise Broken(f"S{place} lacks what it should commit")
-        elif not after.queue or answer == "refused":
-            draft.put(place, cut_off(after))
+        elif not draft.storage(place).queue or answer == "refused":
+            draft.put(place, cut_off(draft.storage(place)))
+
+    @remembered
+    def _handle(self, place: int, number: int) -> tuple[int, str]:
+        """Return a storage node after its next packet, both by number."""
+        before = self.numbers.storages.by_number[number]
+        after, answer = self._storage_steps.handle(place, before)
+        return self.numbers.storages[after], answer
 
     def _play_leave(self, draft: Draft, place: int) -> None:
         """A storage node is cut or stops; its primary does not know yet."""
@@ -174,13 +183,14 @@ class Model:
 
     def _play_go(self, draft: Draft, master: int, chosen: Bits, layout: int) -> None:
         claims = tuple((it, draft.storage(it).disk) for it in places(chosen))
-        source = self.rule.source(claims)
-        raw = self.rule.planned(source)
-        participants = self.rule.bits(source.participants)
+        recovery = self.rule.recovery(origins_of(claims))
+        assert not isinstance(recovery, Wait)
+        raw = recovery.planned
+        participants = recovery.participants
         shared = draft.shared
         draft.share(recoveries=shared.recoveries - 1)
         if layout != NOBODY:
-            raw = self.rule.replaced(source, self.scope.layouts[layout])
+            raw = self.rule.replaced(recovery, self.scope.layouts[layout])
             participants |= chosen & everyone(raw)
             draft.share(changes=shared.changes - 1)
         for place in places(participants):
@@ -189,18 +199,17 @@ class Model:
         draft.set(
             master,
             phase=PROMISING,
-            epoch=source.epoch,
+            epoch=recovery.source.epoch,
             table=raw,
             claims=claims,
             connected=participants,
             waiting=participants,
         )
-        draft.send(participants, ("promise", source.epoch))
+        draft.send(participants, ("promise", recovery.source.epoch))
         who = " ".join(f"S{place}" for place in places(participants))
         draft.tell(
             master,
-            f"recovers with {who} from {draw(self.rule.raw(source.table))}, "
-            f"plans {draw(raw)}",
+            f"recovers with {who} from {draw(recovery.table)}, plans {draw(raw)}",
         )
 
     def _play_begin(self, draft: Draft, master: int, number: int) -> None:

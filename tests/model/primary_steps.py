@@ -5,8 +5,6 @@ It acts in the same instant in which it has what it waited for.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import frozen
 
 from replication.quorum import FIRST_EPOCH, Ending, Wait
@@ -29,6 +27,7 @@ from tests.model.world import (
     RawTable,
     cut_off,
     everyone_readable,
+    origins_of,
     places,
 )
 
@@ -82,19 +81,14 @@ class PrimarySteps:
 
     def store_table(self, draft: Draft, master: int) -> None:
         primary = draft.primary(master)
-        disks = tuple((place, disk) for place, disk in primary.answers)
         verdict = 0
         if primary.epoch > FIRST_EPOCH:
-            source = self.source_of(primary)
-            verdict = self.rule.verdict(source, disks, draft.shared.tids)
+            recovery = self.rule.recovery(origins_of(primary.claims))
+            assert not isinstance(recovery, Wait)
+            verdict = self.rule.verdict(recovery, primary.answers)
         draft.set(master, phase=STORING, waiting=primary.connected, verdict=verdict)
         draft.send(primary.connected, ("table", primary.table, verdict))
         draft.tell(master, f"all promised: verdict {named(verdict)}, sends the table")
-
-    def source_of(self, primary: Primary) -> Any:
-        source = self.rule.source(primary.claims)
-        assert not isinstance(source, Wait)
-        return source
 
     def commit_verdict(self, draft: Draft, master: int) -> None:
         primary = draft.primary(master)

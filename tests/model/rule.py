@@ -6,14 +6,14 @@ and those around it over a source of it with one part taken out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from replication.observation import Claim, Row, Table, TableId
 from replication.quorum import (
     Ending,
+    Source,
     Wait,
     check_majority,
     decide_ending,
@@ -24,31 +24,39 @@ from replication.quorum import (
     may_replace,
     plan_table,
 )
-from tests.model.world import Bits, Disk, RawTable, Scope, places
+from tests.model.world import Bits, Disks, Origin, RawTable, Scope, places, remembered
+
+DECIDED = 1
+"""Stands for the tid of what is locked: the rule asks only whether there is one."""
 
 
 @frozen(eq=False)
+class Recovery:
+    """What ``find_source`` and ``plan_table`` said, in small values."""
+
+    source: Source
+    table: RawTable
+    planned: RawTable
+    participants: Bits
+    readable: Bits
+
+
+@frozen(eq=False, slots=False)
 class Rule:
     """The rule in a ``Scope``; what it said is remembered."""
 
     scope: Scope
-    _remembered: dict[Any, Any] = field(factory=dict)
 
+    @remembered
     def ids(self, bits: Bits) -> frozenset[int]:
-        found: frozenset[int] = self.remember(("ids", bits), self._ids, bits)
-        return found
-
-    def _ids(self, bits: Bits) -> frozenset[int]:
         return frozenset(self.scope.storage_id(place) for place in places(bits))
 
-    def bits(self, ids: Iterable[int]) -> Bits:
+    @remembered
+    def bits(self, ids: frozenset[int]) -> Bits:
         return sum(1 << self.scope.place_of(each) for each in ids)
 
+    @remembered
     def table(self, raw: RawTable) -> Table:
-        found: Table = self.remember(("table", raw), self._table, raw)
-        return found
-
-    def _table(self, raw: RawTable) -> Table:
         epoch, counter, rows = raw
         built = (Row(self.ids(held), self.ids(readable)) for held, readable in rows)
         return Table(TableId(epoch, counter), tuple(built))
@@ -59,50 +67,61 @@ class Rule:
         )
         return table.table_id.epoch, table.table_id.counter, rows
 
-    def claim(self, place: int, disk: Disk, unfinished: dict[int, Any]) -> Claim:
-        table = self.table(disk.table) if disk.table else None
-        return Claim(self.scope.storage_id(place), disk.promise, table, unfinished)
+    @remembered
+    def claim(self, place: int, origin: Origin) -> Claim:
+        """Return what a storage node says before it is asked what is unfinished."""
+        return self._claim(place, origin, {})
 
-    def remember(self, key: Any, function: Callable[..., Any], *values: Any) -> Any:
-        try:
-            return self._remembered[key]
-        except KeyError:
-            found = self._remembered[key] = function(*values)
-            return found
+    def _claim(self, place: int, origin: Origin, unfinished: dict[int, Any]) -> Claim:
+        promise, raw = origin
+        table = self.table(raw) if raw else None
+        return Claim(self.scope.storage_id(place), promise, table, unfinished)
 
-    def source(self, disks: tuple[tuple[int, Disk], ...]) -> Any:
-        """Return what ``find_source`` says of storage nodes, its table made raw."""
-        told = tuple((place, disk.promise, disk.table) for place, disk in disks)
-        return self.remember(("source", told), self._source, disks)
+    @remembered
+    def recovery(self, origins: tuple[tuple[int, Origin], ...]) -> Recovery | Wait:
+        """Return how those go on, or why they do not."""
+        source = find_source([self.claim(it, origin) for it, origin in origins])
+        if isinstance(source, Wait):
+            return source
+        return Recovery(
+            source,
+            self.raw(source.table),
+            self.raw(plan_table(source)),
+            self.bits(source.participants),
+            self.bits(source.table.readable & source.participants),
+        )
 
-    def waits(self, disks: tuple[tuple[int, Disk], ...]) -> bool:
-        return isinstance(self.source(disks), Wait)
-
-    def _source(self, disks: tuple[tuple[int, Disk], ...]) -> Any:
-        return find_source([self.claim(place, disk, {}) for place, disk in disks])
-
-    def verdict(
-        self, source: Any, answers: tuple[tuple[int, Disk], ...], tids: tuple[int, ...]
-    ) -> Bits:
+    def verdict(self, recovery: Recovery, answers: Disks) -> Bits:
         """Return what a recovery commits: locked, or committed where it is readable."""
-        claims = []
-        for place, disk in answers:
-            decided = disk.locks | disk.verdict
-            unfinished = {
-                number: tids[number] if decided >> number & 1 else None
-                for number in places(disk.votes | decided)
-            }
-            claims.append(self.claim(place, disk, unfinished))
-        found = sum(1 << number for number in find_locked(source, claims))
-        readable = self.bits(source.table.readable & source.participants)
-        for number in find_open(source, claims):
+        ballots = tuple(
+            [
+                (it, disk.origin, disk.votes, disk.locks | disk.verdict)
+                for it, disk in answers
+            ]
+        )
+        found, left = self._find_verdict(recovery, ballots)
+        if left:
             for place, disk in answers:
-                if readable >> place & 1 and any(
-                    data >> number & 1 for data in disk.data
-                ):
-                    found |= 1 << number
-
+                if recovery.readable >> place & 1:
+                    for data in disk.data:
+                        found |= data & left
         return found
+
+    @remembered
+    def _find_verdict(
+        self, recovery: Recovery, ballots: tuple[tuple[int, Origin, Bits, Bits], ...]
+    ) -> tuple[Bits, Bits]:
+        """Return what is locked, and what a readable one may have committed."""
+        claims = []
+        for place, origin, votes, decided in ballots:
+            unfinished = {
+                number: DECIDED if decided >> number & 1 else None
+                for number in places(votes | decided)
+            }
+            claims.append(self._claim(place, origin, unfinished))
+        locked = find_locked(recovery.source, claims)
+        left = find_open(recovery.source, claims)
+        return sum(1 << it for it in locked), sum(1 << it for it in left)
 
     def rows_of(self, raw: RawTable, number: int) -> tuple[Row, ...]:
         """Return the rows that a transaction touches."""
@@ -127,15 +146,15 @@ class Rule:
         first = (self.scope.touched[number] & -self.scope.touched[number]).bit_length()
         return raw[2][first - 1][0]
 
-    def planned(self, source: Any) -> RawTable:
-        return self.raw(plan_table(source))
-
+    @remembered
     def has_majority(self, rows: tuple[Row, ...], storages: Bits) -> bool:
         return bool(check_majority(rows, self.ids(storages)))
 
+    @remembered
     def may_change(self, raw: RawTable, connected: Bits) -> bool:
         return bool(may_change(self.table(raw), self.ids(connected)))
 
+    @remembered
     def touching(self, row: int) -> Bits:
         """Return the transactions that change a neo_partition."""
         return sum(
@@ -144,29 +163,21 @@ class Rule:
             if touched >> row & 1
         )
 
+    @remembered
     def ending(
-        self, raw: RawTable, number: int, waiting: Bits, lockers: Bits
-    ) -> Ending:
-        key = ("ending", raw, number, waiting, lockers)
-        found: Ending = self.remember(key, self._ending, raw, number, waiting, lockers)
-        return found
-
-    def _ending(
         self, raw: RawTable, number: int, waiting: Bits, lockers: Bits
     ) -> Ending:
         rows = self.rows_of(raw, number)
         return decide_ending(rows, self.ids(waiting), self.ids(lockers))
 
-    def replaced(self, source: Any, layout: tuple[Bits, ...]) -> RawTable:
+    def replaced(self, recovery: Recovery, layout: tuple[Bits, ...]) -> RawTable:
         """Return the table of the next epoch with other holders."""
-        epoch, counter, rows = self.planned(source)
+        epoch, counter, rows = recovery.planned
         new = tuple(
             (held, good & held) for held, (_, good) in zip(layout, rows, strict=True)
         )
         return epoch, counter, new
 
-    def may_replace(
-        self, source: Any, new: RawTable, disks: tuple[tuple[int, Disk], ...]
-    ) -> bool:
-        claims = [self.claim(place, disk, {}) for place, disk in disks]
-        return bool(may_replace(source, claims, self.table(new)))
+    def may_replace(self, recovery: Recovery, new: RawTable, disks: Disks) -> bool:
+        claims = [self.claim(place, disk.origin) for place, disk in disks]
+        return bool(may_replace(recovery.source, claims, self.table(new)))

@@ -30,9 +30,6 @@ class StorageSteps:
 
     def handle(self, place: int, storage: Storage) -> tuple[Storage, str]:
         """Return a storage node after its next packet, and what it answered."""
-        return self.rule.remember((place, storage), self._handle, place, storage)  # type: ignore[no-any-return]
-
-    def _handle(self, place: int, storage: Storage) -> tuple[Storage, str]:
         (verb, *rest), *queue = storage.queue
         storage = storage._replace(queue=tuple(queue))
         answer: tuple[Storage, str] = getattr(self, f"_on_{verb}")(

@@ -50,7 +50,7 @@ def play(neo: ModuleType, story: Story) -> list[str]:
         model.inspect(world)
         world, told = heal(model, world)
         lines += [f"  . {line}" for line in told]
-        lines.append(f"END {conclude(model, world)}")
+        lines.append(f"END {conclude(neo, model, world)}")
     except Broken as error:
         told = error.args[1] if len(error.args) > 1 else []
         lines += [f"  ! {line}" for line in told]

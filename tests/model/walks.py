@@ -11,7 +11,7 @@ from attrs import evolve
 from tests.model.scopes import Small
 from tests.model.search import after_steps, read_steps, tell
 from tests.model.telling import draw, named
-from tests.model.world import RUNNING, Broken, Scope, places
+from tests.model.world import RUNNING, Broken, Scope, origins_of, places
 
 QUIET = ("notice", "deliver", "connect", "create", "replicate", "go")
 """What goes on by itself once nothing breaks any more, in this order."""
@@ -49,7 +49,7 @@ def heal(model: Any, world: tuple[int, ...]) -> tuple[Any, list[str]]:
     raise AssertionError(f"it does not come to rest: {lines[-9:]}")
 
 
-def conclude(model: Any, world: tuple[int, ...]) -> str:
+def conclude(neo: ModuleType, model: Any, world: tuple[int, ...]) -> str:
     """Return what all copies have at the end: they are equal, and have what they must.
 
     A storage node that lost its disk is no copy any more; when it alone was up to date,
@@ -60,7 +60,7 @@ def conclude(model: Any, world: tuple[int, ...]) -> str:
     primaries = [model.numbers.primaries.by_number[it] for it in world[width:-1]]
     shared = model.numbers.shareds.by_number[world[-1]]
     left = tuple((it, disk) for it, disk in enumerate(disks) if disk.table)
-    is_waiting = model.rule.waits(left)
+    is_waiting = isinstance(model.rule.recovery(origins_of(left)), neo.Wait)
     if is_waiting and len(left) < width and model.scope.lost_disks:
         return "a disk is lost that alone was up to date"
     running = [it for it in primaries if it.phase == RUNNING]
@@ -108,7 +108,7 @@ def walk(neo: ModuleType, scope: Scope, prefix: str, seed: int, steps_max: int) 
             world, _ = model.play(world, step)
             model.inspect(world)
         world, _ = heal(model, world)
-        return conclude(model, world)
+        return conclude(neo, model, world)
     except (Broken, AssertionError) as error:
         told = "\n".join(tell(neo, scope, tuple(trail)))
         raise AssertionError(f"{told}\nseed {seed}: {error}") from error

@@ -7,6 +7,8 @@ is known to the one who looks at all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from types import MethodType
 from typing import Any, NamedTuple
 
 from attrs import field, frozen
@@ -18,6 +20,9 @@ Bits = int
 
 RawTable = tuple[int, int, tuple[tuple[Bits, Bits], ...]]
 """Epoch, counter, and of each neo_partition its holders and those readable."""
+
+Origin = tuple[int, RawTable | None]
+"""What a storage node promised, and its table."""
 
 Packet = tuple[Any, ...]
 
@@ -52,6 +57,14 @@ class Disk(NamedTuple):
     locks: Bits
     verdict: Bits
     floors: tuple[Bits, ...]
+
+    @property
+    def origin(self) -> Origin:
+        return self.promise, self.table
+
+
+Disks = tuple[tuple[int, Disk], ...]
+"""With the places of their storage nodes."""
 
 
 class Storage(NamedTuple):
@@ -100,6 +113,11 @@ class Shared(NamedTuple):
     changes: int
 
 
+class Facts(NamedTuple):
+    acknowledged: Bits
+    refused: Bits
+
+
 World = tuple[int, ...]
 Step = tuple[Any, ...]
 
@@ -142,8 +160,9 @@ class Scope:
         return storage_id % REGION_SPAN
 
 
-def places(bits: Bits) -> list[int]:
-    return [place for place in range(bits.bit_length()) if bits >> place & 1]
+@cache
+def places(bits: Bits) -> tuple[int, ...]:
+    return tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
 
 
 ENDED: Mapping[str, int] = {
@@ -164,6 +183,10 @@ def cut_off(storage: Storage) -> Storage:
     return Storage(storage.disk)
 
 
+def origins_of(disks: Disks) -> tuple[tuple[int, Origin], ...]:
+    return tuple([(place, disk.origin) for place, disk in disks])
+
+
 def everyone(raw: RawTable) -> Bits:
     found = 0
     for held, _ in raw[2]:
@@ -178,6 +201,19 @@ def everyone_readable(raw: RawTable) -> Bits:
     return found
 
 
+class remembered:  # noqa: N801 - a decorator
+    """A method that is asked once for the same values; nothing may change them."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+
+    def __get__(self, instance: Any, _owner: type) -> Any:
+        found = cache(MethodType(self.method, instance))
+        # From then on it is found there, before this one.
+        instance.__dict__[self.method.__name__] = found
+        return found
+
+
 class Pool(dict[Any, int]):
     """Values by number and back."""
 
@@ -190,21 +226,12 @@ class Pool(dict[Any, int]):
         return number
 
 
-class Memo(dict[Any, Any]):
-    """What a function returns, asked once for each value."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function = function
-
-    def __missing__(self, value: Any) -> Any:
-        found = self[value] = self.function(value)
-        return found
-
-
 @frozen(eq=False)
 class Numbers:
     """The numbers of what worlds are made of."""
 
+    origins: Pool = field(factory=Pool)
+    disks: Pool = field(factory=Pool)
     storages: Pool = field(factory=Pool)
     primaries: Pool = field(factory=Pool)
     shareds: Pool = field(factory=Pool)
