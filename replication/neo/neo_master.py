@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,21 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         logging.warning("verdict: %s", reason)
         self.verdict = reason
         if self.verdict_file:
-            path = Path(self.verdict_file)
-            new = path.with_name(f".{path.name}.new")
             told = {"verdict": reason, "since": time.time()}  # noqa: TID251
-            new.write_text(json.dumps(told))
+            self._keepVerdict(Path(self.verdict_file), json.dumps(told))
+
+    @staticmethod
+    def _keepVerdict(path: Path, text: str) -> None:
+        """Write it, or leave nothing: a full disk is no reason to end."""
+        new = path.with_name(f".{path.name}.new")
+        try:
+            new.write_text(text)
             new.replace(path)
+        except OSError as error:
+            logging.warning("the verdict is not kept: %s", error)
+            for stale in (path, new):
+                with suppress(OSError):
+                    stale.unlink()
 
 
 def main() -> None:
