@@ -22,6 +22,11 @@ VERDICT_FILE = "verdict.json"
 """What the neo_master of a region decided last, and why."""
 
 
+ROOM_BYTES = 16 * 1024**2
+"""A storage node does not begin with less: four times what SQLite writes into its log
+before it brings that into the database. It would end again, and each coming and going
+of it costs the others a change of their table."""
+
 RESTARTS_MAX = 60
 """Each comes a second later than the one before: half an hour, then it is left down.
 supervisord counts those alone that end within a second of their start."""

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import sqlite3
 import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from neo.lib import logging, util  # type: ignore[import-untyped]
@@ -35,6 +40,10 @@ from replication.observation import (
     encode_table_id,
     region_of,
 )
+from replication.programs import ROOM_BYTES
+
+ROOM_SECONDS = 1.0
+"""How often a storage node looks whether somebody made room."""
 
 
 class Keeper:
@@ -259,9 +268,34 @@ class StorageNode(Application):  # type: ignore[misc] # NEO has no types
         self.master_conn.send(Packets.NotifyReady())
 
 
+def has_room(directory: Path) -> bool:
+    """Whether ``ROOM_BYTES`` may be written: no quota or reserve is overlooked."""
+    try:
+        with TemporaryFile(dir=directory) as file:
+            os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+    except OSError as error:
+        return error.errno not in {errno.ENOSPC, errno.EDQUOT}
+    return True
+
+
+def wait_for_room(directory: Path) -> None:
+    """Return when there is room, however long that takes."""
+    if has_room(directory):
+        return
+    logging.error(
+        "the disk of %s is full: this storage node begins when %s bytes are free",
+        directory,
+        ROOM_BYTES,
+    )
+    while not has_room(directory):
+        time.sleep(ROOM_SECONDS)  # noqa: TID251 - nothing runs yet
+    logging.warning("there is room again")
+
+
 def main() -> None:
     config = StorageNode.option_parser.parse()
     logging.setup(config.get("logfile"))
+    wait_for_room(Path(config["database"]).parent)
     try:
         StorageNode(config).run()
     except (DatabaseFailure, sqlite3.Error) as error:
