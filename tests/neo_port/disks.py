@@ -10,6 +10,7 @@ in a network and with mounts of its own.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -22,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from attrs import asdict
+from attrs import asdict, define
 
 from tests import programs
 from tests.interop.stock import neo_environment
@@ -32,11 +33,18 @@ from tests.neo_port.faults import (
     Situation,
     Undo,
     digest_of,
+    kill_primary,
     play_fault,
 )
 from tests.neo_port.three_regions import REGIONS, ThreeRegions, Way, make_networks
 
 DISK_BYTES = 64 * 1024**2
+
+FULL = "database or disk is full"
+"""What SQLite says of it."""
+
+FULL_SECONDS_MAX = 60
+"""SQLite writes some megabytes of its log again before it needs room."""
 
 SHUT_DOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN of Linux."""
@@ -51,7 +59,8 @@ def make_disk(place: Path, region: int) -> Path:
     with image.open("wb") as file:
         file.truncate(DISK_BYTES)
     mounted.mkdir()
-    _do("mkfs.ext4", "-q", str(image))
+    # Without room that is kept for root, who runs this.
+    _do("mkfs.ext4", "-q", "-m", "0", str(image))
     _do("mount", "-o", "loop", str(image), str(mounted))
     return mounted
 
@@ -91,11 +100,98 @@ def lose_power(situation: Situation, count: int) -> Undo:
     return lambda: None
 
 
+def fill_disk(situation: Situation) -> Undo:
+    """Of one region; its storage node is started when it ends, as by supervisord."""
+    region = situation.entropy.choice(REGIONS)
+    mounted = mount_of(situation.regions.home, region)
+    fill(mounted)
+    _end_by_itself(situation.regions, region)
+    return filler_of(mounted).unlink
+
+
+def fill_all_disks(situation: Situation) -> Undo:
+    """Nobody can write; then somebody makes room everywhere."""
+    regions = situation.regions
+    for region in REGIONS:
+        fill(mount_of(regions.home, region))
+    for region in REGIONS:
+        _end_by_itself(regions, region)
+    for region in REGIONS:
+        filler_of(mount_of(regions.home, region)).unlink()
+    return lambda: None
+
+
+def _end_by_itself(regions: ThreeRegions, region: int) -> None:
+    process = regions.storages[region]
+    programs.eventually(
+        lambda: process.poll() is not None, FULL_SECONDS_MAX, "its disk is full"
+    )
+    said = regions.output(region, "neostorage").read_text()
+    assert said.rstrip().endswith(FULL), said[-2000:]
+    regions.start_storage(region)
+
+
+def fill_disks_of_verdicts(situation: Situation) -> Undo:
+    """The neo_masters, of which one is killed then, can write neither log nor verdict."""
+    regions = situation.regions
+    mounts = [mount_of(regions.home, it) for it in REGIONS]
+    for mounted in mounts:
+        fill(mounted)
+    undo = kill_primary(situation)
+
+    def make_room() -> None:
+        others = [it for it in REGIONS if it != situation.primary]
+        ended = [it for it in others if regions.neo_masters[it].poll() is not None]
+        assert not ended, ended
+        undo()
+        for mounted in mounts:
+            filler_of(mounted).unlink()
+
+    return make_room
+
+
+def fill(mounted: Path) -> None:
+    """Leave no room at all."""
+    with filler_of(mounted).open("wb") as file:
+        chunk = DISK_BYTES
+        while chunk:
+            try:
+                size = file.tell()
+                os.posix_fallocate(file.fileno(), size, chunk)
+                file.seek(size + chunk)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                chunk //= 2
+
+
+def filler_of(mounted: Path) -> Path:
+    return mounted / "filler"
+
+
 DISK_FAULTS: Mapping[str, Fault] = {
     "disk stuck": hang_disk,
     "power of all lost": partial(lose_power, count=3),
     "power of two lost": partial(lose_power, count=2),
+    "disk full": fill_disk,
+    "disks of all full": fill_all_disks,
+    "disks of verdicts full": fill_disks_of_verdicts,
 }
+
+
+@define
+class OnDisks(ThreeRegions):
+    """Each region has a disk for its database, or for its logs and verdict."""
+
+    has_databases: bool = True
+
+    def database(self, region: int) -> Path:
+        if not self.has_databases:
+            return super().database(region)
+        return mount_of(self.home, region) / "database.sqlite"
+
+    def own_directory(self, region: int) -> Path:
+        return self.home if self.has_databases else mount_of(self.home, region)
 
 
 def _do(*argv: str) -> None:
@@ -109,11 +205,14 @@ def main() -> None:
     entropy = Random(0)
     with ExitStack() as stack:
         for region in REGIONS:
-            mounted = make_disk(place, region)
-            stack.callback(_do, "umount", str(mounted))
-            database = mounted / "database.sqlite"
-            (place / f"{region}.sqlite").symlink_to(database)
-        regions = ThreeRegions(place, environment, stack, Way.DIRECT)
+            stack.callback(_do, "umount", str(make_disk(place, region)))
+        regions = OnDisks(
+            place,
+            environment,
+            stack,
+            Way.DIRECT,
+            has_databases=name != "disks of verdicts full",
+        )
         first = 0
         for _ in range(rounds):
             outcome = play_fault(regions, name, DISK_FAULTS[name], entropy, first)

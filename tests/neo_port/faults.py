@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess  # noqa: TID251 - what is stopped
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -187,6 +188,27 @@ def stop_primary(situation: Situation) -> Undo:
     return lambda: process.send_signal(signal.SIGCONT)
 
 
+def stop_follower(situation: Situation) -> Undo:
+    """A neo_master that is not the primary."""
+    others = [it for it in REGIONS if it != situation.primary]
+    return _stop(situation.regions.neo_masters[situation.entropy.choice(others)])
+
+
+def stop_admin_node(situation: Situation) -> Undo:
+    return _stop(situation.regions.admin_nodes[situation.entropy.choice(REGIONS)])
+
+
+def stop_tunnel(situation: Situation) -> Undo:
+    """All links of a region; a client of that region could do nothing."""
+    others = [it for it in REGIONS if it != situation.client]
+    return _stop(situation.regions.tunnels[situation.entropy.choice(others)])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> Undo:
+    process.send_signal(signal.SIGSTOP)
+    return lambda: process.send_signal(signal.SIGCONT)
+
+
 def cut(situation: Situation) -> Undo:
     return _cut_off(situation.alone)
 
@@ -273,9 +295,20 @@ ALONE: Mapping[str, Callable[[Situation], int]] = {
 """Faults that leave a region alone, and which one: it must not acknowledge anything."""
 
 
+STOPS: Mapping[str, Fault] = {
+    "storage node stopped": stop_storage,
+    "primary stopped": stop_primary,
+    "follower stopped": stop_follower,
+    "admin node stopped": stop_admin_node,
+    "stunnel stopped": stop_tunnel,
+}
+"""Any one process; the last one where regions reach each other through stunnel."""
+
+
 def play(regions: ThreeRegions, name: str, entropy: Random, first: int) -> Outcome:
-    """One run of a fault of ``FAULTS``: see ``play_fault``."""
-    return play_fault(regions, name, FAULTS[name], entropy, first)
+    """One run of a fault of ``FAULTS`` or ``STOPS``: see ``play_fault``."""
+    fault = {**FAULTS, **STOPS}[name]
+    return play_fault(regions, name, fault, entropy, first)
 
 
 def play_fault(

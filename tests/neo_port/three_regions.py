@@ -142,6 +142,8 @@ class ThreeRegions:
     offsets: Mapping[int, float] = field(factory=dict)
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    admin_nodes: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    tunnels: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.way is Way.TLS:
@@ -151,7 +153,7 @@ class ThreeRegions:
         for region in REGIONS:
             self.start_neo_master(region)
             self.start_storage(region)
-            self._run(region, "neoadmin", ADMIN_PORT)
+            self.admin_nodes[region] = self._run(region, "neoadmin", ADMIN_PORT)
         programs.eventually(
             self._is_started, STARTED_SECONDS_MAX, "three regions run", PROBE_SECONDS
         )
@@ -172,6 +174,7 @@ class ThreeRegions:
 
     def start_neo_master(self, region: int) -> None:
         options = ("--replicas", "2", "--partitions", "12")
+        options += ("--verdict", str(self.verdict_file(region)))
         self.neo_masters[region] = self._run(
             region, "neomaster", NEO_MASTER_PORT, *options
         )
@@ -183,6 +186,20 @@ class ThreeRegions:
 
     def database(self, region: int) -> Path:
         return self.home / f"{region}.sqlite"
+
+    def own_directory(self, region: int) -> Path:
+        """Where programs of a region keep what only they read."""
+        return self.home
+
+    def verdict_file(self, region: int) -> Path:
+        return self.own_directory(region) / f"verdict-{region}.json"
+
+    def log_file(self, region: int, command: str) -> Path:
+        return self.own_directory(region) / f"{command}-{region}.log"
+
+    def output(self, region: int, command: str) -> Path:
+        """Where a program of a region writes when it has no better place."""
+        return self.home / f"{command}-{region}.out"
 
     def translated(self, region: int) -> str:
         """Where those of a region reach what others announce; nothing if directly."""
@@ -272,14 +289,14 @@ class ThreeRegions:
         argv = (
             *(*program, "--cluster", NAME),
             *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
-            *("--logfile", str(self.home / f"{command}-{region}.log")),
+            *("--logfile", str(self.log_file(region, command))),
             *self._tls_options,
             *options,
         )
         if self.is_tunnelled:
             argv += ("--announce", announced(region, port))
             argv += ("--translate", self.translated(region))
-        log = self.home / f"{command}-{region}.out"
+        log = self.output(region, command)
         return self.stack.enter_context(programs.running(inside(region, argv), log))
 
     def _start_tunnels(self) -> None:
@@ -307,10 +324,9 @@ class ThreeRegions:
                         ]
             conf = home / "stunnel.conf"
             conf.write_text("\n".join(lines) + "\n")
-            self.stack.enter_context(
-                programs.running(
-                    inside(region, ("stunnel", str(conf))), home / "stunnel.out"
-                )
+            argv = inside(region, ("stunnel", str(conf)))
+            self.tunnels[region] = self.stack.enter_context(
+                programs.running(argv, home / "stunnel.out")
             )
 
 
