@@ -295,7 +295,7 @@ def wait_for_room(directory: Path) -> None:
 def main() -> None:
     config = StorageNode.option_parser.parse()
     logging.setup(config.get("logfile"))
-    wait_for_room(Path(config["database"]).parent)
+    wait_for_room(Path(config["database"]).expanduser().resolve().parent)
     try:
         StorageNode(config).run()
     except (DatabaseFailure, sqlite3.Error) as error:
