@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from attrs import asdict, define
+from attrs import asdict
 
 from tests import programs
 from tests.interop.stock import neo_environment
@@ -132,7 +132,7 @@ def _end_by_itself(regions: ThreeRegions, region: int) -> None:
 
 
 def fill_disks_of_verdicts(situation: Situation) -> Undo:
-    """The neo_masters, of which one is killed then, can write neither log nor verdict."""
+    """The neo_masters can write neither log nor verdict; the primary is killed then."""
     regions = situation.regions
     mounts = [mount_of(regions.home, it) for it in REGIONS]
     for mounted in mounts:
@@ -177,21 +177,8 @@ DISK_FAULTS: Mapping[str, Fault] = {
     "disks of all full": fill_all_disks,
     "disks of verdicts full": fill_disks_of_verdicts,
 }
-
-
-@define
-class OnDisks(ThreeRegions):
-    """Each region has a disk for its database, or for its logs and verdict."""
-
-    has_databases: bool = True
-
-    def database(self, region: int) -> Path:
-        if not self.has_databases:
-            return super().database(region)
-        return mount_of(self.home, region) / "database.sqlite"
-
-    def own_directory(self, region: int) -> Path:
-        return self.home if self.has_databases else mount_of(self.home, region)
+OF_VERDICTS = frozenset({"disks of verdicts full"})
+"""With disks of logs and verdicts; the others are of databases."""
 
 
 def _do(*argv: str) -> None:
@@ -204,14 +191,15 @@ def main() -> None:
     make_networks()
     entropy = Random(0)
     with ExitStack() as stack:
-        for region in REGIONS:
-            stack.callback(_do, "umount", str(make_disk(place, region)))
-        regions = OnDisks(
-            place,
-            environment,
-            stack,
-            Way.DIRECT,
-            has_databases=name != "disks of verdicts full",
+        disks = {region: make_disk(place, region) for region in REGIONS}
+        for region, mounted in disks.items():
+            stack.callback(_do, "umount", str(mounted))
+            if name not in OF_VERDICTS:
+                database = mounted / "database.sqlite"
+                (place / f"{region}.sqlite").symlink_to(database)
+        directories = disks if name in OF_VERDICTS else {}
+        regions = ThreeRegions(
+            place, environment, stack, Way.DIRECT, directories=directories
         )
         first = 0
         for _ in range(rounds):

@@ -36,6 +36,9 @@ GOES_ON_SECONDS_MAX = 60
 """Long enough to give a figure to what is too slow."""
 
 WHOLE_SECONDS_MAX = 120
+MISSED_SECONDS_MAX = 40
+"""Silence, and another primary where the links of the old one are stopped."""
+
 EQUAL_SECONDS_MAX = 30
 """The last transaction is unlocked within a second on each storage node."""
 
@@ -190,23 +193,42 @@ def stop_primary(situation: Situation) -> Undo:
 
 def stop_follower(situation: Situation) -> Undo:
     """A neo_master that is not the primary."""
-    others = [it for it in REGIONS if it != situation.primary]
-    return _stop(situation.regions.neo_masters[situation.entropy.choice(others)])
+    region = _any_but(situation, situation.primary)
+    return _stop(situation, situation.regions.neo_masters[region], "MASTER")
 
 
 def stop_admin_node(situation: Situation) -> Undo:
-    return _stop(situation.regions.admin_nodes[situation.entropy.choice(REGIONS)])
+    region = _any_but(situation, situation.client)
+    return _stop(situation, situation.regions.admin_nodes[region], "ADMIN")
 
 
 def stop_tunnel(situation: Situation) -> Undo:
     """All links of a region; a client of that region could do nothing."""
-    others = [it for it in REGIONS if it != situation.client]
-    return _stop(situation.regions.tunnels[situation.entropy.choice(others)])
+    region = _any_but(situation, situation.client)
+    return _stop(situation, situation.regions.tunnels[region], "STORAGE")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> Undo:
+def _any_but(situation: Situation, region: int) -> int:
+    return situation.entropy.choice([it for it in REGIONS if it != region])
+
+
+def _stop(situation: Situation, process: subprocess.Popen[bytes], missed: str) -> Undo:
+    """Stop a process; nobody waits for it, so it goes on when a node is missed."""
     process.send_signal(signal.SIGSTOP)
-    return lambda: process.send_signal(signal.SIGCONT)
+
+    def is_missed() -> bool:
+        known = situation.regions.tell(situation.client, "print", "node")
+        rows = [it.split() for it in known.splitlines()]
+        running = [it for it in rows if missed in it and "RUNNING" in it]
+        return bool(rows) and len(running) < len(REGIONS)
+
+    def undo() -> None:
+        try:
+            programs.eventually(is_missed, MISSED_SECONDS_MAX, "it is missed")
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    return undo
 
 
 def cut(situation: Situation) -> Undo:

@@ -132,7 +132,8 @@ class Way(StrEnum):
 class ThreeRegions:
     """Running when it is made; ended with ``stack``.
 
-    ``offsets`` are the seconds by which the clocks of regions are ahead.
+    ``offsets`` are the seconds by which the clocks of regions are ahead;
+    ``directories`` are where regions keep logs and verdicts, by default in ``home``.
     """
 
     home: Path
@@ -140,6 +141,7 @@ class ThreeRegions:
     stack: ExitStack
     way: Way
     offsets: Mapping[int, float] = field(factory=dict)
+    directories: Mapping[int, Path] = field(factory=dict)
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     admin_nodes: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
@@ -187,15 +189,11 @@ class ThreeRegions:
     def database(self, region: int) -> Path:
         return self.home / f"{region}.sqlite"
 
-    def own_directory(self, region: int) -> Path:
-        """Where programs of a region keep what only they read."""
-        return self.home
-
     def verdict_file(self, region: int) -> Path:
-        return self.own_directory(region) / f"verdict-{region}.json"
+        return self.directories.get(region, self.home) / f"verdict-{region}.json"
 
     def log_file(self, region: int, command: str) -> Path:
-        return self.own_directory(region) / f"{command}-{region}.log"
+        return self.directories.get(region, self.home) / f"{command}-{region}.log"
 
     def output(self, region: int, command: str) -> Path:
         """Where a program of a region writes when it has no better place."""
