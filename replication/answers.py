@@ -61,7 +61,8 @@ class Answer:
     """What one admin node said; with a ``failure`` it said nothing else.
 
     ``rows`` has the cells of each neo_partition; ``epoch`` is that of their table.
-    ``last_transaction`` is its id in hexadecimal, ``None`` while nothing runs.
+    ``last_transaction`` is its id in hexadecimal, ``None`` while nothing runs, or when
+    the primary, which alone knows it, did not answer: ``is_primary_silent``.
     """
 
     admin_node: str
@@ -72,6 +73,7 @@ class Answer:
     rows: tuple[tuple[CellSeen, ...], ...] = ()
     last_transaction: str | None = None
     epoch: int | None = None
+    is_primary_silent: bool = False
 
     @property
     def cells(self) -> tuple[CellSeen, ...]:
@@ -123,6 +125,7 @@ def _answer(document: dict[str, object]) -> Answer:
         ),
         _text_or_none(document.get("last_transaction")),
         _epoch(document.get("table_number")),
+        document.get("is_primary_silent") is True,
     )
 
 
@@ -139,12 +142,24 @@ def _text_or_none(value: object) -> str | None:
 
 
 def choose_answer(answers: Iterable[Answer]) -> Answer | None:
-    """The one to believe: of a neo_cluster that runs, else of one that is there."""
+    """The one to believe: of a neo_cluster that runs, else of one that is there.
+
+    Who follows a primary that is silent tells how things were.
+    """
     told = [answer for answer in answers if not answer.failure]
+    heard = [answer for answer in told if not answer.is_primary_silent]
+    told = heard or told
     return next((it for it in told if it.is_running), told[0] if told else None)
 
 
 def primaries_of(answers: Iterable[Answer]) -> tuple[str, ...]:
-    """The addresses of all primaries that are followed: more than one is a split."""
-    found = (it.primary_address for it in answers if not it.failure)
+    """The addresses of all primaries that are followed: more than one is a split.
+
+    One that is silent and still followed is a primary of before.
+    """
+    found = (
+        it.primary_address
+        for it in answers
+        if not (it.failure or it.is_primary_silent)
+    )
     return tuple(sorted({address for address in found if address}))

@@ -7,6 +7,7 @@ by every command.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
@@ -25,9 +26,15 @@ from replication.answers import (
     primaries_of,
 )
 from replication.observation import build_row, region_of
-from replication.programs import log_file
+from replication.programs import ROOM_BYTES, log_file
 from replication.quorum import check_majority
-from replication.regions import NeoCluster, ProgramKind, Region
+from replication.regions import NeoCluster, ProgramKind, Region, split_address
+
+_LISTED = re.compile(r"\[(\d+(?:, \d+)*)\]")
+_SINGLE = re.compile(r"\b(region|storage node) (\d+)\b")
+"""How ``quorum`` and the neo_masters write regions and storage nodes."""
+
+MEGABYTE = 1024**2
 
 CONNECTED = frozenset({RUNNING, PENDING})
 STARTING = "STARTING"
@@ -43,12 +50,18 @@ class Standing(StrEnum):
 
 @frozen
 class ProgramSeen:
-    """A program as its supervisord has it; ``process_state`` is supervisord's word."""
+    """A program as its supervisord has it; ``process_state`` is supervisord's word.
+
+    The kernel knows more: ``is_stopped`` by a signal, ``is_waiting`` for a device,
+    which is a disk.
+    """
 
     kind: ProgramKind
     process_state: str
     pid: int | None = None
     said: str = ""
+    is_stopped: bool = False
+    is_waiting: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -64,12 +77,29 @@ class SupervisordSeen:
 
 
 @frozen
+class RegionFound:
+    """What is known of a region that no program of it says.
+
+    ``verdict`` is what its neo_master wrote last; ``free_bytes`` are of its disk;
+    ``hung_supervisord`` is the process of one that runs and does not answer.
+    """
+
+    verdict: str = ""
+    free_bytes: int | None = None
+    hung_supervisord: int | None = None
+
+
+NOTHING = RegionFound()
+
+
+@frozen
 class RegionSeen:
-    """A region: without ``supervisord`` it is stopped, or was killed.
+    """A region: without ``supervisord`` it is stopped, was killed, or is beyond answer.
 
     ``node_state`` is NEO's word for its storage node, ``""`` when nobody tells.
     ``verdict`` is what its neo_master decided last, ``if_lost`` what becomes of the
-    others when this region is lost now: ``"goes on"``, or why they stop.
+    others when this region is lost now: ``"goes on"``, or why they stop. In both,
+    regions have their names.
     """
 
     name: str
@@ -82,12 +112,20 @@ class RegionSeen:
     admin_node: str
     verdict: str = ""
     if_lost: str = ""
+    free_bytes: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a storage node would not begin on its disk."""
+        return self.free_bytes is not None and self.free_bytes < ROOM_BYTES
 
     @property
     def is_whole(self) -> bool:
         return (
             self.supervisord is not None
-            and all(it.is_running for it in self.supervisord.programs)
+            and all(
+                it.is_running and not it.is_stopped for it in self.supervisord.programs
+            )
             and self.node_state == RUNNING
             and self.out_of_date_count == 0
         )
@@ -126,16 +164,17 @@ def look_at(
     directory: str,
     supervisords: Mapping[str, SupervisordSeen | None],
     answers: Sequence[Answer],
-    verdicts: Mapping[str, str] | None = None,
+    found: Mapping[str, RegionFound] | None = None,
 ) -> NeoClusterSeen:
-    """Return what is seen; ``supervisords`` and ``verdicts`` are by region names."""
+    """Return what is seen; ``supervisords`` and ``found`` are by region names."""
     answer = choose_answer(answers)
-    told = verdicts or {}
+    known = {it.name: (found or {}).get(it.name, NOTHING) for it in neo_cluster.regions}
     regions = tuple(
         evolve(
             _region(it, supervisords[it.name], answer),
-            verdict=told.get(it.name, ""),
-            if_lost=_if_lost(it, answer),
+            verdict=name_regions(known[it.name].verdict, neo_cluster),
+            if_lost=name_regions(_if_lost(it, answer), neo_cluster),
+            free_bytes=known[it.name].free_bytes,
         )
         for it in neo_cluster.regions
     )
@@ -151,7 +190,31 @@ def look_at(
         regions,
         remarks=(),
     )
-    return _with_remarks(seen, neo_cluster, answers)
+    hung = {
+        name: it.hung_supervisord for name, it in known.items() if it.hung_supervisord
+    }
+    return _with_remarks(seen, neo_cluster, answers, hung)
+
+
+def name_regions(sentence: str, neo_cluster: NeoCluster) -> str:
+    """Return what a neo_master says with the names of regions: it knows numbers."""
+    # One that moves is there twice: the one that has cells is meant.
+    regions = sorted(neo_cluster.regions, key=lambda it: it.storage_node_id is not None)
+    names = {it.number: it.name for it in regions}
+
+    def name(number: str) -> str:
+        region = region_of(int(number))
+        if region:
+            return f"S{number} of {names.get(region, region)}"
+        return names.get(int(number), number)
+
+    for region in regions:
+        host, port = split_address(region.neo_master)
+        sentence = re.sub(rf"{re.escape(host)} port {port}\b", region.name, sentence)
+    sentence = _LISTED.sub(
+        lambda found: ", ".join(map(name, found[1].split(", "))), sentence
+    )
+    return _SINGLE.sub(lambda found: f"{found[1]} {name(found[2])}", sentence)
 
 
 def _region(
@@ -208,7 +271,10 @@ def _standing(answer: Answer | None, regions: Sequence[RegionSeen]) -> Standing:
 
 
 def _with_remarks(
-    seen: NeoClusterSeen, neo_cluster: NeoCluster, answers: Sequence[Answer]
+    seen: NeoClusterSeen,
+    neo_cluster: NeoCluster,
+    answers: Sequence[Answer],
+    hung: Mapping[str, int],
 ) -> NeoClusterSeen:
     remarks: list[str] = []
     if not neo_cluster.is_created:
@@ -216,11 +282,12 @@ def _with_remarks(
             "Its creation was not completed: repeat `slapcluster storage create` with "
             "the same arguments."
         )
-    elif all(region.supervisord is None for region in seen.regions):
+    elif not hung and all(region.supervisord is None for region in seen.regions):
         remarks.append(f"Nothing of it runs: `{start_command(seen.directory)}`.")
     else:
         for region in seen.regions:
-            remarks += _remarks_of_programs(region, seen.directory)
+            remarks += _remarks_of_programs(region, seen.directory, hung)
+            remarks += _remarks_of_disk(region)
         remarks += _remarks_of_answers(seen, answers)
         remarks += _remarks_of_silence(seen, neo_cluster, answers)
         for region in seen.regions:
@@ -239,9 +306,19 @@ def start_command(directory: str, region: str = "") -> str:
     return shlex.join([*words, "--region", region] if region else words)
 
 
-def _remarks_of_programs(region: RegionSeen, directory: str) -> list[str]:
+def _remarks_of_programs(
+    region: RegionSeen, directory: str, hung: Mapping[str, int]
+) -> list[str]:
     if region.supervisord is None:
         command = start_command(directory, region.name)
+        if region.name in hung:
+            pid = hung[region.name]
+            sentence = (
+                f"{region.name}: its supervisord, process {pid}, runs and does not "
+                f"answer: `kill -CONT {pid}` lets it go on when a signal stopped it; "
+                f"`kill -9 {pid}` ends it and its programs, then `{command}`."
+            )
+            return [sentence]
         return [f"Region {region.name} is stopped or was killed: `{command}`."]
     return [
         f"{region.name}: the {it.kind} has just started."
@@ -254,6 +331,18 @@ def _remarks_of_programs(region: RegionSeen, directory: str) -> list[str]:
     ]
 
 
+def _remarks_of_disk(region: RegionSeen) -> list[str]:
+    if region.free_bytes is None or not region.is_full:
+        return []
+    left, needed = (it // MEGABYTE for it in (region.free_bytes, ROOM_BYTES))
+    sentence = (
+        f"{region.name}: its disk is full, {left} MB are left: make room. A storage "
+        "node that cannot write ends; it begins again by itself when "
+        f"{needed} MB are free."
+    )
+    return [sentence]
+
+
 def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list[str]:
     primaries = primaries_of(answers)
     if len(primaries) > 1:
@@ -264,7 +353,7 @@ def _remarks_of_answers(seen: NeoClusterSeen, answers: Sequence[Answer]) -> list
         )
         return [sentence]
     if not seen.cluster_state:
-        reasons = sorted({it.failure for it in answers})
+        reasons = sorted({it.failure.rstrip(".") for it in answers})
         return [f"No admin node answers: {'; '.join(reasons) or 'none runs'}."]
     if seen.cluster_state != RECOVERING:
         return []
@@ -286,6 +375,9 @@ def _remarks_of_silence(
     """Name programs that run and that others do not hear."""
     answer = choose_answer(answers)
     silent = {it.admin_node: ProgramKind.ADMIN_NODE for it in answers if it.is_silent}
+    for told in answers:
+        if told.is_primary_silent:
+            silent[told.primary_address] = ProgramKind.NEO_MASTER
     for found in answer.nodes if answer else ():
         if found.node_state not in CONNECTED:
             silent[found.address] = _KINDS[found.kind]
@@ -295,11 +387,23 @@ def _remarks_of_silence(
         running = region.supervisord.programs if region.supervisord else ()
         remarks += [
             f"{region.name}: the {it.kind}, process {it.pid}, runs and is not heard: "
-            "it is stopped, its disk hangs, or the network is cut."
+            f"{_why_silent(region, it)}."
             for it in running
-            if it.is_running and silent.get(addresses[it.kind]) is it.kind
+            if it.is_running
+            # Others notice one that is stopped later than the kernel.
+            and (it.is_stopped or silent.get(addresses[it.kind]) is it.kind)
         ]
     return remarks
+
+
+def _why_silent(region: RegionSeen, program: ProgramSeen) -> str:
+    if program.is_stopped:
+        return f"a signal stopped it; `kill -CONT {program.pid}` lets it go on"
+    if region.is_full and program.kind is ProgramKind.STORAGE_NODE:
+        return "it waits for room on its disk"
+    if program.is_waiting:
+        return "it waits for its disk, which does not answer"
+    return "it is stopped, its disk hangs, or the network is cut"
 
 
 _KINDS = {STORAGE: ProgramKind.STORAGE_NODE, MASTER: ProgramKind.NEO_MASTER}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from replication.answers import NO_ANSWER, Answer, decode_answers
+from replication.answers import NO_ANSWER, RUNNING, Answer, decode_answers
 from replication.observation import StorageId
 from runtime.ports import Program, Runtime
 
@@ -138,9 +138,23 @@ def _look(asked: NeoCTL) -> dict[str, Any]:
             for row in rows
         ],
     }
-    if cluster_state == "RUNNING":
-        document["last_transaction"] = asked.getLastTransaction().hex()
+    if cluster_state == RUNNING:
+        _look_further(asked, document)
     return document
+
+
+_silent_primaries: set[str] = set()
+
+
+def _look_further(asked: NeoCTL, document: dict[str, Any]) -> None:
+    """Ask what the admin node has to ask its primary for; once, if that is silent."""
+    primary = document["primary"]
+    if primary not in _silent_primaries:
+        try:
+            document["last_transaction"] = asked.getLastTransaction().hex()
+        except _Silent:
+            _silent_primaries.add(primary)
+    document["is_primary_silent"] = primary in _silent_primaries
 
 
 def _shown(address: tuple[str, int] | None) -> str:

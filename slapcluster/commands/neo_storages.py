@@ -33,9 +33,11 @@ DAYS_KEPT = 1.0
 _SEEN = (
     "JSON: {name, directory, store_uri, cluster_state, epoch, standing, "
     "last_transaction, partition_count, remarks, regions: [{name, supervisord: {pid, "
-    "programs: [{kind, process_state, pid, said}]}, is_primary, storage_node_id, "
-    "node_state, readable_count, out_of_date_count, admin_node, verdict, if_lost}]}; "
-    "supervisord is null where none runs; if_lost is what becomes of the others"
+    "programs: [{kind, process_state, pid, said, is_stopped, is_waiting}]}, "
+    "is_primary, storage_node_id, node_state, readable_count, out_of_date_count, "
+    "admin_node, verdict, if_lost, free_bytes}]}; supervisord is null where none "
+    "answers; is_stopped: by a signal; is_waiting: for a disk; if_lost is what becomes "
+    "of the others; free_bytes is of the disk of the region"
 )
 _CODES = (
     "Exit codes: 0 it runs with all regions, 2 it runs and a region is missing or "

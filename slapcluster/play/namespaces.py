@@ -49,6 +49,15 @@ def start_ticks(pid: int) -> int | None:
     return int(fields[_STAT_START_TICKS])
 
 
+def scheduling_letter(pid: int) -> str:
+    """Return the kernel's letter for what a process does; ``""`` when it has ended.
+
+    ``T`` was stopped by a signal, ``D`` waits for a device.
+    """
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
 def is_alive(record: Record) -> bool:
     """Tell whether the outermost process of a cloud runs."""
     if record.outer_pid is None:

@@ -21,6 +21,7 @@ from replication.regions import Misdescribed, NeoCluster, ProgramKind, split_add
 from replication.sight import (
     CONNECTED,
     NeoClusterSeen,
+    RegionFound,
     SupervisordSeen,
     is_failing,
     is_settled,
@@ -93,10 +94,28 @@ class Regions:
         answers = await self.answers(
             name for name, seen in supervisords.items() if seen is not None
         )
-        verdicts = {name: self._verdict(name) for name in supervisords}
+        found = {
+            name: self._find(name, is_answering=seen is not None)
+            for name, seen in supervisords.items()
+        }
         return answers, look_at(
-            self.neo_cluster, self.place.path, supervisords, answers, verdicts
+            self.neo_cluster, self.place.path, supervisords, answers, found
         )
+
+    def _find(self, name: str, *, is_answering: bool) -> RegionFound:
+        """What is known of a region that no program of it says."""
+        return RegionFound(
+            self._verdict(name),
+            self._free_bytes(name),
+            None if is_answering else self.supervisor(name).left_pid(),
+        )
+
+    def _free_bytes(self, name: str) -> int | None:
+        try:
+            return self.place.tree.subtree(name).free_bytes()
+        except OSError:
+            # Its directory is gone, or was not made yet.
+            return None
 
     def _verdict(self, name: str) -> str:
         """What the neo_master of a region wrote last; nothing before it decided."""

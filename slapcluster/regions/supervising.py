@@ -24,7 +24,7 @@ from replication.sight import ProgramSeen, SupervisordSeen
 from runtime.ports import Program, Runtime
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
-from slapcluster.play.namespaces import start_ticks
+from slapcluster.play.namespaces import scheduling_letter, start_ticks
 from slapgrid.environment import clean_environment
 from slapgrid.layout import SUPERVISORD_SOCKET
 from slapgrid.supervision.calls import Refused, SupervisordCalls
@@ -78,7 +78,7 @@ class RegionSupervisor:
 
     async def boot(self, neo_cluster: NeoCluster, region: Region) -> None:
         """Start it with all programs of the region."""
-        await self._until_gone(self._left_pid())
+        await self._until_gone(self.left_pid())
         self.runtime.file_tree(self.path).make_directory("log", 0o750)
         self._write_conf(neo_cluster, region)
         module = ("-P", "-m", "supervisor.supervisord")
@@ -165,12 +165,12 @@ class RegionSupervisor:
     async def end(self) -> None:
         """Have it stop what still runs and end; nothing happens when it has."""
         seen = await self.look()
-        pid = seen.pid if seen else self._left_pid()
+        pid = seen.pid if seen else self.left_pid()
         if seen is not None:
             await self._tell("supervisor.shutdown")
         await self._until_gone(pid)
 
-    def _left_pid(self) -> int | None:
+    def left_pid(self) -> int | None:
         """The process of one that still runs and may be beyond answering."""
         try:
             pid = int(Path(self.path, SUPERVISORD_PID).read_text("ascii"))
@@ -218,9 +218,15 @@ def _program(kind: ProgramKind, told: dict[str, object] | None) -> ProgramSeen:
     if told is None:
         return ProgramSeen(kind, "STOPPED", said="it is being started anew")
     process_state = str(told["statename"])
-    pid = told["pid"]
+    pid = told["pid"] if isinstance(told["pid"], int) and told["pid"] else None
     is_running = process_state in {"RUNNING", "STARTING"}
     said = "" if is_running else str(told["spawnerr"] or told["description"])
+    letter = scheduling_letter(pid) if pid else ""
     return ProgramSeen(
-        kind, process_state, pid if isinstance(pid, int) and pid else None, said
+        kind,
+        process_state,
+        pid,
+        said,
+        is_stopped=letter == "T",
+        is_waiting=letter == "D",
     )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 
 from replication.answers import Answer, CellSeen, NodeSeen, decode_answers
 from replication.regions import PORTS, NeoCluster, ProgramKind, plan_neo_cluster
 from replication.sight import (
     NeoClusterSeen,
     ProgramSeen,
+    RegionFound,
     Standing,
     SupervisordSeen,
     is_failing,
     is_settled,
     look_at,
+    name_regions,
 )
 
 NAMES = ("paris", "lyon", "tokyo")
@@ -35,11 +38,17 @@ NEO_CLUSTER = a_neo_cluster()
 
 
 def a_supervisord(**process_states: str) -> SupervisordSeen:
+    """All programs run; or with supervisord's word, or ``stopped`` or ``waiting``."""
     return SupervisordSeen(
         1,
         tuple(
-            ProgramSeen(it, process_states.get(it.value, "RUNNING"), 2)
+            ProgramSeen(it, "RUNNING", 2, is_stopped=told == "stopped")
+            if told == "stopped"
+            else ProgramSeen(it, "RUNNING", 2, is_waiting=told == "waiting")
+            if told == "waiting"
+            else ProgramSeen(it, told, 2)
             for it in ProgramKind
+            for told in (process_states.get(it.value, "RUNNING"),)
         ),
     )
 
@@ -214,9 +223,9 @@ def test_what_is_missing_is_said_with_what_to_do(
         (
             an_answer(lyon="DOWN OUT_OF_DATE"),
             [
-                "stops: regions [3] of [1, 2, 3]: 2 are needed",
+                "stops: regions tokyo of paris, lyon, tokyo: 2 are needed",
                 "goes on",
-                "stops: regions [1] of [1, 2, 3]: 2 are needed",
+                "stops: regions paris of paris, lyon, tokyo: 2 are needed",
             ],
         ),
         (
@@ -234,17 +243,130 @@ def test_what_the_loss_of_a_region_does_is_known_before(answer, told) -> None:
     assert [it.if_lost for it in a_sight(answer).regions] == told
 
 
+def a_sight_of(
+    found: RegionFound, supervisord: SupervisordSeen | None, **node_states: str
+) -> NeoClusterSeen:
+    """Of lyon that is known besides."""
+    supervisords = {name: a_supervisord() for name in NAMES}
+    return look_at(
+        NEO_CLUSTER,
+        "/d",
+        {**supervisords, "lyon": supervisord},
+        (an_answer(**node_states),),
+        {"lyon": found},
+    )
+
+
+ROOM = RegionFound(free_bytes=16 * 1024**2)
+NO_ROOM = RegionFound(free_bytes=16 * 1024**2 - 1)
+FULL = (
+    "lyon: its disk is full, 15 MB are left: make room. A storage node that cannot "
+    "write ends; it begins again by itself when 16 MB are free."
+)
+UNHEARD = "lyon: the storage_node, process 2, runs and is not heard: "
+
+
+@pytest.mark.parametrize(
+    ("seen", "standing", "sentences"),
+    [
+        # The kernel knows it before anybody misses it.
+        (
+            a_sight_of(ROOM, a_supervisord(storage_node="stopped")),
+            Standing.PARTIAL,
+            [UNHEARD + "a signal stopped it; `kill -CONT 2` lets it go on."],
+        ),
+        (
+            a_sight_of(ROOM, a_supervisord(storage_node="waiting"), lyon="DOWN"),
+            Standing.PARTIAL,
+            [UNHEARD + "it waits for its disk, which does not answer."],
+        ),
+        # Everybody waits for a disk at times.
+        (
+            a_sight_of(ROOM, a_supervisord(storage_node="waiting")),
+            Standing.WHOLE,
+            [],
+        ),
+        (a_sight_of(NO_ROOM, a_supervisord()), Standing.WHOLE, [FULL]),
+        (
+            a_sight_of(NO_ROOM, a_supervisord(), lyon="DOWN"),
+            Standing.PARTIAL,
+            [FULL, UNHEARD + "it waits for room on its disk."],
+        ),
+        (
+            a_sight_of(RegionFound(hung_supervisord=7), None),
+            Standing.PARTIAL,
+            [
+                (
+                    "lyon: its supervisord, process 7, runs and does not answer: `kill "
+                    "-CONT 7` lets it go on when a signal stopped it; `kill -9 7` ends "
+                    "it and its programs, then `slapcluster storage start /d --region "
+                    "lyon`."
+                )
+            ],
+        ),
+        (
+            a_sight(evolve(an_answer(primary="lyon"), is_primary_silent=True)),
+            Standing.WHOLE,
+            [
+                (
+                    "lyon: the neo_master, process 2, runs and is not heard: it is "
+                    "stopped, its disk hangs, or the network is cut."
+                )
+            ],
+        ),
+    ],
+)
+def test_the_culprit_is_named_with_the_reason(
+    seen: NeoClusterSeen, standing: Standing, sentences: list[str]
+) -> None:
+    assert (seen.standing, list(seen.remarks)) == (standing, sentences)
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (
+            "regions [1, 3] of [1, 2, 3]: 2 are needed",
+            "regions paris, tokyo of paris, lyon, tokyo: 2 are needed",
+        ),
+        ("regions none of [1, 9]: 2", "regions none of paris, 9: 2"),
+        ("region 2 would change all", "region lyon would change all"),
+        ("storage node 200001 was lost", "storage node S200001 of lyon was lost"),
+        ("one of storage nodes [300001]", "one of storage nodes S300001 of tokyo"),
+        (
+            "follows the neo_master of 127.0.0.1 port 20003",
+            "follows the neo_master of lyon",
+        ),
+        ("begins epoch 2", "begins epoch 2"),
+    ],
+)
+def test_what_a_neo_master_says_has_the_names_of_regions(told, named) -> None:
+    assert name_regions(told, NEO_CLUSTER) == named
+
+
 def test_the_verdicts_of_regions_are_told_with_what_is_waited_for() -> None:
     seen = look_at(
         NEO_CLUSTER,
         "/d",
         {name: a_supervisord() for name in NAMES},
         (an_answer("RECOVERING", "lyon"),),
-        {"paris": "follows", "lyon": "too few"},
+        {"paris": RegionFound("follows"), "lyon": RegionFound("too few")},
     )
 
     assert [it.verdict for it in seen.regions] == ["follows", "too few", ""]
     assert "(too few)" in " ".join(seen.remarks)
+
+
+def test_who_follows_a_silent_primary_tells_how_things_were() -> None:
+    """It is no second primary, and another that recovers is believed."""
+    of_before = evolve(an_answer(primary="lyon"), is_primary_silent=True)
+
+    seen = a_sight(of_before, an_answer("RECOVERING", "tokyo"))
+
+    assert [it.is_primary for it in seen.regions] == [False, False, True]
+    assert seen.cluster_state == "RECOVERING"
+    assert [it for it in seen.remarks if "primaries" in it] == []
+    assert any(it.startswith("lyon: the neo_master, ") for it in seen.remarks)
 
 
 def test_one_without_cells_is_to_be_created_again() -> None:
