@@ -155,20 +155,20 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         self.verdict = reason
         if self.verdict_file:
             told = {"verdict": reason, "since": time.time()}  # noqa: TID251
-            self._keepVerdict(Path(self.verdict_file), json.dumps(told))
+            keep_verdict(Path(self.verdict_file), json.dumps(told))
 
-    @staticmethod
-    def _keepVerdict(path: Path, text: str) -> None:
-        """Write it, or leave nothing: a full disk is no reason to end."""
-        new = path.with_name(f".{path.name}.new")
-        try:
-            new.write_text(text)
-            new.replace(path)
-        except OSError as error:
-            logging.warning("the verdict is not kept: %s", error)
-            for stale in (path, new):
-                with suppress(OSError):
-                    stale.unlink()
+
+def keep_verdict(path: Path, text: str) -> None:
+    """Write it, or leave nothing: a full disk is no reason to end."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text)
+        new.replace(path)
+    except OSError as error:
+        logging.warning("the verdict is not kept: %s", error)
+        for stale in (path, new):
+            with suppress(OSError):
+                stale.unlink()
 
 
 def main() -> None:

@@ -13,9 +13,7 @@ from replication.neo.neo_master import NeoMaster
 def test_a_verdict_that_cannot_be_kept_ends_nobody(tmp_path: Path) -> None:
     """The one of before would be taken for it: nothing is left."""
     path = tmp_path / "verdict.json"
-    neo_master = SimpleNamespace(
-        verdict="", verdict_file=str(path), _keepVerdict=NeoMaster._keepVerdict
-    )
+    neo_master = SimpleNamespace(verdict="", verdict_file=str(path))
     NeoMaster.tellVerdict(neo_master, "follows another")
     was_kept = path.exists()
     # What is written first: nobody can write there.
