@@ -158,8 +158,6 @@ def primaries_of(answers: Iterable[Answer]) -> tuple[str, ...]:
     One that is silent and still followed is a primary of before.
     """
     found = (
-        it.primary_address
-        for it in answers
-        if not (it.failure or it.is_primary_silent)
+        it.primary_address for it in answers if not (it.failure or it.is_primary_silent)
     )
     return tuple(sorted({address for address in found if address}))

@@ -77,16 +77,25 @@ class SupervisordSeen:
 
 
 @frozen
+class HungProcess:
+    """What the kernel knows of a process that does not answer, as of a program."""
+
+    pid: int
+    is_stopped: bool
+    is_waiting: bool
+
+
+@frozen
 class RegionFound:
     """What is known of a region that no program of it says.
 
     ``verdict`` is what its neo_master wrote last; ``free_bytes`` are of its disk;
-    ``hung_supervisord`` is the process of one that runs and does not answer.
+    ``hung_supervisord`` is one that runs and does not answer.
     """
 
     verdict: str = ""
     free_bytes: int | None = None
-    hung_supervisord: int | None = None
+    hung_supervisord: HungProcess | None = None
 
 
 NOTHING = RegionFound()
@@ -274,7 +283,7 @@ def _with_remarks(
     seen: NeoClusterSeen,
     neo_cluster: NeoCluster,
     answers: Sequence[Answer],
-    hung: Mapping[str, int],
+    hung: Mapping[str, HungProcess],
 ) -> NeoClusterSeen:
     remarks: list[str] = []
     if not neo_cluster.is_created:
@@ -307,16 +316,18 @@ def start_command(directory: str, region: str = "") -> str:
 
 
 def _remarks_of_programs(
-    region: RegionSeen, directory: str, hung: Mapping[str, int]
+    region: RegionSeen, directory: str, hung: Mapping[str, HungProcess]
 ) -> list[str]:
     if region.supervisord is None:
         command = start_command(directory, region.name)
         if region.name in hung:
-            pid = hung[region.name]
+            process = hung[region.name]
+            otherwise = (
+                f"`kill -9 {process.pid}` ends it and its programs, then `{command}`"
+            )
             sentence = (
-                f"{region.name}: its supervisord, process {pid}, runs and does not "
-                f"answer: `kill -CONT {pid}` lets it go on when a signal stopped it; "
-                f"`kill -9 {pid}` ends it and its programs, then `{command}`."
+                f"{region.name}: its supervisord, process {process.pid}, runs and does "
+                f"not answer: {_why_hung(process) or otherwise}."
             )
             return [sentence]
         return [f"Region {region.name} is stopped or was killed: `{command}`."]
@@ -375,8 +386,12 @@ def _remarks_of_silence(
     """Name programs that run and that others do not hear."""
     answer = choose_answer(answers)
     silent = {it.admin_node: ProgramKind.ADMIN_NODE for it in answers if it.is_silent}
+    heard = {it.primary_address for it in answers if not it.is_primary_silent}
+    deaf = set()
     for told in answers:
-        if told.is_primary_silent:
+        if told.is_primary_silent and told.primary_address in heard:
+            deaf.add(told.admin_node)
+        elif told.is_primary_silent:
             silent[told.primary_address] = ProgramKind.NEO_MASTER
     for found in answer.nodes if answer else ():
         if found.node_state not in CONNECTED:
@@ -393,17 +408,26 @@ def _remarks_of_silence(
             # Others notice one that is stopped later than the kernel.
             and (it.is_stopped or silent.get(addresses[it.kind]) is it.kind)
         ]
+        if region.admin_node in deaf:
+            remarks.append(
+                f"{region.name}: its admin_node does not hear the primary, others do: "
+                "the network of this region is cut."
+            )
     return remarks
 
 
 def _why_silent(region: RegionSeen, program: ProgramSeen) -> str:
-    if program.is_stopped:
-        return f"a signal stopped it; `kill -CONT {program.pid}` lets it go on"
     if region.is_full and program.kind is ProgramKind.STORAGE_NODE:
         return "it waits for room on its disk"
-    if program.is_waiting:
-        return "it waits for its disk, which does not answer"
-    return "it is stopped, its disk hangs, or the network is cut"
+    unknown = "it is stopped, its disk hangs, or the network is cut"
+    return _why_hung(program) or unknown
+
+
+def _why_hung(process: ProgramSeen | HungProcess) -> str:
+    """Say it with what to do; ``""`` when the kernel does not know."""
+    if process.is_stopped:
+        return f"a signal stopped it; `kill -CONT {process.pid}` lets it go on"
+    return "it waits for its disk, which does not answer" if process.is_waiting else ""
 
 
 _KINDS = {STORAGE: ProgramKind.STORAGE_NODE, MASTER: ProgramKind.NEO_MASTER}

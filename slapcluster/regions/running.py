@@ -107,7 +107,7 @@ class Regions:
         return RegionFound(
             self._verdict(name),
             self._free_bytes(name),
-            None if is_answering else self.supervisor(name).left_pid(),
+            None if is_answering else self.supervisor(name).find_hung(),
         )
 
     def _free_bytes(self, name: str) -> int | None:

@@ -20,7 +20,7 @@ from replication.programs import (
     render_supervisord,
 )
 from replication.regions import NeoCluster, ProgramKind, Region
-from replication.sight import ProgramSeen, SupervisordSeen
+from replication.sight import HungProcess, ProgramSeen, SupervisordSeen
 from runtime.ports import Program, Runtime
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
@@ -78,7 +78,7 @@ class RegionSupervisor:
 
     async def boot(self, neo_cluster: NeoCluster, region: Region) -> None:
         """Start it with all programs of the region."""
-        await self._until_gone(self.left_pid())
+        await self._until_gone(self._left_pid())
         self.runtime.file_tree(self.path).make_directory("log", 0o750)
         self._write_conf(neo_cluster, region)
         module = ("-P", "-m", "supervisor.supervisord")
@@ -165,12 +165,12 @@ class RegionSupervisor:
     async def end(self) -> None:
         """Have it stop what still runs and end; nothing happens when it has."""
         seen = await self.look()
-        pid = seen.pid if seen else self.left_pid()
+        pid = seen.pid if seen else self._left_pid()
         if seen is not None:
             await self._tell("supervisor.shutdown")
         await self._until_gone(pid)
 
-    def left_pid(self) -> int | None:
+    def _left_pid(self) -> int | None:
         """The process of one that still runs and may be beyond answering."""
         try:
             pid = int(Path(self.path, SUPERVISORD_PID).read_text("ascii"))
@@ -179,6 +179,14 @@ class RegionSupervisor:
             return None
         conf = f"{self.path}/{SUPERVISORD_CONF}".encode()
         return pid if conf in command_line.split(b"\0") else None
+
+    def find_hung(self) -> HungProcess | None:
+        """The process of a supervisord that did not answer, if there is one."""
+        pid = self._left_pid()
+        if pid is None:
+            return None
+        letter = scheduling_letter(pid)
+        return HungProcess(pid, is_stopped=letter == "T", is_waiting=letter == "D")
 
     async def _until_gone(self, pid: int | None) -> None:
         """Wait for one that is ending: it removes its socket last."""

@@ -10,6 +10,7 @@ from attrs import evolve
 from replication.answers import Answer, CellSeen, NodeSeen, decode_answers
 from replication.regions import PORTS, NeoCluster, ProgramKind, plan_neo_cluster
 from replication.sight import (
+    HungProcess,
     NeoClusterSeen,
     ProgramSeen,
     RegionFound,
@@ -263,6 +264,15 @@ FULL = (
     "lyon: its disk is full, 15 MB are left: make room. A storage node that cannot "
     "write ends; it begins again by itself when 16 MB are free."
 )
+HUNG = "lyon: its supervisord, process 7, runs and does not answer: "
+
+
+def a_hung(*, is_stopped: bool) -> RegionFound:
+    """A region whose supervisord does not answer."""
+    hung = HungProcess(7, is_stopped=is_stopped, is_waiting=False)
+    return RegionFound(hung_supervisord=hung)
+
+
 UNHEARD = "lyon: the storage_node, process 2, runs and is not heard: "
 
 
@@ -293,14 +303,33 @@ UNHEARD = "lyon: the storage_node, process 2, runs and is not heard: "
             [FULL, UNHEARD + "it waits for room on its disk."],
         ),
         (
-            a_sight_of(RegionFound(hung_supervisord=7), None),
+            a_sight_of(a_hung(is_stopped=False), None),
             Standing.PARTIAL,
             [
+                HUNG + "`kill -9 7` ends it and its programs, then `slapcluster "
+                "storage start /d --region lyon`."
+            ],
+        ),
+        (
+            a_sight_of(a_hung(is_stopped=True), None),
+            Standing.PARTIAL,
+            [HUNG + "a signal stopped it; `kill -CONT 7` lets it go on."],
+        ),
+        # It does not hear the primary, its admin node says; others do.
+        (
+            a_sight(
+                an_answer(),
+                evolve(
+                    an_answer(),
+                    admin_node=NEO_CLUSTER.region("lyon").admin_node,
+                    is_primary_silent=True,
+                ),
+            ),
+            Standing.WHOLE,
+            [
                 (
-                    "lyon: its supervisord, process 7, runs and does not answer: `kill "
-                    "-CONT 7` lets it go on when a signal stopped it; `kill -9 7` ends "
-                    "it and its programs, then `slapcluster storage start /d --region "
-                    "lyon`."
+                    "lyon: its admin_node does not hear the primary, others do: "
+                    "the network of this region is cut."
                 )
             ],
         ),
