@@ -114,7 +114,10 @@ def stop_supervisord(scene: Scene) -> Fault:
     region = scene.region(is_primary=False)
     name, pid = region["name"], region["supervisord"]["pid"]
     os.kill(pid, signal.SIGSTOP)
-    remark = f"{name}: its supervisord, process {pid}, runs and does not answer"
+    remark = (
+        f"{name}: its supervisord, process {pid}, runs and does not answer: a signal "
+        f"stopped it; `kill -CONT {pid}` lets it go on."
+    )
     return Fault(name, remark, lambda: os.kill(pid, signal.SIGCONT))
 
 
