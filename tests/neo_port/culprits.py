@@ -54,11 +54,20 @@ Undo = Callable[[], None]
 
 @define
 class Fault:
-    """What hangs in which region; ``remark`` is how that has to be named."""
+    """What hangs in which region; ``remark`` and ``reason`` is how it has to be named.
+
+    Whatever stands between.
+    """
 
     region: str
     remark: str
     undo: Undo
+    reason: str = ""
+
+    def is_named(self, remarks: list[str]) -> bool:
+        return any(
+            it.startswith(self.remark) and it.endswith(self.reason) for it in remarks
+        )
 
 
 @define
@@ -138,14 +147,15 @@ def fill_disk(scene: Scene) -> Fault:
 
 def hang_disk(scene: Scene) -> Fault:
     region = scene.region(is_primary=False)
-    disk, pid = scene.disk(region), pid_of(region, ProgramKind.STORAGE_NODE)
+    disk = scene.disk(region)
     _do("fsfreeze", "--freeze", str(disk))
-    remark = (
-        f"{region['name']}: the storage_node, process {pid}, runs and is not heard: "
-        "it waits for its disk, which does not answer."
+    return Fault(
+        region["name"],
+        # The supervisord hangs too, as soon as it has something for the log.
+        f"{region['name']}: ",
+        lambda: _do("fsfreeze", "--unfreeze", str(disk)),
+        "it waits for its disk, which does not answer.",
     )
-    undo = lambda: _do("fsfreeze", "--unfreeze", str(disk))  # noqa: E731
-    return Fault(region["name"], remark, undo)
 
 
 CULPRITS: Mapping[str, Callable[[Scene], Fault]] = {
@@ -167,11 +177,9 @@ def play(scene: Scene, name: str) -> None:
     begun = _seconds()
     try:
         programs.eventually(
-            lambda: any(
-                it.startswith(fault.remark) for it in operator.status()["remarks"]
-            ),
+            lambda: fault.is_named(operator.status()["remarks"]),
             NAMED_SECONDS_MAX,
-            fault.remark,
+            f"{fault.remark} {fault.reason}",
         )
         named = _seconds() - begun
         operator.wait_for_more(1)
@@ -179,8 +187,9 @@ def play(scene: Scene, name: str) -> None:
         shown = _shown(operator)
     finally:
         fault.undo()
-    assert any(it.startswith(fault.remark) for it in remarks), remarks
-    assert fault.remark in " ".join(shown.split()), shown
+    assert fault.is_named(remarks), remarks
+    words = " ".join(shown.split())
+    assert fault.remark in words and fault.reason in words, shown  # noqa: PT018
     for remark in remarks:
         assert not _is_accused(remark, {*NAMES} - {fault.region}), remark
     stall = _longest_gap(operator, begun)
@@ -265,12 +274,21 @@ def play_tunnel(place: Path) -> None:
             remarks = programs.eventually(
                 lambda: _remarks(neo_cluster), NAMED_SECONDS_MAX, "named"
             )
+            # Its own admin node says it first, then the primary misses it.
+            later = programs.eventually(
+                lambda: _with_storage(_remarks(neo_cluster)), NAMED_SECONDS_MAX, "lost"
+            )
         finally:
             tunnel.send_signal(signal.SIGCONT)
         assert before == ()
-        assert all(it.startswith(f"{NAMES[lost - 1]}: ") for it in remarks), remarks
-        assert "the network is cut" in " ".join(remarks), remarks
-        sys.stdout.write(json.dumps({"culprit": "stunnel", "remarks": remarks}) + "\n")
+        begin = f"{NAMES[lost - 1]}: "
+        assert all(it.startswith(begin) for it in (*remarks, *later)), (remarks, later)
+        assert any("the network is cut" in it for it in later), later
+        sys.stdout.write(json.dumps({"culprit": "stunnel", "remarks": later}) + "\n")
+
+
+def _with_storage(remarks: tuple[str, ...]) -> tuple[str, ...]:
+    return remarks if any("the storage_node" in it for it in remarks) else ()
 
 
 def _remarks(neo_cluster: NeoCluster) -> tuple[str, ...]:
