@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ADMIN_SECONDS_MAX = 4
 """An admin node answers from memory or asks the primary once."""
+
+AGAIN_SECONDS_MAX = 2
+"""When another admin node waited in vain for the same primary."""
 
 START_SECONDS_MAX = 20
 """Of a Python that loads NEO, on a loaded machine."""
@@ -85,7 +89,7 @@ def main() -> None:
     verb, _, storage = word.partition("=")
     signal.signal(signal.SIGALRM, _on_alarm)
     act = {
-        "look": _look,
+        "look": partial(_look, silent=set()),
         "start": _start,
         "add": lambda asked: _add(asked, int(storage)),
         "drop": lambda asked: _drop(asked, int(storage)),
@@ -120,7 +124,8 @@ def _refusal(error: RuntimeError) -> str:
     return str(packet[-1]) if isinstance(packet, tuple) else str(error)
 
 
-def _look(asked: NeoCTL) -> dict[str, Any]:
+def _look(asked: NeoCTL, silent: set[str]) -> dict[str, Any]:
+    """What an admin node says; ``silent`` primaries are waited for less."""
     from neo.lib.protocol import uuid_str  # type: ignore[import-untyped] # noqa: PLC0415
 
     cluster_state = str(asked.getClusterState())
@@ -139,22 +144,23 @@ def _look(asked: NeoCTL) -> dict[str, Any]:
         ],
     }
     if cluster_state == RUNNING:
-        _look_further(asked, document)
+        _look_further(asked, document, silent)
     return document
 
 
-_silent_primaries: set[str] = set()
+def _look_further(asked: NeoCTL, document: dict[str, Any], silent: set[str]) -> None:
+    """Ask what the admin node has to ask its primary for.
 
-
-def _look_further(asked: NeoCTL, document: dict[str, Any]) -> None:
-    """Ask what the admin node has to ask its primary for; once, if that is silent."""
+    It may be that region which is cut off: those of other regions are asked too.
+    """
     primary = document["primary"]
-    if primary not in _silent_primaries:
-        try:
-            document["last_transaction"] = asked.getLastTransaction().hex()
-        except _Silent:
-            _silent_primaries.add(primary)
-    document["is_primary_silent"] = primary in _silent_primaries
+    if primary in silent:
+        signal.alarm(AGAIN_SECONDS_MAX)
+    try:
+        document["last_transaction"] = asked.getLastTransaction().hex()
+    except _Silent:
+        silent.add(primary)
+        document["is_primary_silent"] = True
 
 
 def _shown(address: tuple[str, int] | None) -> str:
