@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.emulate.figures import tell
-from tests.neo_port.faults import FAULTS
+from tests.neo_port.faults import FAULTS, OTHER_STOPS
 from tests.neo_port.three_regions import APART, Way
 from tests.programs import run
 from tests.source_tree import TOP, present_commit
@@ -30,8 +30,15 @@ FLAPPING_GAP_SECONDS_MAX = 45.0
 """It flaps for 20 s and up to 13 s more; then one silence and a recovery."""
 
 
-@pytest.mark.parametrize("way", [Way.DIRECT, Way.STUNNEL])
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+CASES = [
+    (fault, way)
+    for fault in sorted({**FAULTS, **OTHER_STOPS})
+    for way in (Way.DIRECT, Way.STUNNEL)
+    if way is Way.STUNNEL or fault != "stunnel stopped"
+]
+
+
+@pytest.mark.parametrize(("fault", "way"), CASES)
 def test_nothing_acknowledged_is_lost(
     fault: str, way: Way, pytestconfig: pytest.Config
 ) -> None:

@@ -317,19 +317,17 @@ ALONE: Mapping[str, Callable[[Situation], int]] = {
 """Faults that leave a region alone, and which one: it must not acknowledge anything."""
 
 
-STOPS: Mapping[str, Fault] = {
-    "storage node stopped": stop_storage,
-    "primary stopped": stop_primary,
+OTHER_STOPS: Mapping[str, Fault] = {
     "follower stopped": stop_follower,
     "admin node stopped": stop_admin_node,
     "stunnel stopped": stop_tunnel,
 }
-"""Any one process; the last one where regions reach each other through stunnel."""
+"""Processes that nobody waits for, and one that only ``Way.STUNNEL`` has."""
 
 
 def play(regions: ThreeRegions, name: str, entropy: Random, first: int) -> Outcome:
-    """One run of a fault of ``FAULTS`` or ``STOPS``: see ``play_fault``."""
-    fault = {**FAULTS, **STOPS}[name]
+    """One run of a fault of ``FAULTS`` or ``OTHER_STOPS``: see ``play_fault``."""
+    fault = {**FAULTS, **OTHER_STOPS}[name]
     return play_fault(regions, name, fault, entropy, first)
 
 

@@ -3,9 +3,9 @@
     python -m tests.neo_port.run_regions SEED WAY ROUNDS RUNS COMMIT [FAULT ...]
 
 ``WAY`` is ``direct``, ``tls`` or ``stunnel``, or ``skewed``: direct, with the clocks of
-two regions a day ahead and a day behind; faults are those of ``FAULTS`` and ``STOPS``,
-or all of the first. Each fault adds a line to the file
-``RUNS``; the order of the faults is drawn from the seed. To be run by root of a
+two regions a day ahead and a day behind. Faults are those of ``FAULTS`` and
+``OTHER_STOPS``, or all of the first. Each fault adds a line to the file ``RUNS``; the
+order of the faults is drawn from the seed. To be run by root of a
 namespace: see ``three_regions.APART``.
 """
 
