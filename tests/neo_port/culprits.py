@@ -43,8 +43,8 @@ from tests.neo_port.three_regions import (
 )
 
 NAMES = ("paris", "lyon", "tokyo")
-NAMED_SECONDS_MAX = 30
-"""Silence, an election, and an answer that takes some seconds."""
+NAMED_SECONDS_MAX = 60
+"""Silence, an election, and answers: 28 s were seen on a machine that is very busy."""
 
 STALL_SECONDS_MAX = 20.0
 WHOLE_SECONDS_MAX = 60
