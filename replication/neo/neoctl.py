@@ -11,7 +11,6 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +87,9 @@ def main() -> None:
     word, *admin_nodes = sys.argv[1:]
     verb, _, storage = word.partition("=")
     signal.signal(signal.SIGALRM, _on_alarm)
+    silent: set[str] = set()
     act = {
-        "look": partial(_look, silent=set()),
+        "look": lambda asked: _look(asked, silent),
         "start": _start,
         "add": lambda asked: _add(asked, int(storage)),
         "drop": lambda asked: _drop(asked, int(storage)),
