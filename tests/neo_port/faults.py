@@ -16,6 +16,7 @@ from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
+from subprocess import Popen  # noqa: TID251 - what runs
 
 from attrs import define, field, frozen
 
@@ -53,6 +54,8 @@ RECOVERY_SECONDS = 4.0
 """After a kill of the primary, a recovery begins and ends within that."""
 
 COMMITTER = Path(__file__).with_name("committer.py")
+LOGGED = Path(__file__).with_name("logged.py")
+READ = "read"
 
 
 @frozen
@@ -75,13 +78,15 @@ class Outcome:
 class Committing:
     """A client in a region that never stops; ``log`` is what it said.
 
-    ``key`` names its numbers: clients of one key go on from each other.
+    ``key`` names its numbers: clients of one key go on from each other. ``neo_log`` is
+    a file for what NEO writes in it.
     """
 
     regions: ThreeRegions
     region: int
     first: int
     key: str = "numbers"
+    neo_log: Path | None = None
     log: Path = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -94,13 +99,16 @@ class Committing:
             self.regions.translated(self.region),
             " ".join(self.regions.tls_files),
         )
-        python = str(self.regions.bin / "python")
-        return inside(self.region, (python, str(COMMITTER), *of_client, self.key, word))
+        program = [str(self.regions.bin / "python")]
+        if self.neo_log is not None and word != READ:
+            program += [str(LOGGED), str(self.neo_log)]
+        argv = (*program, str(COMMITTER), *of_client, self.key, word)
+        return inside(self.region, argv)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        with programs.running(self._argv(str(self.first)), self.log):
-            yield
+    def running(self) -> Iterator[Popen[bytes]]:
+        with programs.running(self._argv(str(self.first)), self.log) as program:
+            yield program
 
     def acknowledged(self) -> list[tuple[float, int]]:
         """When, and which number."""
@@ -117,7 +125,7 @@ class Committing:
 
     def missing(self) -> int | None:
         """The first number that was acknowledged, or comes before, and is not there."""
-        done = programs.run(self._argv("read"), timeout_seconds=GOES_ON_SECONDS_MAX)
+        done = programs.run(self._argv(READ), timeout_seconds=GOES_ON_SECONDS_MAX)
         _, count, missing = done.stdout.split()
         if missing != "None":
             return int(missing)
