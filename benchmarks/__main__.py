@@ -25,6 +25,7 @@ from benchmarks import (
     allocation,
     collecting,
     formatting,
+    gaps,
     groups,
     large_store,
     neo_costs,
@@ -51,6 +52,10 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "format_first": formatting.run,
     "neo": neo_costs.run,
     "quorum": quorum_costs.run,
+    "gap_storage_node": gaps.run_storage_node,
+    "gap_primary": gaps.run_primary,
+    "gap_region": gaps.run_region,
+    "gap_cut": gaps.run_cut,
 }
 
 
