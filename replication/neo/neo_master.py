@@ -143,6 +143,11 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
     def seconds() -> float:
         return time.monotonic()  # noqa: TID251 - NEO has its own event loop
 
+    def wakeAfter(self, seconds: float) -> None:
+        """Have the event loop turn once more then, though nothing comes."""
+        at = time.time() + seconds  # noqa: TID251 - the clock of its timeouts
+        self.em.setTimeout(at, lambda: None)
+
     @staticmethod
     def newTimestamp() -> float:
         return monotonic_time()  # type: ignore[no-any-return]

@@ -177,6 +177,8 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
             self._ready_since = now
             present, holders = len(found.source.participants), len(found.table.holders)
             logging.info("a majority is there: %s of %s", present, holders)
+            # Else it would be noticed with whatever comes next, a second later.
+            app.wakeAfter(GRACE_SECONDS)
         is_whole = found.table.holders <= set(found.source.participants)
         if not is_whole and now - self._ready_since < GRACE_SECONDS:
             return None
