@@ -155,12 +155,32 @@ def find_source(claims: Collection[Claim]) -> Source | Wait:
     )
     verdict = check_majority(table.rows, present)
     if not verdict:
-        return Wait(verdict.reason)
+        return Wait(verdict.reason + _suspicion(table, claims))
     if not all(row.readable & present for row in table.rows):
         away = sorted(table.readable - present)
         return Wait(f"nobody present has all: wait for one of storage nodes {away}")
     seen = [number for claim in claims for number in (claim.promise, claim.epoch)]
     return Source(table, present, max(seen) + 1)
+
+
+def _suspicion(newest: Table, claims: Collection[Claim]) -> str:
+    """Say whose table is newest when none of the others has a cell in it."""
+    others = [
+        claim.table
+        for claim in claims
+        if claim.table and claim.table.table_id < newest.table_id
+    ]
+    if not others or any(newest.holders & table.holders for table in others):
+        return ""
+    strangers = sorted(
+        claim.storage
+        for claim in claims
+        if claim.table and claim.table.table_id == newest.table_id
+    )
+    return (
+        f". Storage nodes {strangers} have a later table, in which the others have no "
+        "cell: stop them if they are of another neo_cluster"
+    )
 
 
 def find_locked(source: Source, claims: Iterable[Claim]) -> dict[Ttid, Tid]:
