@@ -25,6 +25,7 @@ from neo.master.app import (  # type: ignore[import-untyped]
 )
 
 from replication import quorum
+from replication.neo.dismissal import DISMISSED
 from replication.neo.recovering import Deciding, Plan, Recovering
 from replication.neo.serving import (
     Administration,
@@ -136,6 +137,10 @@ class NeoMaster(Application):  # type: ignore[misc] # NEO has no types
         logging.warning("%r is refused: %s", conn, reason)
         conn.send(Errors.ProtocolError(reason))
         conn.abort()
+
+    def dismiss(self, conn: Any, reason: str) -> None:
+        """Send a storage node away for good: its program ends with the reason."""
+        self.refuse(conn, f"{DISMISSED}{reason}")
 
     # -- what it says
 

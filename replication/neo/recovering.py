@@ -27,6 +27,7 @@ from neo.lib.protocol import (  # type: ignore[import-untyped]
     NodeTypes,
     NotReadyError,
     Packets,
+    ProtocolError,
 )
 from neo.lib.util import addTID  # type: ignore[import-untyped]
 from neo.master.handlers.identification import (  # type: ignore[import-untyped]
@@ -36,6 +37,7 @@ from neo.master.recovery import RecoveryManager  # type: ignore[import-untyped]
 from neo.master.verification import VerificationManager  # type: ignore[import-untyped]
 
 from replication import quorum
+from replication.neo.dismissal import DISMISSED
 from replication.neo.views import view_table
 from replication.observation import (
     Claim,
@@ -76,8 +78,27 @@ class Identification(IdentificationHandler):  # type: ignore[misc] # NEO has no 
     """Who comes to a primary."""
 
     def requestIdentification(
-        self, conn: Any, node_type: Any, uuid: Any, address: Any, *more: Any
+        self,
+        conn: Any,
+        node_type: Any,
+        uuid: Any,
+        address: Any,
+        name: str,
+        *more: Any,
     ) -> None:
+        self.checkClusterName(name)
+        there = self.app.nm.getByUUID(uuid) if node_type == NodeTypes.STORAGE else None
+        if (
+            there is not None
+            and there.isIdentified()
+            and there.getAddress() not in {None, address}
+        ):
+            host, port, *_ = there.getAddress()
+            raise ProtocolError(
+                f"{DISMISSED}storage node S{uuid} is here already, at {host} port "
+                f"{port}: a disk and its copy do not run at the same time. Put the "
+                "copy aside and start with none"
+            )
         known = self.app.nm.getByAddress(address) if address else None
         if (
             node_type == NodeTypes.STORAGE
@@ -88,7 +109,7 @@ class Identification(IdentificationHandler):  # type: ignore[misc] # NEO has no 
             # NEO would give the cells of who was there to whoever is there now.
             known.setAddress(None)
             self.app.broadcastNodesInformation([known])
-        super().requestIdentification(conn, node_type, uuid, address, *more)
+        super().requestIdentification(conn, node_type, uuid, address, name, *more)
 
 
 class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types

@@ -83,7 +83,7 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
             return
         if new and self.app.isExcluded(conn.getUUID()):
             self.app.refuse(conn, "clients did not reach it a moment ago")
-        elif new:
+        elif new or not self._is_holder(conn):
             # It may have promised another primary more than this epoch.
             conn.ask(Packets.AskRecovery())
         else:
@@ -92,11 +92,15 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
     def answerRecovery(
         self, conn: Any, ptid: int | None, backup_tid: Any, truncate_tid: Any
     ) -> None:
-        if self.app.cluster_state != ClusterStates.RUNNING:
-            # It was asked before a recovery began, which asks for itself.
+        if not self._is_running():
             return
         table_id, promise = decode_table_id(ptid or 0)
-        self._check_change(heard=(table_id.epoch, promise))
+        heard = (table_id.epoch, promise)
+        if table_id.epoch and not self._is_holder(conn):
+            # Of an addition that was interrupted, if it has nothing.
+            conn.ask(Packets.AskLastIDs(), heard=heard)
+            return
+        self._check_change(heard=heard)
         peer = self.app.nm.getByUUID(conn.getUUID())
         if not table_id.epoch and not promise and peer.isRunning():
             # A holder that lost its disk, and with it what it promised. One that never
@@ -109,6 +113,31 @@ class StorageService(StorageServiceHandler):  # type: ignore[misc]
         # A recovery has begun meanwhile, which forgets what it has to decide.
         if ttid in self.app.tm:
             super().answerInformationLocked(conn, ttid)
+
+    def answerLastIDs(
+        self, conn: Any, oid: bytes | None, tid: bytes | None, heard: tuple[int, ...]
+    ) -> None:
+        """Nobody is asked whose cells are known: it has a past that is not ours."""
+        if not self._is_running():
+            return
+        if tid is not None:
+            # Whatever it promised: those who have a cell did not.
+            self.app.dismiss(
+                conn,
+                "its database has transactions, and it has no cell here: it was "
+                "removed, or is of another neo_cluster of that name. Put it aside "
+                "and start with none",
+            )
+            return
+        self._check_change(heard=heard)
+        super().handlerSwitched(conn, True)
+
+    def _is_running(self) -> bool:
+        """Whether no recovery began since something was asked: it asks for itself."""
+        return bool(self.app.cluster_state == ClusterStates.RUNNING)
+
+    def _is_holder(self, conn: Any) -> bool:
+        return conn.getUUID() in view_partition_table(self.app.pt).holders
 
     def connectionLost(self, conn: Any, new_state: Any) -> None:
         app = self.app

@@ -31,6 +31,7 @@ from neo.storage.handlers.initialization import (  # type: ignore[import-untyped
 )
 
 from replication import quorum
+from replication.neo.dismissal import dismissal_of
 from replication.neo.views import view_table
 from replication.observation import (
     REGION_ID_MAX,
@@ -98,7 +99,15 @@ class Keeper:
         return found.fetchone() is not None
 
 
-class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no types
+class Bootstrap(BootstrapManager):  # type: ignore[misc] # NEO has no types
+    """Looks for a primary."""
+
+    def protocolError(self, conn: Any, message: str) -> None:
+        super().protocolError(conn, message)
+        end_if_dismissed(message)
+
+
+class Initialization(InitializationHandler):  # type: ignore[misc]
     """One session with a primary, until it starts; rule 4 from the other side."""
 
     def __init__(self, app: Any) -> None:
@@ -106,6 +115,10 @@ class Initialization(InitializationHandler):  # type: ignore[misc] # NEO has no 
         self._promised: int | None = None
         self._is_adopted = False
         self._verdict: dict[bytes, bytes] = {}
+
+    def protocolError(self, conn: Any, message: str) -> None:
+        super().protocolError(conn, message)
+        end_if_dismissed(message)
 
     @property
     def _keeper(self) -> Keeper:
@@ -253,7 +266,7 @@ class StorageNode(Application):  # type: ignore[misc] # NEO has no types
 
     def connectToPrimary(self) -> None:
         own = self.uuid
-        bootstrap = BootstrapManager(
+        bootstrap = Bootstrap(
             self, NodeTypes.STORAGE, self.server, self.devpath, self.new_nid
         )
         self.master_node, self.master_conn = bootstrap.getPrimaryConnection()
@@ -290,6 +303,13 @@ def wait_for_room(directory: Path) -> None:
     while not has_room(directory):
         time.sleep(ROOM_SECONDS)  # noqa: TID251 - nothing runs yet
     logging.warning("there is room again")
+
+
+def end_if_dismissed(refusal: str) -> None:
+    """End this program when a neo_master says so, with its reason."""
+    reason = dismissal_of(refusal)
+    if reason:
+        sys.exit(f"error: {reason}")
 
 
 def main() -> None:
