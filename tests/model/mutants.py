@@ -173,7 +173,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a recovery needs no majority",
         (
             in_rule(
-                "    if not verdict:\n        return Wait(verdict.reason)\n",
+                "    if not verdict:\n        return Wait(verdict.reason + _suspicion(table, claims))\n",
                 "",
             ),
         ),
