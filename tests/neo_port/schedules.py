@@ -16,6 +16,7 @@ import signal
 import subprocess  # noqa: TID251 - programs of the regions
 import sys
 import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from enum import StrEnum
 from itertools import pairwise
@@ -170,37 +171,60 @@ class Played:
     backwards: int
 
 
-def play_schedule(stage: Stage, events: tuple[Event, ...]) -> Played:
+def play_schedule(
+    stage: Stage,
+    events: tuple[Event, ...],
+    whole_seconds_max: float = WHOLE_SECONDS_MAX,
+) -> Played:
     """Play all of it, undo all of it, and check the history."""
-    clients = [Committing(stage.regions, it, 0, f"of-{it}") for it in (1, 3)]
-    moments = sorted(
+
+    def act() -> None:
+        begun = time.monotonic()  # noqa: TID251 - the clock of the committers
+        for at, begins, event in moments_of(events):
+            time.sleep(max(0.0, begun + at - time.monotonic()))  # noqa: TID251
+            (stage.begin if begins else stage.end)(event)
+
+    return play_act(stage.regions, events, act, whole_seconds_max=whole_seconds_max)
+
+
+def moments_of(events: Iterable[Event]) -> list[tuple[float, bool, Event]]:
+    """Return when each event begins, and when it ends."""
+    return sorted(
         [(event.at, True, event) for event in events]
         + [(event.at + event.lasting, False, event) for event in events]
     )
+
+
+def play_act(
+    regions: ThreeRegions,
+    events: tuple[Event, ...],
+    act: Callable[[], object],
+    homes: Iterable[int] = (1, 3),
+    whole_seconds_max: float = WHOLE_SECONDS_MAX,
+) -> Played:
+    """Do something and undo it while clients commit, and check the history."""
+    clients = [Committing(regions, it, 0, f"of-{it}") for it in homes]
     with ExitStack() as stack:
         for client in clients:
             stack.enter_context(client.running())
             # One after the other: the first one makes the root of the database.
             client.wait_for(0.0, COMMITS_AFTER)
-        begun = time.monotonic()  # noqa: TID251 - the clock of the committers
-        for at, begins, event in moments:
-            time.sleep(max(0.0, begun + at - time.monotonic()))  # noqa: TID251
-            (stage.begin if begins else stage.end)(event)
-        undone = time.monotonic()  # noqa: TID251
+        act()
+        undone = time.monotonic()  # noqa: TID251 - the clock of the committers
         programs.eventually(
-            stage.regions.is_whole, WHOLE_SECONDS_MAX, "all copies", PROBE_SECONDS
+            regions.is_whole, whole_seconds_max, "all copies", PROBE_SECONDS
         )
         whole = time.monotonic()  # noqa: TID251
         for client in clients:
             client.wait_for(whole, COMMITS_AFTER)
     rows = sorted(row for client in clients for row in client.acknowledged())
     gaps = [later[0] - earlier[0] for earlier, later in pairwise(rows)]
-    databases = [stage.regions.database(it) for it in REGIONS]
+    databases = [regions.database(it) for it in REGIONS]
     programs.eventually(
         lambda: len(set(map(digest_of, databases))) == 1, EQUAL_SECONDS_MAX, "equal"
     )
     return Played(
-        stage.regions.way,
+        regions.way,
         events,
         len(rows),
         max(gaps),

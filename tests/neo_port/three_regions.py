@@ -10,13 +10,14 @@ To be made by root of a namespace, whose network becomes the router: ``APART``.
 
 from __future__ import annotations
 
+import json
 import subprocess  # noqa: TID251 - programs of these networks
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 
-from attrs import define, field
+from attrs import astuple, define, field
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests import programs
+from tests.model.mutants import Change
 from tests.neo_port.certificates import certificate_of, write_certificates
 from tests.source_tree import TOP
 
@@ -36,6 +38,7 @@ OURS = {"neomaster": "neo_master.py", "neostorage": "storage_node.py"}
 """Of NEO's programs, those that obey the quorum."""
 
 SKEWED = Path(__file__).with_name("skewed.py")
+CHANGED = Path(__file__).with_name("changed.py")
 
 NAME = "lab"
 STARTED_SECONDS_MAX = 60
@@ -133,7 +136,8 @@ class ThreeRegions:
     """Running when it is made; ended with ``stack``.
 
     ``offsets`` are the seconds by which the clocks of regions are ahead;
-    ``directories`` are where regions keep logs and verdicts, by default in ``home``.
+    ``directories`` are where regions keep logs and verdicts, by default in ``home``;
+    ``changes`` of the text of our programs hold for those that are started from then on.
     """
 
     home: Path
@@ -142,6 +146,7 @@ class ThreeRegions:
     way: Way
     offsets: Mapping[int, float] = field(factory=dict)
     directories: Mapping[int, Path] = field(factory=dict)
+    changes: tuple[Change, ...] = ()
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     admin_nodes: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
@@ -181,9 +186,9 @@ class ThreeRegions:
             region, "neomaster", NEO_MASTER_PORT, *options
         )
 
-    def start_storage(self, region: int) -> None:
+    def start_storage(self, region: int, *more: str) -> None:
         options = ("--adapter", "SQLite", "--database", str(self.database(region)))
-        options += ("--region", str(region))
+        options += ("--region", str(region), *more)
         self.storages[region] = self._run(region, "neostorage", STORAGE_PORT, *options)
 
     def database(self, region: int) -> Path:
@@ -280,10 +285,10 @@ class ThreeRegions:
         program: tuple[str, ...] = (str(self.bin / command),)
         if command in OURS:
             ours = TOP / "replication" / "neo" / OURS[command]
-            program = (str(TOP / "bin" / "python"), str(ours))
+            program = (*self._changed(region, command), str(ours))
             if region in self.offsets:
-                offset = str(self.offsets[region])
-                program = (program[0], str(SKEWED), offset, program[1])
+                program = (str(SKEWED), str(self.offsets[region]), *program)
+            program = (str(TOP / "bin" / "python"), *program)
         argv = (
             *(*program, "--cluster", NAME),
             *("--masters", self.master_nodes, "--bind", self._bound(region, port)),
@@ -296,6 +301,13 @@ class ThreeRegions:
             argv += ("--translate", self.translated(region))
         log = self.output(region, command)
         return self.stack.enter_context(programs.running(inside(region, argv), log))
+
+    def _changed(self, region: int, command: str) -> tuple[str, ...]:
+        if not self.changes:
+            return ()
+        told = self.home / f"{command}-{region}.changes"
+        told.write_text(json.dumps([astuple(it) for it in self.changes]))
+        return (str(CHANGED), str(told))
 
     def _start_tunnels(self) -> None:
         certificates = {it: _certificate(f"region {it}") for it in REGIONS}
