@@ -25,6 +25,7 @@ from tests.model.mutants import load as load_quorum
 from tests.model.scopes import SCOPES
 from tests.model.search import explore, read_steps, tell
 from tests.model.walks import play_walk
+from tests.neo_port.hook_mutants import scenes
 from tests.neo_port.three_regions import APART, Way
 from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP, present_commit
@@ -84,6 +85,13 @@ def play_schedule(seed: int) -> None:
     _play_apart("schedules", str(seed), way, str(runs), present_commit())
 
 
+def play_hooks(seed: int) -> None:
+    """By turns each mutant of a hook, to be found, and each scenario without one."""
+    runs = Campaign.log("quorum-hooks-runs")
+    scene = scenes()[seed % len(scenes())]
+    _play_apart("hook_scenarios", *scene, str(runs), present_commit())
+
+
 def _play_apart(module: str, *arguments: str) -> None:
     # Made here: no network is left where it is used.
     neo_environment()
@@ -138,6 +146,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "endurance": Campaign(play_endurance, 1),
     # A few seconds each.
     "quorum": Campaign(play_walks, 5),
+    # Half a minute each; quorum-hooks-runs.jsonl has a line for each.
+    "quorum-hooks": Campaign(play_hooks, 1),
     # One scope each: seconds to half an hour.
     "quorum-worlds": Campaign(play_worlds, 1),
 }
