@@ -79,6 +79,10 @@ HALT = "__import__('os').kill(__import__('os').getpid(), 19)\n"
 """A program stops itself where it would be hard to hit."""
 
 
+class Unplayable(Exception):
+    """What the scenario is about did not come about: nothing is seen or not seen."""
+
+
 def halted(path: str, before: str) -> Change:
     """Return the change that stops a program before a line."""
     indent = before[: len(before) - len(before.lstrip())]
@@ -229,7 +233,7 @@ def judged(
     except AssertionError as error:
         return after_stall(stand, homes, error)
     if played.missing is not None:
-        return f"missing from {played.missing} on"
+        return f"missing: {played.missing} is the first one"
     return "backwards" if played.backwards else ""
 
 
@@ -249,7 +253,7 @@ def after_stall(stand: Stand, homes: tuple[int, ...], error: AssertionError) -> 
             return f"stalled: {seen}"
         if first is not None or count <= last:
             lost = count if first is None else first
-            return f"missing {lost} to {last}"
+            return f"missing: {lost} is the first one of {last + 1}"
     return f"stalled: {seen}, {len(ended)} storage nodes ended"
 
 
@@ -263,7 +267,7 @@ def all_at_once(stand: Stand) -> str:
         seen = judge_held(stand, held)
         if seen or is_locked:
             return seen
-    raise AssertionError("each time it was committed before")
+    raise Unplayable("each time it was committed before")
 
 
 def play_events(stand: Stand, events: tuple[Event, ...]) -> Played:
@@ -366,7 +370,8 @@ def one_of_two(stand: Stand) -> str:
     stand.wait_for_standing(behind, "DOWN")
     held = stand.hold_until_acknowledged(away)
     stand.kill_storages(last, away)
-    assert stand.has_locked(last), "it was committed before"
+    if not stand.has_locked(last):
+        raise Unplayable("it was committed before")
     known = stand.epoch_of(last)
     kept = stand.regions.changes
     adopting = "        table = view_table(ptid, row_list)\n"
