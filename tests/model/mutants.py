@@ -74,9 +74,11 @@ def in_model(before: str, after: str) -> Change:
     return Change(MODEL, before, after)
 
 
-def changed_texts(changes: Iterable[Change]) -> dict[str, str]:
+def changed_texts(
+    changes: Iterable[Change], paths: Iterable[str] = LOADED
+) -> dict[str, str]:
     """Return the sources of what is loaded, with these changes."""
-    texts = {path: (TOP / path).read_text() for path in LOADED}
+    texts = {path: (TOP / path).read_text() for path in paths}
     for change in changes:
         if change.path not in texts:
             raise TargetGone(f"{change.path} is not loaded anew")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tests.model.mutants import Change, TargetGone
-from tests.source_tree import TOP
+from tests.model.mutants import Change, changed_texts
 
 NEO_MASTER = "replication/neo/neo_master.py"
 RECOVERING = "replication/neo/recovering.py"
@@ -32,15 +31,9 @@ class HookMutant:
     why: str = ""
 
 
-def changed_texts(changes: tuple[Change, ...]) -> dict[str, str]:
+def texts_of(changes: tuple[Change, ...]) -> dict[str, str]:
     """Return the whole text of each file that is changed."""
-    texts: dict[str, str] = {}
-    for change in changes:
-        text = texts.get(change.path) or (TOP / change.path).read_text()
-        if text.count(change.before) != 1:
-            raise TargetGone(f"{change.path} has not once: {change.before}")
-        texts[change.path] = text.replace(change.before, change.after)
-    return texts
+    return changed_texts(changes, sorted({it.path for it in changes}))
 
 
 NEVER_IN_DOUBT = Change(
@@ -404,8 +397,8 @@ MUTANTS: tuple[HookMutant, ...] = (
         (
             Change(
                 SERVING,
-                "        self._check_change(heard=(table_id.epoch, promise))\n",
-                "",
+                "        self._check_change(heard=heard)\n        peer = ",
+                "        peer = ",
             ),
         ),
         case="a stale primary stops",

@@ -137,7 +137,7 @@ class ThreeRegions:
 
     ``offsets`` are the seconds by which the clocks of regions are ahead;
     ``directories`` are where regions keep logs and verdicts, by default in ``home``;
-    ``changes`` of the text of our programs hold for those that are started from then on.
+    ``changes`` of the text of our programs hold for those that start from then on.
     """
 
     home: Path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.model.mutants import Change, TargetGone
-from tests.neo_port.hook_mutants import MUTANTS, SERVING, HookMutant, changed_texts
+from tests.neo_port.hook_mutants import MUTANTS, SERVING, HookMutant, texts_of
 from tests.source_tree import TOP
 from tests.unit.replication.hook_cases import CASES, Hooks
 
@@ -18,14 +18,14 @@ FOUND_MIN = 20
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda it: it.name)
 def test_a_mutant_is_another_program(mutant: HookMutant) -> None:
     """Its target stands in the source, and what comes out can be compiled."""
-    for path, text in changed_texts(mutant.changes).items():
+    for path, text in texts_of(mutant.changes).items():
         compile(text, path, "exec")
         assert text != (TOP / path).read_text()
 
 
 def test_a_mutant_without_its_target_is_an_error() -> None:
     with pytest.raises(TargetGone):
-        changed_texts((Change(SERVING, "    nobody wrote this\n", ""),))
+        texts_of((Change(SERVING, "    nobody wrote this\n", ""),))
 
 
 @pytest.mark.parametrize("name", CASES)
