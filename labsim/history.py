@@ -71,12 +71,30 @@ class Committed:
     """A transaction of a master was acknowledged to it.
 
     ``reads`` has the serial of each object that was read, ``writes`` the objects that
-    have the serial ``tid`` now. All are hexadecimal.
+    have the serial ``tid`` now. All are hexadecimal. One that wrote nothing has no tid.
+    ``merged`` are those of ``writes`` in which the store itself put together what was
+    written with a version that was not read. ``epoch`` is that of the neo_master that
+    acknowledged, 0 when nobody knows.
     """
 
     at: float
     master: str
     tid: str
+    reads: Mapping[str, str] = field(factory=dict)
+    writes: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
+    epoch: int = 0
+
+
+@frozen
+class Doubted:
+    """A transaction of a master had no answer: it is committed, or will be, or never.
+
+    The master does not know under which tid.
+    """
+
+    at: float
+    master: str
     reads: Mapping[str, str] = field(factory=dict)
     writes: tuple[str, ...] = ()
 
@@ -149,6 +167,7 @@ Happening = (
     | CallBegan
     | CallEnded
     | Committed
+    | Doubted
     | Applied
     | Placed
     | Epoch
