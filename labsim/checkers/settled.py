@@ -1,0 +1,45 @@
+"""Core. In the healed phase every promise is reached, in time."""
+
+from __future__ import annotations
+
+from labsim.checkers.violation import Bounds, Violation
+from labsim.history import Ending, Happening, Phase, PhaseBegan
+
+NAME = "settled"
+
+
+class Settled:
+    """An ending is told at the instant at which it was as wanted, or given up."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._seconds_max = bounds.settle_seconds
+        self._healed: PhaseBegan | None = None
+
+    def take(self, happening: Happening) -> tuple[Violation, ...]:
+        if isinstance(happening, PhaseBegan) and happening.phase is Phase.HEALED:
+            self._healed = happening
+        if isinstance(happening, Ending):
+            return self._judge(happening)
+        return ()
+
+    def finish(self) -> tuple[Violation, ...]:
+        return ()
+
+    def _judge(self, ending: Ending) -> tuple[Violation, ...]:
+        healed = () if self._healed is None else (self._healed,)
+        if ending.found != ending.wanted:
+            sentence = (
+                f"{ending.subject} should be {ending.wanted or 'nothing'} at"
+                f" {ending.at:g} s, and is {ending.found or 'nothing'}"
+            )
+            return (Violation(NAME, ending.at, sentence, (*healed, ending)),)
+        if self._healed is not None:
+            seconds = ending.at - self._healed.at
+            if seconds > self._seconds_max:
+                sentence = (
+                    f"{ending.subject} became {ending.wanted or 'nothing'}"
+                    f" {seconds:g} s after the healing; {self._seconds_max:g} s are"
+                    " allowed"
+                )
+                return (Violation(NAME, ending.at, sentence, (*healed, ending)),)
+        return ()
