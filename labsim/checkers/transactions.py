@@ -17,7 +17,8 @@ What is told apart:
 
 - *fork*: two transactions have one tid;
 - *read of the future*: one read a version that is not below its own tid;
-- *dirty read*: one read a version that nobody committed, and nobody in doubt may have;
+- *dirty read*: one read a version that nobody committed, and nobody in doubt may have,
+  or that its writer did not write;
 - *lost update*: a circle in which one replaced what it missed;
 - *stale read*: a circle in which one alone missed something: it saw a part of what
   another did, or what came of it, and not the rest;
@@ -33,7 +34,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from attrs import define, field, frozen
@@ -62,11 +63,14 @@ class _Kind(StrEnum):
 
 @define(eq=False)
 class _Item:
-    """An object: its versions by tid, and the numbers of those who read each."""
+    """An object: its versions by tid, and the numbers of those who read each.
+
+    There are as many as reads in a history: one reader stands without a list.
+    """
 
     oid: str
     versions: list[int] = field(factory=list)
-    readers: list[list[int] | None] = field(factory=list)
+    readers: list[list[int] | int | None] = field(factory=list)
 
     def open(self, tid: int) -> bool:
         """Make room for a version; whether it was not there."""
@@ -82,30 +86,47 @@ class _Item:
         self.readers.insert(place, None)
         return True
 
-    def readers_of(self, place: int) -> Iterable[int]:
-        return self.readers[place] or ()
+    def add_reader(self, place: int, number: int) -> None:
+        readers = self.readers[place]
+        if readers is None:
+            self.readers[place] = number
+        elif isinstance(readers, int):
+            self.readers[place] = [readers, number]
+        else:
+            readers.append(number)
+
+    def readers_of(self, place: int) -> Sequence[int]:
+        readers = self.readers[place]
+        if isinstance(readers, int):
+            return (readers,)
+        return readers or ()
 
 
 @define(eq=False)
 class _Told:
     """A transaction, in little memory; one that is not told is known from reads alone.
 
-    ``reads`` are pairs of an object and a serial.
+    ``serials`` are those of ``reads``. ``writes`` grow until it is told: one that was
+    there before wrote everything.
     """
 
     tid: int
     is_told: bool = False
     at: float = 0.0
     master: str = ""
-    reads: tuple[tuple[_Item, int], ...] = ()
-    writes: list[_Item] = field(factory=list)
+    reads: tuple[_Item, ...] = ()
+    serials: tuple[int, ...] = ()
+    writes: Sequence[_Item] = ()
+
+    def versions_read(self) -> Iterator[tuple[_Item, int]]:
+        return zip(self.reads, self.serials, strict=True)
 
     def as_committed(self) -> Committed:
         return Committed(
             self.at,
             self.master,
             self.name,
-            {item.oid: _hexadecimal(serial) for item, serial in self.reads},
+            {item.oid: _hexadecimal(serial) for item, serial in self.versions_read()},
             tuple(item.oid for item in self.writes),
         )
 
@@ -137,14 +158,12 @@ class Transactions:
         self._order = Order()
         self._highest = -1
         self._doubted: list[Doubted] = []
-        self._ended_at = 0.0
 
     def take(self, happening: Happening) -> tuple[Violation, ...]:
         if isinstance(happening, Committed):
             return self._commit(happening)
         if isinstance(happening, Doubted):
             self._doubted.append(happening)
-        self._ended_at = happening.at
         return ()
 
     def finish(self) -> tuple[Violation, ...]:
@@ -162,7 +181,7 @@ class Transactions:
         ]
         explained = match_each(writers)
         return tuple(
-            self._dirty(it)
+            self._dirty(it, it.writes[0])
             for place, it in enumerate(unknown)
             if place not in explained
         )
@@ -178,7 +197,8 @@ class Transactions:
         told = self._told[number]
         told.at, told.master, told.is_told = happening.at, happening.master, True
         merged = happening.merged
-        reads = []
+        reads: list[_Item] = []
+        serials: list[int] = []
         circles: list[_Circle] = []
         for oid, text in happening.reads.items():
             if merged and oid in merged:
@@ -192,20 +212,19 @@ class Transactions:
                 is_plain = False
                 circles += self._know(item, serial)
                 place = bisect_left(versions, serial)
-            readers = item.readers[place]
-            if readers is None:
-                item.readers[place] = [number]
-            else:
-                readers.append(number)
-            reads.append((item, serial))
-        told.reads = tuple(reads)
-        for oid in happening.writes:
-            item = self._item(oid)
-            if item.open(tid) or item not in told.writes:
-                told.writes.append(item)
+            item.add_reader(place, number)
+            reads.append(item)
+            serials.append(serial)
+        told.reads, told.serials = tuple(reads), tuple(serials)
+        writes = tuple(self._item(oid) for oid in happening.writes)
+        for item in writes:
+            item.open(tid)
+        foreign = [item for item in told.writes if item not in writes]
+        told.writes = writes
         if is_plain:
             return ()
-        return self._judge(number, circles)
+        dirty = tuple(self._dirty(told, item) for item in foreign)
+        return dirty + self._judge(number, circles)
 
     def _item(self, oid: str) -> _Item:
         item = self._items.get(oid)
@@ -232,8 +251,10 @@ class Transactions:
                 before = self._order.last
             else:
                 before = self._numbers[item.versions[place - 1]] if place else FRONT
-            number = self._enter(_Told(serial), before)
-        self._told[number].writes.append(item)
+            number = self._enter(_Told(serial, writes=[]), before)
+        told = self._told[number]
+        if not told.is_told and isinstance(told.writes, list):
+            told.writes.append(item)
         links = (
             *self._before(number, (), (item,)),
             *self._after_writes(number, serial, (item,)),
@@ -248,7 +269,7 @@ class Transactions:
         reads: Iterable[tuple[_Item, int]],
         writes: Iterable[_Item],
     ) -> Iterator[_Link]:
-        """What this one comes after."""
+        """What this one comes after, by these reads and writes of it."""
         tid = self._told[number].tid
         for item, serial in reads:
             writer = self._numbers[serial]
@@ -268,7 +289,7 @@ class Transactions:
         """What comes after this one."""
         told = self._told[number]
         yield from self._after_writes(number, told.tid, told.writes)
-        for item, serial in told.reads:
+        for item, serial in told.versions_read():
             place = bisect_right(item.versions, serial)
             if place < len(item.versions):
                 writer = self._numbers[item.versions[place]]
@@ -291,10 +312,14 @@ class Transactions:
         told = self._told[number]
         found = [
             self._future(number, item, serial)
-            for item, serial in told.reads
+            for item, serial in told.versions_read()
             if 0 <= told.tid <= serial
         ]
-        before = tuple(self._before(number, told.reads, told.writes))
+        for item, serial in told.versions_read():
+            writer = self._told[self._numbers[serial]]
+            if writer.is_told and item not in writer.writes:
+                found.append(self._dirty(writer, item))
+        before = tuple(self._before(number, told.versions_read(), told.writes))
         after = tuple(self._after(number))
         circles += self._arrange((*before, *after))
         members = {tuple(sorted(it.number for it in way)): way for way in circles}
@@ -375,16 +400,16 @@ class Transactions:
         )
         return Violation(NAME, told.at, sentence, self._evidence((number,)))
 
-    def _dirty(self, told: _Told) -> Violation:
-        item = told.writes[0]
-        place = bisect_left(item.versions, told.tid)
-        reader = next(iter(item.readers_of(place)))
+    def _dirty(self, writer: _Told, item: _Item) -> Violation:
+        place = bisect_left(item.versions, writer.tid)
+        reader = item.readers_of(place)[-1]
+        reason = "did not write it" if writer.is_told else "nobody committed"
         sentence = (
             f"{Anomaly.DIRTY_READ}: {self._name(reader)} read {item.oid} as of"
-            f" {told.name}, which nobody committed"
+            f" {writer.name}, which {reason}"
         )
-        evidence = self._evidence((reader,))
-        return Violation(NAME, self._ended_at, sentence, evidence)
+        at = max(writer.at, self._told[reader].at)
+        return Violation(NAME, at, sentence, self._evidence((reader,)))
 
     def _name_circle(self, at: float, circle: _Circle) -> Violation:
         missed = [it for it in circle if it.kind is _Kind.MISSED]

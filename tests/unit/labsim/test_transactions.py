@@ -43,6 +43,14 @@ PLANTED = {
             committed("3", "x2", "z", "m2"),
         ),
     ),
+    "a dirty read of what its writer did not write": (
+        ["dirty read"],
+        (
+            committed("1", "x0 y0", "x y"),
+            committed("2", "x1", "x"),
+            committed("3", "y2", "z", "m2"),
+        ),
+    ),
     "two dirty reads and one doubt": (
         ["dirty read"],
         (
