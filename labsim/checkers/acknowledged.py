@@ -18,7 +18,7 @@ from collections import deque
 
 from attrs import define, field
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import (
     CallBegan,
     CallEnded,
@@ -115,7 +115,8 @@ class AcknowledgedCalls:
         _, began, ended = subject.last[-1]
         sentence = (
             f"{ending.subject}: {_quoted(began.wanted)} was acknowledged to"
-            f" {ended.client} at {ended.at:g} s, and {_quoted(ending.found)} was found"
+            f" {ended.client} at {seconds_of(ended.at)}, and"
+            f" {_quoted(ending.found)} was found"
             f" at the end; it may be {' or '.join(map(_quoted, allowed))}"
         )
         return (Violation(NAME, ending.at, sentence, (began, ended, ending)),)

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 
 from attrs import define
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import Committed, Epoch, Happening
 
 NAME = "epochs"
@@ -45,8 +45,9 @@ class Epochs:
         if first.host == epoch.host:
             return ()
         sentence = (
-            f"epoch {epoch.epoch} has two primaries: {first.host} since {first.at:g} s"
-            f" and {epoch.host} since {epoch.at:g} s"
+            f"epoch {epoch.epoch} has two primaries: {first.host} since"
+            f" {seconds_of(first.at)}"
+            f" and {epoch.host} since {seconds_of(epoch.at)}"
         )
         return (Violation(NAME, epoch.at, sentence, (first, epoch)),)
 

@@ -6,7 +6,7 @@ the death of its computer frees nothing.
 
 from __future__ import annotations
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import Happening, Placed
 
 NAME = "partitions"
@@ -29,8 +29,9 @@ class Partitions:
             return ()
         sentence = (
             f"{happening.partition} of {happening.computer}: {happening.instance} runs"
-            f" there since {happening.at:g} s, and {before.instance}, placed there at"
-            f" {before.at:g} s, never left"
+            f" there since {seconds_of(happening.at)}, and {before.instance},"
+            " placed there at"
+            f" {seconds_of(before.at)}, never left"
         )
         return (Violation(NAME, happening.at, sentence, (before, happening)),)
 

@@ -17,7 +17,7 @@ from math import ceil, inf
 
 from attrs import define, frozen
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import (
     CallBegan,
     CallEnded,
@@ -141,9 +141,10 @@ class Recoveries:
                 continue
             it.is_late = True
             sentence = (
-                f"after the {_name_of(it.cause)} at {it.cause.at:g} s nothing that was"
-                f" asked for since {it.asked.at:g} s was acknowledged within"
-                f" {bound:g} s"
+                f"after the {_name_of(it.cause)} at {seconds_of(it.cause.at)}"
+                " nothing that was"
+                f" asked for since {seconds_of(it.asked.at)} was acknowledged within"
+                f" {seconds_of(bound)}"
             )
             at = it.asked.at + bound
             found.append(Violation(NAME, at, sentence, (it.cause, it.asked)))

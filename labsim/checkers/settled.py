@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import Ending, Happening, Phase, PhaseBegan
 
 NAME = "settled"
@@ -30,7 +30,7 @@ class Settled:
         if ending.found != ending.wanted:
             sentence = (
                 f"{ending.subject} should be {ending.wanted or 'nothing'} at"
-                f" {ending.at:g} s, and is {ending.found or 'nothing'}"
+                f" {seconds_of(ending.at)}, and is {ending.found or 'nothing'}"
             )
             return (Violation(NAME, ending.at, sentence, (*healed, ending)),)
         if self._healed is not None:
@@ -38,7 +38,8 @@ class Settled:
             if seconds > self._seconds_max:
                 sentence = (
                     f"{ending.subject} became {ending.wanted or 'nothing'}"
-                    f" {seconds:g} s after the healing; {self._seconds_max:g} s are"
+                    f" {seconds_of(seconds)} after the healing;"
+                    f" {seconds_of(self._seconds_max)} are"
                     " allowed"
                 )
                 return (Violation(NAME, ending.at, sentence, (*healed, ending)),)

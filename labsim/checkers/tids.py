@@ -7,7 +7,7 @@ that it makes afterwards; two calls at once may be answered in either order.
 
 from __future__ import annotations
 
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import Applied, CallBegan, CallEnded, Happening
 
 NAME = "tids"
@@ -39,8 +39,9 @@ class Tids:
             self._applied[applied.computer] = applied
             return ()
         sentence = (
-            f"{applied.computer} took a document of {applied.tid} at {applied.at:g} s,"
-            f" after one of {before.tid} at {before.at:g} s"
+            f"{applied.computer} took a document of {applied.tid} at"
+            f" {seconds_of(applied.at)},"
+            f" after one of {before.tid} at {seconds_of(before.at)}"
         )
         return (Violation(NAME, applied.at, sentence, (before, applied)),)
 
@@ -54,8 +55,9 @@ class Tids:
         if known is None or _is_in_order(known.tid, ended.tid):
             return ()
         sentence = (
-            f"{ended.client} was answered as of {ended.tid} at {ended.at:g} s, and had"
-            f" known {known.tid} since {known.at:g} s"
+            f"{ended.client} was answered as of {ended.tid} at"
+            f" {seconds_of(ended.at)}, and had"
+            f" known {known.tid} since {seconds_of(known.at)}"
         )
         return (Violation(NAME, ended.at, sentence, (known, ended)),)
 

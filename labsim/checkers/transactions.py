@@ -40,7 +40,7 @@ from enum import StrEnum
 from attrs import define, field, frozen
 
 from labsim.checkers.order import FRONT, Order
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import Committed, Doubted, Happening
 
 NAME = "transactions"
@@ -387,7 +387,7 @@ class Transactions:
     def _fork(self, first: _Told, second: Committed) -> Violation:
         sentence = (
             f"{Anomaly.FORK}: {second.tid} was acknowledged to {first.master} at"
-            f" {first.at:g} s and to {second.master} at {second.at:g} s"
+            f" {seconds_of(first.at)} and to {second.master} at {seconds_of(second.at)}"
         )
         evidence = (first.as_committed(), second)
         return Violation(NAME, second.at, sentence, evidence)

@@ -48,6 +48,11 @@ class Bounds:
     fault_seconds: Mapping[str, float] = field(factory=dict, converter=_frozen_mapping)
 
 
+def seconds_of(at: float) -> str:
+    """An instant or a duration as sentences have it, to the millisecond."""
+    return f"{round(at, 3):.12g} s"
+
+
 class Checker(Protocol):
     """Takes what happens one by one, and tells what is wrong as soon as it is known."""
 

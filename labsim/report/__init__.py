@@ -1,0 +1,1 @@
+"""What happened in a run, for people: one page that needs nothing else."""
