@@ -307,10 +307,6 @@
     for (const crown of lane.crowns ?? []) {
       bar(pen, crown.from, crown.to, y + 1, high - 2, colour.reign, .9);
       bar(pen, crown.from, crown.from, y + 1, high - 2, colour.epoch);
-      if (high >= 12 && x(crown.to) - x(crown.from) > 26 && x(crown.from) > GUTTER - 200) {
-        text(pen, `epoch ${crown.epoch}`, Math.max(x(crown.from), GUTTER) + 4, y + high / 2 + .5, colour.epoch, 600,
-          x(crown.to) - Math.max(x(crown.from), GUTTER) - 6);
-      }
     }
     for (const mark of lane.documents.filter(isSeen)) {
       bar(pen, mark[0], mark[0] + mark[1], y + high * .7, high * .3, colour.document);
@@ -336,6 +332,15 @@
       pen.moveTo(left, y + high / 2 - tall); pen.lineTo(left + tall, y + high / 2);
       pen.lineTo(left, y + high / 2 + tall); pen.lineTo(left - tall, y + high / 2);
       pen.fill();
+    }
+    for (const { from, to, epoch } of lane.crowns ?? []) {
+      const left = Math.max(x(from), GUTTER), room = x(to) - left;
+      if (high < 12 || room < 26 || left > width) continue;
+      const label = `epoch ${epoch}`;
+      const wide = Math.min(pen.measureText(label).width + 8, room - 3);
+      pen.fillStyle = colour.reign;
+      pen.fillRect(left + 1, y + 2, wide, high - 4);
+      text(pen, label, left + 4, y + high / 2 + .5, colour.epoch, 600, wide - 4);
     }
     for (const [from, to] of lane.down) {
       bar(pen, from, to, y + 1, high - 2, colour.down, .88);
