@@ -337,10 +337,10 @@
       const left = Math.max(x(from), GUTTER), room = x(to) - left;
       if (high < 12 || room < 26 || left > width) continue;
       const label = `epoch ${epoch}`;
-      const wide = Math.min(pen.measureText(label).width + 8, room - 3);
+      const wide = Math.min(pen.measureText(label).width * 1.1 + 10, room - 3);
       pen.fillStyle = colour.reign;
       pen.fillRect(left + 1, y + 2, wide, high - 4);
-      text(pen, label, left + 4, y + high / 2 + .5, colour.epoch, 600, wide - 4);
+      text(pen, label, left + 4, y + high / 2 + .5, colour.epoch, 600, wide - 2);
     }
     for (const [from, to] of lane.down) {
       bar(pen, from, to, y + 1, high - 2, colour.down, .88);
