@@ -77,6 +77,13 @@ PLANTED = {
             committed("4", "x1", "x", "m2"),
         ),
     ),
+    "lost update, of one that another object was known from": (
+        ["lost update"],
+        (
+            committed("1", "", "x"),
+            committed("2", "y0 x0", "x", "m2"),
+        ),
+    ),
     "lost update, told before what it lost": (
         ["lost update"],
         (
@@ -108,6 +115,15 @@ PLANTED = {
             committed("2", "x1", "x"),
             committed("3", "x2 y1", "y"),
             committed("4", "x1 y3", "z", "m2"),
+        ),
+    ),
+    "stale read, by a longer way than one that skews": (
+        ["stale read"],
+        (
+            committed("1", "x0 y0 z0", "x y z"),
+            committed("2", "y1", "x"),
+            committed("3", "x2 z1", "z"),
+            committed("4", "x1 z3", "y", "m2"),
         ),
     ),
     "stale read, told late": (
