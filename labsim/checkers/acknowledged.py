@@ -36,7 +36,6 @@ NAME = "acknowledged"
 class _Subject:
     """``last`` are the acknowledged calls that may be the last, in order of ends."""
 
-    last_beginning: int = -1
     last: deque[tuple[int, CallBegan, CallEnded]] = field(factory=deque)
     unknown: dict[str, CallBegan] = field(factory=dict)
     open: dict[tuple[str, int], CallBegan] = field(factory=dict)
@@ -98,8 +97,7 @@ class AcknowledgedCalls:
             subject.unknown[began.wanted] = began
         elif ended.outcome is Outcome.ACKNOWLEDGED:
             subject.last.append((self._place, began, ended))
-            subject.last_beginning = max(subject.last_beginning, beginning)
-            while subject.last[0][0] < subject.last_beginning:
+            while subject.last[0][0] < beginning:
                 subject.last.popleft()
 
     def _judge(self, ending: Ending) -> tuple[Violation, ...]:
