@@ -226,6 +226,17 @@ REJECTED = {
             ),
             "COMP-1 took a document of 0f at 4 s, after one of 10 at 1 s",
         ),
+        "a client that had two answers at once": (
+            (
+                began(1),
+                began(2, number=1),
+                ended(3, number=1, tid="10"),
+                ended(4, tid="0e"),
+                began(5, number=2),
+                ended(6, number=2, tid="0f"),
+            ),
+            "alice was answered as of 0f at 6 s, and had known 10 since 3 s",
+        ),
         "a client": (
             (
                 began(1),
