@@ -185,6 +185,22 @@ CASES = {
         Sight(regions(4, a=DARK, b=DARK, d={"storages": ()})),
         "d",
     ),
+    "a master that reaches the same majority and no neo_master": (
+        WAIT,
+        Sight(
+            regions(
+                5,
+                a={"has_neo_master": False},
+                e={"has_master": False},
+                **{
+                    name: {"has_neo_master": False, "has_master": False}
+                    for name in "bcd"
+                },
+            ),
+            both("ae"),
+        ),
+        "a",
+    ),
     "a master that reaches no majority": (
         WAIT,
         Sight(
