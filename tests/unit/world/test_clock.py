@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from labsim.world.clock import LifeClock, WorldClock
+from labsim.world.clock import LifeClock, Pace, WorldClock
 from labsim.world.entropy import stream
+from labsim.world.world import World
 
 
 def instants_of(world_clock, clock, schedule):
@@ -98,3 +99,91 @@ def test_time_passes_to_the_next_call_at_once(world_clock):
 def test_the_past_cannot_be_scheduled(world_clock):
     with pytest.raises(AssertionError):
         LifeClock(world_clock).callLater(-1, lambda: None)
+
+
+def test_a_clock_that_runs_fast_is_early_and_tells_what_was_asked(world_clock):
+    pace = Pace(world_clock)
+    pace.set_drift(0.01)
+    clock = LifeClock(world_clock, pace=pace)
+    seen = []
+    clock.callLater(101, lambda: seen.append((world_clock.seconds(), clock.seconds())))
+    LifeClock(world_clock).callLater(100.5, seen.append, "right")
+    while world_clock.step():
+        pass
+
+    (instant, shown), right = seen
+    assert right == "right"
+    assert instant == pytest.approx(100)
+    assert 101 <= shown < 101.000001
+
+
+def test_calls_that_wait_follow_a_drift_that_begins_and_ends(world_clock):
+    pace = Pace(world_clock)
+    clock = LifeClock(world_clock, pace=pace)
+    made = []
+    clock.callLater(200, lambda: made.append(world_clock.seconds()))
+    LifeClock(world_clock).callLater(50, pace.set_drift, -0.1)
+    LifeClock(world_clock).callLater(150, pace.set_drift, 0)
+    while world_clock.step():
+        pass
+
+    assert made == [pytest.approx(210)]
+    assert clock.seconds() == pytest.approx(200)
+
+
+def test_time_never_goes_back_under_any_drift(world_clock):
+    entropy = stream(1, "drifts")
+    pace = Pace(world_clock)
+    clock = LifeClock(world_clock, pace=pace)
+    shown = []
+
+    def show(due):
+        assert clock.seconds() >= due
+        shown.append(clock.seconds())
+        if len(shown) < 2000:
+            pace.set_drift(entropy.uniform(-0.1, 0.1))
+            delay = entropy.expovariate(1)
+            clock.callLater(delay, show, clock.seconds() + delay)
+
+    clock.callLater(0, show, 0)
+    while world_clock.step():
+        pass
+
+    assert len(shown) == 2000
+    assert shown == sorted(shown)
+
+
+def test_a_drift_that_no_clock_has_is_refused(world_clock):
+    with pytest.raises(ValueError, match="more than"):
+        Pace(world_clock).set_drift(0.5)
+
+
+def test_a_life_that_is_blocked_makes_its_calls_later():
+    world = World(1)
+    clock = LifeClock(world.clock)
+    made = []
+    clock.callLater(1, lambda: made.append(world.clock.seconds()))
+    clock.block(3)
+    clock.block(2)
+    world.run_for(10)
+
+    assert made == [3]
+
+
+def test_calls_of_a_paused_life_are_cancelled_moved_and_told(world_clock):
+    clock = LifeClock(world_clock)
+    made = []
+    cancelled = clock.callLater(1, made.append, "cancelled")
+    moved = clock.callLater(1, made.append, "moved")
+    clock.pause()
+    LifeClock(world_clock).callLater(5, lambda: None)
+    world_clock.step()
+    assert clock.getDelayedCalls() == [cancelled, moved]
+    cancelled.cancel()
+    moved.reset(3)
+    clock.resume()
+    while world_clock.step():
+        pass
+
+    assert made == ["moved"]
+    assert world_clock.seconds() == 8
