@@ -19,13 +19,13 @@ from twisted.logger import LogEvent, Logger, formatEvent
 
 from labsim.world.addresses import ipv6_address, ipv6_network
 from labsim.world.calendar import HostCalendar
-from labsim.world.clock import LifeClock, WorldClock
+from labsim.world.clock import LifeClock, Pace, WorldClock
 from labsim.world.disk import Disk
 from labsim.world.files import DiskTree
 from labsim.world.keys import SeededKeys
 from labsim.world.network import HostNetwork, Network
 from labsim.world.observer import Observer
-from labsim.world.processes import SimulatedRunner
+from labsim.world.processes import Execution, SimulatedRunner
 from labsim.world.threads import SimulatedThreads
 from runtime.ports import Exit, IFileTree, Program, Runtime
 
@@ -77,18 +77,23 @@ class _Life:
 class Host:
     """A machine of the world. It starts without services; ``boot`` adds them."""
 
-    def __init__(self, world: Surroundings, name: str, number: int) -> None:
+    def __init__(
+        self, world: Surroundings, name: str, number: int, region: str = ""
+    ) -> None:
         self._world = world
         self._number = number
         self._behaviours: list[tuple[Callable[[Program], bool], Behaviour]] = []
         self._builders: list[BuildService] = []
         self._life_count = 0
+        self._pace = Pace(world.clock)
+        self._has_paused_processes = False
         self.name = name
+        self.region = region
         self.address = ipv6_address(number)
         self.ipv6_network = ipv6_network(number)
         self.disk = Disk(lambda text: world.record(name, "disk", text))
-        self.calendar = HostCalendar(world.clock)
-        world.network.add_host(name, number)
+        self.calendar = HostCalendar(self._pace)
+        world.network.add_host(name, number, region)
         self._life = self._new_life()
 
     @property
@@ -122,6 +127,7 @@ class Host:
     def crash(self) -> None:
         """Lose power: peers hear nothing, what was not durable is lost."""
         assert self.is_up, f"{self.name} is down already"
+        self.resume()
         self._world.record(self.name, "crash", str(self._life_count))
         self._life.clock.end()
         self._world.network.power_off(self.name)
@@ -130,10 +136,69 @@ class Host:
     def kill(self) -> None:
         """End all processes at once: the kernel closes their sockets, keeps files."""
         assert self.is_up, f"{self.name} is down already"
+        self.resume()
         self._world.record(self.name, "kill", str(self._life_count))
         self._world.network.end_processes(self.name)
         self._life.clock.end()
         self.disk.detach()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the machine stands still, its kernel with it."""
+        return self._world.network.is_frozen(self.name)
+
+    def pause(self) -> None:
+        """Stand still, as a virtual machine does that its hypervisor neglects.
+
+        Nothing runs and nothing answers; packets wait. Its clocks go on.
+        """
+        if self.is_up and not self.is_paused:
+            self._world.record(self.name, "pause", "")
+            self._life.clock.pause()
+            self._world.network.links.freeze(self.name)
+
+    def resume(self) -> None:
+        """Go on after a pause; nothing happens when there is none any more."""
+        if self.is_paused:
+            self._world.record(self.name, "resume", "")
+            self._life.clock.resume()
+            self._world.network.links.thaw(self.name)
+
+    def pause_processes(self) -> None:
+        """Stop all processes, as SIGSTOP does: the kernel goes on to answer."""
+        if self.is_up and not self._has_paused_processes:
+            self._has_paused_processes = True
+            self._world.record(self.name, "pause", "processes")
+            self._life.clock.pause()
+
+    def resume_processes(self) -> None:
+        """Let them go on; nothing happens when they are not paused any more."""
+        if self._has_paused_processes:
+            self._has_paused_processes = False
+            self._world.record(self.name, "resume", "processes")
+            self._life.clock.resume()
+
+    def bounce(self) -> None:
+        """Lose power and have it again at once."""
+        self.crash()
+        self.boot()
+
+    def set_drift(self, drift: float) -> None:
+        """Have its clocks gain so many seconds each second, or lose them below zero."""
+        self._world.record(self.name, "drift", f"{drift:g}")
+        self._pace.set_drift(drift)
+
+    def kill_programs(self, is_meant: Callable[[Program], bool]) -> int:
+        """Send SIGKILL to running programs; of how many is told."""
+        return self._each_program(is_meant, lambda execution: execution.kill())
+
+    def pause_programs(self, is_meant: Callable[[Program], bool]) -> int:
+        """Send SIGSTOP to running programs; of how many is told."""
+        return self._each_program(is_meant, lambda execution: execution.pause())
+
+    def resume_programs(self, is_meant: Callable[[Program], bool]) -> int:
+        """Send SIGCONT to running programs; of how many is told."""
+        return self._each_program(is_meant, lambda execution: execution.resume())
 
     async def stop_services(self) -> None:
         """Stop what was booted, the last first, as an operator does."""
@@ -153,6 +218,18 @@ class Host:
             self.disk.layers, self._life.clock, self.calendar, root, is_durable=False
         )
 
+    def _each_program(
+        self,
+        is_meant: Callable[[Program], bool],
+        signal: Callable[[Execution], None],
+    ) -> int:
+        found = [
+            it for it, program in self._life.runner.running.items() if is_meant(program)
+        ]
+        for execution in found:
+            signal(execution)
+        return len(found)
+
     def _start(self, build_service: BuildService) -> None:
         service = build_service(self._life.runtime)
         self._life.services.append(service)
@@ -169,9 +246,10 @@ class Host:
 
     def _new_life(self) -> _Life:
         self._life_count += 1
+        self._has_paused_processes = False
         world, name, count = self._world, self.name, self._life_count
         world.record(name, "life", str(count))
-        clock = LifeClock(world.clock)
+        clock = LifeClock(world.clock, pace=self._pace)
         layers = self.disk.layers
 
         def file_tree(root: str) -> IFileTree:

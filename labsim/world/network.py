@@ -1,8 +1,9 @@
 """The simulated network: hosts that listen and connect over links.
 
 A host is named by the world; its addresses follow from its number
-(``labsim.world.addresses``). Connecting takes a round trip; a host that is down or cut
-off silently is tried again like TCP does, until the bound of the port.
+(``labsim.world.addresses``). Connecting takes a round trip, and its packets are lost as
+others are: they are sent again like TCP does, until the bound of the port. The peer
+hears of a connection half a round trip later, or never when that packet is the last.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from labsim.world.addresses import ipv6_address, number_of
-from labsim.world.clock import LifeClock
-from labsim.world.links import Cut, Links
-from labsim.world.stream import Stream
+from labsim.world.clock import LifeClock, WorldClock
+from labsim.world.links import Cut, Links, Way
+from labsim.world.stream import HEADER_BYTES, Stream
 from runtime.network import CONNECT_SECONDS_MAX
 from runtime.ports import Address, INetwork, TcpAddress, UnixAddress
 
@@ -45,7 +46,16 @@ SYN_SECONDS = (0.0, 1.0, 3.0, 7.0, 15.0)
 
 EPHEMERAL_PORT_MIN = 32_768
 
+SYN_BYTES = HEADER_BYTES + 20
+"""With the options that are negotiated."""
+
 _ListenerKey = tuple[str, Address]
+_Message = tuple[
+    Way,
+    Callable[..., object],
+    tuple[object, ...],
+    Callable[[], object] | None,
+]
 
 
 class Network:
@@ -53,45 +63,74 @@ class Network:
 
     def __init__(
         self,
-        life: LifeClock,
+        clock: WorldClock,
         links: Links,
         record: Callable[[str, str, str], None],
     ) -> None:
-        self.life = life
+        self.clock = clock
+        self.life = LifeClock(clock)
         self.links = links
         self.record = record
         self.listeners: dict[_ListenerKey, Listener] = {}
         self.streams: dict[Stream, None] = {}  # a dictionary keeps the order
+        self.way = links.way
+        self.is_frozen = links.is_frozen
+        links.is_changed = self._try_again
+        self._watching: dict[Stream, None] = {}
+        self._held: dict[Way, list[_Message]] = {}
         self._host_names: dict[int, str] = {}
         self._down: dict[str, None] = {}
         self._last_port = EPHEMERAL_PORT_MIN
         self._stream_count = 0
 
-    def add_host(self, name: str, number: int) -> None:
+    def add_host(self, name: str, number: int, region: str) -> None:
         self._host_names[number] = name
+        self.links.add_host(name, region)
 
     def host_name(self, number: int) -> str | None:
         return self._host_names.get(number)
 
-    def set_cut(self, source: str, target: str, cut: Cut | None) -> None:
-        """Sever one way, or heal it."""
-        self.links.set_cut(source, target, cut)
-        for stream in tuple(self.streams):
-            if {stream.host, stream.peer_host} == {source, target}:
-                if cut is Cut.REFUSED:
-                    stream.reset()
-                stream.try_again()
+    def send(
+        self,
+        way: Way,
+        byte_count: int,
+        deliver: Callable[..., object],
+        *arguments: object,
+        refuse: Callable[[], object] | None = None,
+    ) -> None:
+        """Send one packet: ``deliver`` is called when it arrives, or twice, or never.
+
+        ``refuse`` is called when a firewall answers.
+        """
+        links, clock = self.links, self.clock
+        if way.version != links.version:
+            links.refresh(way)
+        message = (way, deliver, arguments, refuse)
+        if way.is_plain:
+            seconds = way.latency_seconds * (1 + way.jitter * way.draw_jitter())
+            clock.call_at(clock.now + seconds, self._arrive, *message)
+            return
+        if way.cut is not None:
+            self._arrive(*message)
+            return
+        for _ in range(way.copies()):
+            queue_seconds = way.queue_seconds(clock.now, byte_count)
+            if queue_seconds is not None:
+                instant = clock.now + queue_seconds + way.travel_seconds()
+                clock.call_at(instant, self._arrive, *message)
 
     def power_off(self, host: str) -> None:
         """The host is gone without a word; its peers notice later, or never."""
         self._down[host] = None
         self._forget_listeners(host)
+        for stream in tuple(self.streams):
+            if stream.host == host:
+                stream.end_with_kernel()
+                self.forget(stream)
 
     def power_on(self, host: str) -> None:
         self._down.pop(host, None)
-        for stream in tuple(self.streams):
-            if host in {stream.host, stream.peer_host}:
-                stream.try_again()
+        self._try_again()
 
     def end_processes(self, host: str) -> None:
         """The kernel of a living host closes the sockets of its dead programs."""
@@ -100,22 +139,24 @@ class Network:
             if stream.host == host:
                 stream.end_with_process()
 
-    def travel_seconds(self, source: str, target: str) -> float:
-        return self.links.travel_seconds(source, target)
-
     def is_down(self, host: str) -> bool:
         return host in self._down
 
-    def holds_back(self, source: str, target: str) -> bool:
-        return self.links.cut(source, target) is Cut.SILENT or target in self._down
+    def vanishes(self, way: Way) -> bool:
+        """Whether packets on a way vanish without an answer."""
+        return way.cut is Cut.SILENT or way.target in self._down
+
+    def watch(self, stream: Stream) -> None:
+        """Have it try again when links or hosts change."""
+        self._watching[stream] = None
 
     def forget(self, stream: Stream) -> None:
         self.streams.pop(stream, None)
 
     def connect(
         self, host: HostNetwork, listener: Listener, client_address: Address
-    ) -> tuple[Stream, Stream]:
-        """The two ends of a new connection, that of the client first."""
+    ) -> Stream:
+        """The client's end of a new connection; the other waits to be greeted."""
         hosts = (host.name, listener.host.name)
         addresses = (
             _twisted_address(client_address),
@@ -130,11 +171,11 @@ class Network:
             (hosts[1], hosts[0]),
             (addresses[1], addresses[0]),
             f"{self._stream_count} {hosts[1]}>{hosts[0]}",
+            accept=listener.accept,
         )
         near.peer, far.peer = far, near
         self.streams[near] = None
-        self.streams[far] = None
-        return near, far
+        return near
 
     def open_ends(self) -> tuple[Stream | Listener, ...]:
         """What living hosts have open: listeners and connections."""
@@ -151,6 +192,38 @@ class Network:
             return exact
         wildcard = "::" if ":" in address.host else "0.0.0.0"  # noqa: S104 - simulated
         return self.listeners.get((host, TcpAddress(wildcard, address.port)))
+
+    def _arrive(
+        self,
+        way: Way,
+        deliver: Callable[..., object],
+        arguments: tuple[object, ...],
+        refuse: Callable[[], object] | None,
+    ) -> None:
+        if way.version != self.links.version:
+            self.links.refresh(way)
+        if way.cut is None and not way.is_held and way.target not in self._down:
+            deliver(*arguments)
+        elif self.vanishes(way):
+            pass
+        elif way.cut is Cut.REFUSED:
+            if refuse is not None:
+                instant = self.clock.now + way.travel_seconds()
+                self.clock.call_at(instant, refuse)
+        else:
+            message = (way, deliver, arguments, refuse)
+            self._held.setdefault(way, []).append(message)
+
+    def _try_again(self) -> None:
+        """Links or hosts have changed."""
+        watching, self._watching = self._watching, {}
+        for stream in watching:
+            stream.try_again()
+        for way in tuple(self._held):
+            self.links.refresh(way)
+            if not way.is_held:
+                for message in self._held.pop(way):
+                    self.clock.call_at(self.clock.now, self._arrive, *message)
 
     def _forget_listeners(self, host: str) -> None:
         for key in [key for key in self.listeners if key[0] == host]:
@@ -224,6 +297,18 @@ class Listener:
     def getHost(self) -> IAddress:
         return _twisted_address(self.address)
 
+    def accept(self, stream: Stream) -> None:
+        """Give a connection that was made its protocol, if this is still open."""
+        network = self.host.network
+        protocol = None
+        if network.listeners.get((self.host.name, self.address)) is self:
+            protocol = self.factory.buildProtocol(stream.getPeer())
+        if protocol is None:
+            stream.refuse()
+        else:
+            network.streams[stream] = None
+            stream.open(protocol)
+
 
 @implementer(IStreamClientEndpoint)
 @frozen
@@ -260,7 +345,6 @@ class _Attempt:
         self._address = address
         self._target = target
         self._factory = factory
-        self._is_accepted = False
         self._calls = [
             host.life.callLater(seconds, self._knock) for seconds in SYN_SECONDS
         ]
@@ -271,48 +355,50 @@ class _Attempt:
         factory.doStart()
 
     def _knock(self) -> None:
-        if self._target is None or self._is_accepted:
-            return
-        network, here, there = self._network, self._host.name, self._target
-        cuts = {network.links.cut(here, there), network.links.cut(there, here)}
-        if Cut.REFUSED in cuts:
-            self._after_travel(self._host.life, self._fail, ConnectRefused())
-        elif Cut.SILENT not in cuts and not network.is_down(there):
-            self._after_travel(network.life, self._arrive, there)
+        if self._target is not None:
+            way = self._network.way(self._host.name, self._target)
+            self._network.send(way, SYN_BYTES, self._arrive, refuse=self._be_refused)
 
-    def _arrive(self, target: str) -> None:
-        if self._is_accepted or self.connected.called or self._network.is_down(target):
-            return
-        listener = self._network.find_listener(target, self._address)
-        client_address = self._client_address()
-        protocol = None
-        if listener is not None:
-            protocol = listener.factory.buildProtocol(_twisted_address(client_address))
-        if listener is None or protocol is None:
-            refusal = (
-                ConnectError(string=f"nobody listens at {self._address.path}")
-                if isinstance(self._address, UnixAddress)
-                else ConnectRefused(string=f"nobody listens at {self._address}")
-            )
-            self._after_travel(self._host.life, self._fail, refusal)
-            return
-        self._is_accepted = True
-        near, far = self._network.connect(self._host, listener, client_address)
-        far.open(protocol)
-        self._after_travel(self._host.life, self._open, near)
+    def _arrive(self) -> None:
+        """The kernel of the other host answers."""
+        assert self._target is not None
+        network = self._network
+        listener = network.find_listener(self._target, self._address)
+        way = network.way(self._target, self._host.name)
+        if listener is None:
+            network.send(way, SYN_BYTES, self._be_refused)
+        else:
+            network.send(way, SYN_BYTES, self._open_soon, listener)
 
-    def _open(self, stream: Stream) -> None:
-        if self.connected.called:
-            stream.refuse_late()
+    def _open_soon(self, listener: Listener) -> None:
+        if self._host.life.pause_count:
+            self._host.life.callLater(0, self._open, listener)
+        else:
+            self._open(listener)
+
+    def _open(self, listener: Listener) -> None:
+        if self.connected.called or self._host.life.is_over:
             return
         self._end()
+        client_address = self._client_address()
+        stream = self._network.connect(self._host, listener, client_address)
         protocol = self._factory.buildProtocol(stream.getPeer())
         if protocol is None:
-            stream.refuse_late()
+            self._network.forget(stream)
             self.connected.errback(ConnectError(string="the factory wants none"))
             return
+        stream.greet()
         stream.open(protocol)
         self.connected.callback(protocol)
+
+    def _be_refused(self) -> None:
+        reason = (
+            ConnectError(string=f"nobody listens at {self._address.path}")
+            if isinstance(self._address, UnixAddress)
+            else ConnectRefused(string=f"nobody listens at {self._address}")
+        )
+        if not self._host.life.is_over:
+            self._host.life.callLater(0, self._fail, reason)
 
     def _fail(self, reason: Exception) -> None:
         if not self.connected.called:
@@ -327,13 +413,6 @@ class _Attempt:
         for call in self._calls:
             if call.active():
                 call.cancel()
-
-    def _after_travel(
-        self, life: LifeClock, call: Callable[..., None], *arguments: object
-    ) -> None:
-        assert self._target is not None
-        seconds = self._network.travel_seconds(self._host.name, self._target)
-        life.callLater(seconds, call, *arguments)
 
     def _client_address(self) -> Address:
         if isinstance(self._address, UnixAddress):

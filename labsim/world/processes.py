@@ -56,7 +56,7 @@ class SimulatedRunner:
         self._files = files
         self._start = start
         self._record = record
-        self.running: dict[_Execution, Program] = {}
+        self.running: dict[Execution, Program] = {}
         self.fork_servers: dict[SimulatedForkServer, Program] = {}
 
     def run(
@@ -84,7 +84,7 @@ class SimulatedRunner:
             reason = f"{program.argv[0]} cannot be started: it does not exist here\n"
             return _kept(program, Exit(NOT_STARTED, output=reason.encode()))
         self._record(f"start {' '.join(program.argv)}")
-        execution = _Execution(self._clock, life, program, coroutine)
+        execution = Execution(self._clock, life, program, coroutine)
         self.running[execution] = program
         try:
             ended = await self._end_of(execution)
@@ -98,7 +98,7 @@ class SimulatedRunner:
             on_output(ended.output)
         return _kept(program, ended)
 
-    async def _end_of(self, execution: _Execution) -> Exit:
+    async def _end_of(self, execution: Execution) -> Exit:
         try:
             return await execution.ended
         except CancelledError:
@@ -137,7 +137,7 @@ class SimulatedForkServer:
         return succeed(None)
 
 
-class _Execution:
+class Execution:
     """One running behaviour; ``ended`` gives its exit."""
 
     def __init__(
@@ -152,6 +152,7 @@ class _Execution:
         self._timer: IDelayedCall | None = None
         self._is_timed_out = False
         self._is_ending = False
+        self._is_paused = False
         self._is_over = False
         self.ended: Deferred[Exit] = Deferred()
         if program.timeout_seconds is not None:
@@ -166,6 +167,18 @@ class _Execution:
             self._set_timer(TERMINATION_SECONDS, self.kill)
             # A signal arrives after the call that sends it.
             self._clock.callLater(0, self._running.cancel)
+
+    def pause(self) -> None:
+        """SIGSTOP; a second one changes nothing."""
+        if not self._is_paused:
+            self._is_paused = True
+            self._life.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._is_paused:
+            self._is_paused = False
+            self._life.resume()
 
     def kill(self) -> None:
         self._finish(Exit(None, signal.SIGKILL))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, NoReturn, TypeVar
@@ -18,14 +18,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from labsim.world.clock import LifeClock, WorldClock
+from labsim.world.clock import WorldClock
 from labsim.world.entropy import stream
 from labsim.world.host import Host
-from labsim.world.links import Cut, Links
+from labsim.world.links import Cut, Links, Rule, Shape
 from labsim.world.network import Network
 from labsim.world.observer import Observer
 
 T = TypeVar("T")
+Names = str | Iterable[str]
+"""One or several hosts or regions."""
 
 EVIDENCE_LINES = 40
 """What a failure shows of the end of the trace and of the log."""
@@ -51,8 +53,9 @@ class World:
         self.seed = seed
         ties = stream(seed, "ties") if has_permuted_ties else None
         self.clock = WorldClock(ties)
-        self.network = Network(LifeClock(self.clock), Links(seed), self.record)
+        self.network = Network(self.clock, Links(seed), self.record)
         self._hosts: dict[str, Host] = {}
+        self._regions: dict[str, list[str]] = {}
         self._digest = hashlib.sha256()
         self._trace: deque[str] = deque(maxlen=EVIDENCE_LINES)
         self._log: deque[str] = deque(maxlen=EVIDENCE_LINES)
@@ -63,29 +66,93 @@ class World:
     def hosts(self) -> tuple[Host, ...]:
         return tuple(self._hosts.values())
 
-    def host(self, name: str) -> Host:
-        """The host of that name; it comes to be when it is first named."""
-        if name not in self._hosts:
-            self._hosts[name] = Host(self, name, len(self._hosts) + 1)
-        return self._hosts[name]
+    def host(self, name: str, region: str = "") -> Host:
+        """The host of that name; it comes to be when it is first named.
+
+        Hosts and regions have different names: what shapes links takes either.
+        """
+        host = self._hosts.get(name)
+        if host is None:
+            if name in self._regions or region in self._hosts or name == region:
+                raise ValueError(f"{name!r} of {region!r}: a host or region has it")
+            if region:
+                self._regions.setdefault(region, []).append(name)
+            number = len(self._hosts) + 1
+            host = self._hosts[name] = Host(self, name, number, region)
+        elif region not in {"", host.region}:
+            raise ValueError(f"{name!r} is in {host.region!r}, not in {region!r}")
+        return host
+
+    def hosts_of(self, names: Names) -> tuple[Host, ...]:
+        """The hosts that are named, one by one or by their regions, each once."""
+        found = [
+            member
+            for name in _several(names)
+            for member in self._regions.get(name, [name])
+        ]
+        return tuple(self._hosts[name] for name in dict.fromkeys(found))
 
     def entropy(self, *key: object) -> Random:
         return stream(self.seed, *key)
 
     def sever(
         self,
-        source: str,
-        target: str,
+        source: Names,
+        target: Names | None = None,
         cut: Cut = Cut.SILENT,
         *,
         is_one_way: bool = False,
+        by: str = "",
     ) -> None:
-        """Cut the link between two hosts, or only the way from ``source``."""
-        self._set_cut(source, target, cut, is_one_way=is_one_way)
+        """Cut the links between hosts or regions, or only the ways from ``source``.
 
-    def heal(self, source: str, target: str) -> None:
-        """Undo every cut between two hosts."""
-        self._set_cut(source, target, None, is_one_way=False)
+        Without ``target`` they are cut off from everything else.
+        """
+        self.shape(source, target, Shape(cut=cut), is_one_way=is_one_way, by=by)
+
+    def heal(self, source: Names, target: Names | None = None) -> None:
+        """Undo every cut that was said of these two."""
+        self._unshape_between(source, target, lambda shape: shape.cut is not None)
+
+    def hold(
+        self,
+        source: Names,
+        target: Names | None = None,
+        *,
+        is_one_way: bool = False,
+        by: str = "",
+    ) -> None:
+        """Keep what travels between hosts or regions, to be delivered at the end."""
+        self.shape(source, target, Shape(is_held=True), is_one_way=is_one_way, by=by)
+
+    def release(self, source: Names, target: Names | None = None) -> None:
+        """Undo every hold that was said of these two."""
+        self._unshape_between(source, target, lambda shape: shape.is_held)
+
+    def shape(
+        self,
+        source: Names,
+        target: Names | None,
+        shape: Shape,
+        *,
+        is_one_way: bool = False,
+        by: str = "",
+    ) -> None:
+        """Have links behave so besides what else was said of them.
+
+        Each ``by`` takes back its own with ``unshape``.
+        """
+        ends = _several(source)
+        others = None if target is None else _several(target)
+        rule = Rule(by, ends, others, is_one_way, shape)
+        way = " one way" if is_one_way else ""
+        self.record(",".join(ends), "link", f"{_shown(others)} {shape}{way} {by}")
+        self.network.links.add_rule(rule)
+
+    def unshape(self, by: str) -> None:
+        """Take back all that one has said of links."""
+        self.record("", "link", f"as before {by}")
+        self.network.links.remove_rules(lambda rule: rule.by == by)
 
     def record(self, host: str, kind: str, text: str) -> None:
         """Write a line of the trace: what is the same in each run of a seed."""
@@ -169,14 +236,15 @@ class World:
                 left += host.running_programs
         return left
 
-    def _set_cut(
-        self, source: str, target: str, cut: Cut | None, *, is_one_way: bool
+    def _unshape_between(
+        self, source: Names, target: Names | None, is_meant: Callable[[Shape], bool]
     ) -> None:
-        text = f"{target} {cut.value if cut else 'healed'}"
-        self.record(source, "link", text + (" one way" if is_one_way else ""))
-        self.network.set_cut(source, target, cut)
-        if not is_one_way:
-            self.network.set_cut(target, source, cut)
+        ends = _several(source)
+        others = None if target is None else _several(target)
+        self.record(",".join(ends), "link", f"{_shown(others)} healed")
+        self.network.links.remove_rules(
+            lambda rule: is_meant(rule.shape) and rule.is_between(ends, others)
+        )
 
     def _step(self) -> None:
         before = self.clock.seconds()
@@ -225,3 +293,11 @@ class World:
                 )
             )
         )
+
+
+def _several(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _shown(names: tuple[str, ...] | None) -> str:
+    return "everything else" if names is None else ",".join(names)

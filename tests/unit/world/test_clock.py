@@ -158,6 +158,35 @@ def test_a_drift_that_no_clock_has_is_refused(world_clock):
         Pace(world_clock).set_drift(0.5)
 
 
+def test_drift_moves_timers_and_the_calendar_of_one_host():
+    world = World(1)
+    wrong, right = world.host("wrong"), world.host("right")
+    wrong.set_drift(0.001)
+    before = wrong.calendar.now()
+    world.run_for(1000)
+
+    assert wrong.calendar.now() - before == pytest.approx(1001)
+    assert wrong.runtime.clock.seconds() == pytest.approx(1001)
+    assert right.runtime.clock.seconds() == 1000
+    wrong.calendar.set_offset(0)
+    assert wrong.calendar.now() == pytest.approx(right.calendar.now())
+    assert wrong.runtime.clock.seconds() == pytest.approx(1001)
+    wrong.calendar.set_offset(60)
+    assert wrong.calendar.now() == pytest.approx(right.calendar.now() + 60)
+
+
+def test_a_drift_survives_a_crash():
+    world = World(1)
+    host = world.host("alone")
+    host.set_drift(0.01)
+    world.run_for(100)
+    host.bounce()
+    begin = host.runtime.clock.seconds()
+    world.run_for(100)
+
+    assert host.runtime.clock.seconds() - begin == pytest.approx(101)
+
+
 def test_a_life_that_is_blocked_makes_its_calls_later():
     world = World(1)
     clock = LifeClock(world.clock)

@@ -65,7 +65,7 @@ def test_each_pair_of_hosts_has_a_latency_of_its_own_which_the_seed_decides():
     def latencies(seed):
         world = World(seed)
         links = world.network.links
-        return [links.travel_seconds("a", other) for other in ("b", "c", "d")]
+        return [links.way("a", other).travel_seconds() for other in ("b", "c", "d")]
 
     assert latencies(1) == latencies(1)
     assert len({*latencies(1), *latencies(2)}) == 6
@@ -74,10 +74,11 @@ def test_each_pair_of_hosts_has_a_latency_of_its_own_which_the_seed_decides():
 def test_what_happens_on_one_link_changes_nothing_on_another():
     quiet, busy = World(1), World(1)
     for _ in range(100):
-        busy.network.travel_seconds("a", "b")
+        busy.network.way("a", "b").travel_seconds()
 
-    assert busy.network.travel_seconds("a", "c") == quiet.network.travel_seconds(
-        "a", "c"
+    assert (
+        busy.network.way("a", "c").travel_seconds()
+        == quiet.network.way("a", "c").travel_seconds()
     )
 
 
@@ -88,7 +89,10 @@ def test_a_severed_link_holds_bytes_back_until_it_heals(world, client, server):
     world.run_for(100)
     assert far.heard == []
     world.heal("client", "server")
+    # The timeout that the kernel waits for began half a minute before and doubled.
     world.run_for(1)
+    assert far.heard == []
+    world.run_for(100)
 
     assert [data for _, data in far.heard] == [b"patience"]
     assert (near.lost, far.lost) == (None, None)
@@ -142,12 +146,18 @@ def test_one_way_may_be_cut_alone(world, client, server):
     assert near.heard == []
 
 
-def test_a_refusing_cut_resets_connections_and_refuses_new_ones(world, client, server):
+def test_a_refusing_cut_resets_whoever_sends_and_refuses_connections(
+    world, client, server
+):
     near, far = connect(world, client, server)
     world.sever("client", "server", Cut.REFUSED)
     world.run_for(1)
+    assert (near.lost, far.lost) == (None, None)
+    near.transport.write(b"let me pass")
+    world.run_for(1)
 
-    assert (near.lost, far.lost) == (ConnectionLost, ConnectionLost)
+    assert (near.lost, far.lost) == (ConnectionLost, None)
+    assert far.heard == []
     with pytest.raises(ConnectionRefusedError):
         world.result(connecting(world, client, server.address))
 
@@ -219,7 +229,7 @@ def test_a_host_that_booted_again_resets_what_it_does_not_know(world, client, se
     world.run_for(60)
     assert near.lost is None
     server.boot()
-    world.run_for(1)
+    world.run_for(60)
 
     assert near.lost is ConnectionLost
     assert far.heard == []
@@ -237,7 +247,7 @@ def test_a_killed_program_closes_its_connections(world, client, server):
         world.result(connecting(world, client, server.address))
 
 
-def test_a_client_that_did_not_wait_resets_its_late_connection(world, client, server):
+def test_a_client_that_did_not_wait_never_had_a_connection(world, client, server):
     world.network.links.set_latency("client", "server", 14.0)
     ears = Ears(world.clock)
     listening = server.runtime.network.server_endpoint(TcpAddress("::", PORT))
@@ -248,7 +258,7 @@ def test_a_client_that_did_not_wait_resets_its_late_connection(world, client, se
     attempt.addErrback(lambda _: None)
     world.run_for(60)
 
-    assert [ear.lost for ear in ears.ears] == [ConnectionLost]
+    assert ears.ears == []
 
 
 def test_http_goes_on_after_a_crash_of_the_server(world, client, server):
