@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from labsim.world.disk import Entry, Layers, change_entry
+from labsim.world.clock import LifeClock
+from labsim.world.disk import Layers
+from labsim.world.entry import Entry, change_entry
 from runtime.paths import absolute_path, components, parent_and_name
 from runtime.ports import DiskSpace, FileKind, FileStatus, ICalendar, IFileTree
 
@@ -28,7 +29,7 @@ class DiskTree:
     """
 
     layers: Layers
-    clock: IReactorTime
+    clock: LifeClock
     calendar: ICalendar
     root: str
     is_durable: bool = True
@@ -54,7 +55,7 @@ class DiskTree:
             raise _error(errno.ELOOP, relative)
         if len(entry.content) > bytes_max:
             raise _error(errno.EFBIG, relative)
-        return entry.content
+        return self.layers.content(self.path(relative), entry)
 
     def write(self, relative: str, content: bytes, mode: int = 0o644) -> None:
         self._replace(
@@ -191,7 +192,8 @@ class DiskTree:
         old = self.layers.find(path)
         if old is not None and old.kind is FileKind.DIRECTORY:
             raise _error(errno.EISDIR, relative)
-        self._put(path, entry)
+        self.layers.write(path, entry)
+        self._synchronise(path)
 
     def _put(self, path: str, entry: Entry) -> None:
         self.layers.put(path, entry)
@@ -199,7 +201,7 @@ class DiskTree:
 
     def _synchronise(self, path: str) -> None:
         if self.is_durable:
-            self.layers.synchronise(path)
+            self.layers.synchronise(path, self.clock)
 
 
 def _error(number: int, relative: str) -> OSError:

@@ -8,6 +8,7 @@ nothing. Its coroutines stay suspended for ever, which is what a crash does to t
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -91,7 +92,11 @@ class Host:
         self.region = region
         self.address = ipv6_address(number)
         self.ipv6_network = ipv6_network(number)
-        self.disk = Disk(lambda text: world.record(name, "disk", text))
+        self.disk = Disk(
+            world.clock,
+            partial(world.entropy, name, "disk"),
+            lambda text: world.record(name, "disk", text),
+        )
         self.calendar = HostCalendar(self._pace)
         world.network.add_host(name, number, region)
         self._life = self._new_life()
