@@ -23,6 +23,7 @@ from rich.table import Table
 from benchmarks import (
     agents,
     allocation,
+    bare_world,
     collecting,
     formatting,
     gaps,
@@ -50,6 +51,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "agent_idle": agents.run_idle,
     "supervision_groups": groups.run,
     "format_first": formatting.run,
+    "bare_world": bare_world.run,
     "neo": neo_costs.run,
     "quorum": quorum_costs.run,
     "gap_storage_node": gaps.run_storage_node,

@@ -32,6 +32,7 @@ COMPOSITION_ROOTS = (
     "slapgrid.recipe.*",  # runs inside buildout, which has no runtime
     "slapgrid.supervision.plugin",  # runs inside supervisord, which has none either
     "labsim.emulation.*",
+    "labsim.world.determinism",  # starts other interpreters
 )
 """Modules that may touch the world directly; ruff's TID251 asks a reason per line."""
 

@@ -14,7 +14,8 @@ instants.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from itertools import count
 from math import inf, nextafter
 from random import Random
 from typing import Any
@@ -23,8 +24,15 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+STEPS_PER_INSTANT_MAX = 100_000
+"""More calls without any time between them are a loop."""
+
 DRIFT_MAX = 0.1
 """A clock that is wronger is broken, and no timeout means anything."""
+
+
+class EndlessInstant(Exception):
+    """Calls follow each other and no time passes."""
 
 
 class WorldClock:
@@ -32,7 +40,7 @@ class WorldClock:
 
     def __init__(self, ties: Random | None = None) -> None:
         self._draw_tie = None if ties is None else ties.random
-        self._sequence = 0
+        self._take_number = count().__next__
         self._heap: list[_Entry] = []
         self._graveyard: list[object] = []
         self._parked: list[_Entry] = []
@@ -71,6 +79,42 @@ class WorldClock:
         self.make_next()
         return True
 
+    def run(self, end: float, trouble: Sized) -> None:
+        """Make all calls until ``end``, or until there is ``trouble`` after one.
+
+        ``EndlessInstant`` when calls follow each other and no time passes.
+        """
+        heap, pop = self._heap, heapq.heappop
+        steps_left = STEPS_PER_INSTANT_MAX
+        while heap:
+            due, _, _, life, call, arguments = heap[0]
+            if life is not None and (
+                life.is_over
+                or life.pause_count
+                or call.called
+                or call.cancelled
+                or call.delayed_time
+                or call.time != arguments
+            ):
+                self.next_due()  # which takes it away
+                continue
+            if due > end:
+                return
+            pop(heap)
+            steps_left -= 1
+            if due > self.now:
+                self.now = due
+                steps_left = STEPS_PER_INSTANT_MAX
+            if life is None:
+                call(*arguments)
+            else:
+                call.called = 1
+                call.func(*call.args, **call.kw)
+            if trouble:
+                return
+            if not steps_left:
+                raise EndlessInstant
+
     def make_next(self) -> None:
         """Make the call that ``next_due`` has just told."""
         due, _, _, life, call, arguments = heapq.heappop(self._heap)
@@ -90,15 +134,22 @@ class WorldClock:
 
     def call_at(self, instant: float, call: Callable[..., object], *args: Any) -> None:
         """Make a call of no life: it cannot be cancelled, paused or moved."""
-        self._sequence = sequence = self._sequence + 1
+        self.call_with(instant, call, args)
+
+    def call_with(
+        self, instant: float, call: Callable[..., object], arguments: tuple[Any, ...]
+    ) -> None:
+        """The same, for who has the arguments together."""
         tie = 0.0 if self._draw_tie is None else self._draw_tie()
-        heapq.heappush(self._heap, (instant, tie, sequence, None, call, args))
+        heapq.heappush(
+            self._heap, (instant, tie, self._take_number(), None, call, arguments)
+        )
 
     def push(self, life: LifeClock, call: DelayedCall) -> None:
-        self._sequence += 1
         tie = 0.0 if self._draw_tie is None else self._draw_tie()
-        due = life.world_instant(call.time)
-        heapq.heappush(self._heap, (due, tie, self._sequence, life, call, call.time))
+        time = call.time
+        due = time if life.pace.is_true else life.pace.world_instant(time)
+        heapq.heappush(self._heap, (due, tie, self._take_number(), life, call, time))
 
     def pending(self, life: LifeClock) -> list[DelayedCall]:
         return [
@@ -225,9 +276,6 @@ class LifeClock:
         """The clock of a life that ends with this one at the latest."""
         return LifeClock(self._world_clock, self)
 
-    def world_instant(self, seconds: float) -> float:
-        return self.pace.world_instant(seconds)
-
     def callLater(
         self,
         delay: float,
@@ -236,27 +284,46 @@ class LifeClock:
         **kw: object,
     ) -> IDelayedCall:
         assert delay >= 0, f"{delay} s is in the past"
-        call = DelayedCall(
-            self.pace.seconds() + delay,
-            callable,
-            args,
-            kw,
-            _forget,
-            self._reschedule,
-            seconds=self.pace.seconds,
-        )
+        call = _Call(self, self.pace.seconds() + delay, callable, args, kw)
         self._world_clock.push(self, call)
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
         return list(self._world_clock.pending(self))
 
-    def _reschedule(self, call: DelayedCall) -> None:
+    def push(self, call: DelayedCall) -> None:
+        """A call has moved."""
         self._world_clock.push(self, call)
 
 
-def _forget(call: DelayedCall) -> None:
-    """A call was cancelled: its entry is stale, that is all."""
+class _Call(DelayedCall):
+    """One of a life; what is the same for all is of the class, as timers are many."""
+
+    cancelled = called = 0
+    delayed_time = 0.0
+
+    def __init__(
+        self,
+        life: LifeClock,
+        time: float,
+        func: Callable[..., Any],
+        args: tuple[object, ...],
+        kw: dict[str, object],
+    ) -> None:
+        self.life = life
+        self.time = time
+        self.func = func
+        self.args = args
+        self.kw = kw
+
+    def seconds(self) -> float:
+        return self.life.pace.seconds()
+
+    def resetter(self, call: DelayedCall) -> None:
+        self.life.push(call)
+
+    def canceller(self, call: DelayedCall) -> None:
+        """Its entry is stale, that is all."""
 
 
 _Entry = tuple[float, float, int, LifeClock | None, Any, Any]

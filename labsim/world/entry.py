@@ -1,4 +1,4 @@
-"""Core. What stands at a path of a simulated disk."""
+"""What stands at a path of a simulated disk."""
 
 from __future__ import annotations
 

@@ -141,12 +141,18 @@ class Way:
         self.version = 0
         self.cut: Cut | None = None
         self.is_held = False
+        self.is_open = True
+        """What arrives is taken: nothing cuts or holds it, and somebody is there."""
+
+        self.is_vanishing = False
+        """What arrives vanishes without an answer: a cut, or nobody is there."""
+
         self.is_plain = True
         """Packets are late by latency and jitter, and that is all."""
 
         self.shape = PLAIN
         self.latency_seconds = LOCAL_SECONDS
-        self.jitter = 0.0
+        self.jitter_seconds = 0.0
         self.draw_jitter = links.draw("jitter", source, target).random
         self._links = links
         self._streams: dict[str, Random] = {}
@@ -154,7 +160,7 @@ class Way:
 
     def travel_seconds(self) -> float:
         """Draw how long the next packet takes, the queue apart."""
-        seconds = self.latency_seconds * (1 + self.jitter * self.draw_jitter())
+        seconds = self.latency_seconds + self.jitter_seconds * self.draw_jitter()
         shape = self.shape
         if shape.reordering and self._happens("reordering", shape.reordering):
             seconds += self._draw("lateness") * shape.reordering_seconds
@@ -216,6 +222,7 @@ class Links:
         self._drawn_seconds: dict[tuple[str, str], float] = {}
         self._rules: list[Rule] = []
         self._frozen: dict[str, None] = {}
+        self._down: dict[str, None] = {}
         self.version = 1
         self.is_changed: Callable[[], None] = lambda: None
 
@@ -236,20 +243,21 @@ class Links:
     def refresh(self, way: Way) -> None:
         """Make a way what the rules now say."""
         way.version = self.version
-        is_frozen = way.target in self._frozen
-        if way.is_local:
-            way.is_held = is_frozen
-            return
-        shape = self._shape(way.source, way.target)
+        shape = PLAIN if way.is_local else self._shape(way.source, way.target)
         way.shape = shape
         way.cut = shape.cut
-        way.is_held = shape.is_held or is_frozen
-        way.jitter = JITTER if shape.jitter is None else shape.jitter
+        way.is_held = shape.is_held or way.target in self._frozen
+        way.is_vanishing = way.cut is Cut.SILENT or way.target in self._down
+        way.is_open = not (way.is_vanishing or way.is_held or way.cut)
+        if way.is_local:
+            return
         way.latency_seconds = shape.latency_factor * (
             self._drawn_latency(way.source, way.target)
             if shape.latency_seconds is None
             else shape.latency_seconds
         )
+        jitter = JITTER if shape.jitter is None else shape.jitter
+        way.jitter_seconds = jitter * way.latency_seconds
         way.is_plain = not (
             shape.loss
             or shape.duplication
@@ -273,6 +281,15 @@ class Links:
 
     def thaw(self, host: str) -> None:
         self._frozen.pop(host, None)
+        self._change()
+
+    def take_away(self, host: str) -> None:
+        """Nobody is there any more."""
+        self._down[host] = None
+        self._change()
+
+    def give_back(self, host: str) -> None:
+        self._down.pop(host, None)
         self._change()
 
     def is_frozen(self, host: str) -> bool:

@@ -79,7 +79,6 @@ class Network:
         self._watching: dict[Stream, None] = {}
         self._held: dict[Way, list[_Message]] = {}
         self._host_names: dict[int, str] = {}
-        self._down: dict[str, None] = {}
         self._last_port = EPHEMERAL_PORT_MIN
         self._stream_count = 0
 
@@ -107,8 +106,8 @@ class Network:
             links.refresh(way)
         message = (way, deliver, arguments, refuse)
         if way.is_plain:
-            seconds = way.latency_seconds * (1 + way.jitter * way.draw_jitter())
-            clock.call_at(clock.now + seconds, self._arrive, *message)
+            seconds = way.latency_seconds + way.jitter_seconds * way.draw_jitter()
+            clock.call_with(clock.now + seconds, self._arrive, message)
             return
         if way.cut is not None:
             self._arrive(*message)
@@ -117,20 +116,19 @@ class Network:
             queue_seconds = way.queue_seconds(clock.now, byte_count)
             if queue_seconds is not None:
                 instant = clock.now + queue_seconds + way.travel_seconds()
-                clock.call_at(instant, self._arrive, *message)
+                clock.call_with(instant, self._arrive, message)
 
     def power_off(self, host: str) -> None:
         """The host is gone without a word; its peers notice later, or never."""
-        self._down[host] = None
         self._forget_listeners(host)
+        self.links.take_away(host)
         for stream in tuple(self.streams):
             if stream.host == host:
                 stream.end_with_kernel()
                 self.forget(stream)
 
     def power_on(self, host: str) -> None:
-        self._down.pop(host, None)
-        self._try_again()
+        self.links.give_back(host)
 
     def end_processes(self, host: str) -> None:
         """The kernel of a living host closes the sockets of its dead programs."""
@@ -138,13 +136,6 @@ class Network:
         for stream in tuple(self.streams):
             if stream.host == host:
                 stream.end_with_process()
-
-    def is_down(self, host: str) -> bool:
-        return host in self._down
-
-    def vanishes(self, way: Way) -> bool:
-        """Whether packets on a way vanish without an answer."""
-        return way.cut is Cut.SILENT or way.target in self._down
 
     def watch(self, stream: Stream) -> None:
         """Have it try again when links or hosts change."""
@@ -202,9 +193,9 @@ class Network:
     ) -> None:
         if way.version != self.links.version:
             self.links.refresh(way)
-        if way.cut is None and not way.is_held and way.target not in self._down:
+        if way.is_open:
             deliver(*arguments)
-        elif self.vanishes(way):
+        elif way.is_vanishing:
             pass
         elif way.cut is Cut.REFUSED:
             if refuse is not None:
@@ -223,7 +214,7 @@ class Network:
             self.links.refresh(way)
             if not way.is_held:
                 for message in self._held.pop(way):
-                    self.clock.call_at(self.clock.now, self._arrive, *message)
+                    self.clock.call_with(self.clock.now, self._arrive, message)
 
     def _forget_listeners(self, host: str) -> None:
         for key in [key for key in self.listeners if key[0] == host]:

@@ -101,9 +101,6 @@ class Wire(Protocol):
     def way(self, source: str, target: str) -> Way:
         """The way between two hosts as it is now."""
 
-    def vanishes(self, way: Way) -> bool:
-        """Whether packets on it vanish: it is cut, or nobody is at its end."""
-
     def is_frozen(self, host: str) -> bool:
         """Whether the kernel of a host stands still."""
 
@@ -437,7 +434,7 @@ class Stream:
         if flight != self._flight or not self._outgoing:
             return
         wire, way = self._wire, self._way()
-        if wire.vanishes(way):
+        if way.is_vanishing:
             self._stall()
         elif way.cut is Cut.REFUSED:
             self._drop_outgoing()
@@ -486,7 +483,7 @@ class Stream:
         way = self._way()
         if not self._has_kernel:
             self._drop_outgoing()
-        elif not self._wire.vanishes(way):
+        elif not way.is_vanishing:
             self._is_stalled = False
             self._pump_at(self._next_timeout(way))
 
@@ -572,7 +569,7 @@ class Stream:
         return self._wire.way(self.peer_host, self.host)
 
     def _is_silent(self, way: Way) -> bool:
-        return way.is_held or self._wire.vanishes(way)
+        return way.is_held or way.is_vanishing
 
     def _call_at(
         self, instant: float, call: Callable[..., None], *arguments: object
@@ -607,7 +604,7 @@ class Stream:
     def _answer_with_reset(self) -> None:
         wire = self._wire
         way = self._way()
-        if not wire.vanishes(way) and way.cut is None:
+        if not way.is_vanishing and way.cut is None:
             instant = wire.clock.now + way.travel_seconds()
             self._call_at(instant, self.peer.reset)
 

@@ -18,7 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from labsim.world.clock import WorldClock
+from labsim.world.clock import (
+    STEPS_PER_INSTANT_MAX,
+    EndlessInstant,
+    WorldClock,
+)
 from labsim.world.entropy import stream
 from labsim.world.host import Host
 from labsim.world.links import Cut, Links, Rule, Shape
@@ -31,9 +35,6 @@ Names = str | Iterable[str]
 
 EVIDENCE_LINES = 40
 """What a failure shows of the end of the trace and of the log."""
-
-STEPS_PER_INSTANT_MAX = 100_000
-"""More calls without any time between them are a loop."""
 
 CLOSING_SECONDS = 1_000.0
 """How long connections and timers have to end once all services have stopped."""
@@ -57,6 +58,7 @@ class World:
         self._hosts: dict[str, Host] = {}
         self._regions: dict[str, list[str]] = {}
         self._digest = hashlib.sha256()
+        self._listeners: list[Callable[[str], None]] = []
         self._trace: deque[str] = deque(maxlen=EVIDENCE_LINES)
         self._log: deque[str] = deque(maxlen=EVIDENCE_LINES)
         self._unhandled: list[Failure] = []
@@ -159,10 +161,16 @@ class World:
         line = f"{self.clock.seconds():.9f} {host} {kind} {text}"
         self._digest.update(line.encode() + b"\n")
         self._trace.append(line)
+        for listener in self._listeners:
+            listener(line)
 
     def log(self, host: str, text: str) -> None:
         """Write a line of the log: shown with a failure, no part of the trace."""
         self._log.append(f"{self.clock.seconds():.9f} {host} {text}")
+
+    def follow(self, listener: Callable[[str], None]) -> None:
+        """Have it called with each line of the trace from now on."""
+        self._listeners.append(listener)
 
     def digest(self) -> str:
         """A hash of the trace until now."""
@@ -189,8 +197,11 @@ class World:
         """Let all happen that is due within so many seconds."""
         end = self.clock.seconds() + seconds
         with self._watching():
-            while (due := self.clock.next_due()) is not None and due <= end:
-                self._step()
+            try:
+                self.clock.run(end, self._unhandled)
+            except EndlessInstant:
+                self._fail("calls follow each other and no time passes")
+            self._raise_unhandled()
         self.clock.advance_to(end)
 
     def result(
@@ -247,9 +258,9 @@ class World:
         )
 
     def _step(self) -> None:
-        before = self.clock.seconds()
-        self.clock.step()
-        if self.clock.seconds() > before:
+        before = self.clock.now
+        self.clock.make_next()
+        if self.clock.now > before:
             self._steps_at_instant = 0
         self._steps_at_instant += 1
         if self._steps_at_instant > STEPS_PER_INSTANT_MAX:
@@ -258,7 +269,8 @@ class World:
 
     def _raise_unhandled(self) -> None:
         if self._unhandled:
-            failures, self._unhandled = self._unhandled, []
+            failures = tuple(self._unhandled)
+            self._unhandled.clear()
             self._fail("\n".join(failure.getTraceback() for failure in failures))
 
     @contextmanager

@@ -224,7 +224,7 @@ def test_a_file_in_new_directories_is_there_when_it_was_written(bench, file_syst
 
 def test_a_root_that_was_made_is_there(bench, file_system):
     def change(tree):
-        lower = tree.subtree("root/deeper")
+        lower = tree.subtree("above/deeper")
         lower.make_directory("")
         lower.write("file", NEW)
 
@@ -234,7 +234,7 @@ def test_a_root_that_was_made_is_there(bench, file_system):
         lambda _: None,
         change,
         old={},
-        new={"/root/deeper/file": NEW},
+        new={"/above/deeper/file": NEW},
     )
 
 
