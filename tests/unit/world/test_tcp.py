@@ -310,3 +310,74 @@ def test_a_reset_that_is_lost_is_not_sent_again(world, client, server):
     world.run_for(2 * GIVE_UP_SECONDS)
 
     assert far.lost is None
+
+
+def break_something(world, draw):
+    """One of the faults that no connection dies of."""
+    kind = draw.randrange(8)
+    is_one_way = draw.random() < 0.5
+    ends = draw.sample(("client", "server"), 2)
+    host = world.host(ends[0])
+    if kind <= 1:
+        world.sever(*ends, is_one_way=is_one_way, by="fault")
+    elif kind <= 3:
+        world.hold(*ends, is_one_way=is_one_way, by="fault")
+    elif kind == 4:
+        shape = draw.choice(ANYTHING_BUT_A_CUT)
+        world.shape(*ends, shape, is_one_way=is_one_way, by="fault")
+    elif kind == 5:
+        host.pause()
+    elif kind == 6:
+        host.pause_processes()
+    else:
+        host.disk.slow(draw.uniform(0, 3))
+
+
+def undo_all(world):
+    world.unshape("fault")
+    for name in ("client", "server"):
+        host = world.host(name)
+        host.resume()
+        host.resume_processes()
+        host.disk.slow(0)
+
+
+def converse(draw):
+    """Writes a line now and then, with a file before some of them."""
+
+    def write(ear, host, number):
+        if draw.random() < 0.3:
+            host.runtime.file_tree("/").write("file", b"content")
+        line = b"%d;" % number * draw.choice((1, 50, 5000))
+        ear.written += line
+        ear.transport.write(line)
+        if number < 300:
+            delay = draw.expovariate(1 / 0.5)
+            host.runtime.clock.callLater(delay, write, ear, host, number + 1)
+
+    return write
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_happens_to_the_links_all_arrives_when_it_is_over(seed):
+    world = a_world(seed)
+    draw = world.entropy("faults")
+    ends = connect(world, world.host("client"), world.host("server"))
+    for ear, name in zip(ends, ("client", "server"), strict=True):
+        ear.written = b""
+        host = world.host(name)
+        write = converse(world.entropy("lines", name))
+        host.runtime.clock.callLater(0, write, ear, host, 0)
+    for _ in range(40):
+        break_something(world, draw)
+        world.run_for(draw.expovariate(1 / 3))
+        if draw.random() < 0.6:
+            undo_all(world)
+            world.run_for(draw.expovariate(1))
+    undo_all(world)
+    world.run_for(2 * GIVE_UP_SECONDS)
+    near, far = ends
+
+    assert (near.lost, far.lost) == (None, None)
+    assert heard(far) == near.written
+    assert heard(near) == far.written
