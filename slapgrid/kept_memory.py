@@ -26,7 +26,7 @@ class KeptMemory:
                 self._memory = decode_memory(self._saved)
             except FileNotFoundError:
                 self._memory = RetryMemory()
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 self._log.warn("{error}: starting afresh", error=error)
                 self._memory = RetryMemory()
         return self._memory

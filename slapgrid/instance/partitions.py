@@ -33,7 +33,7 @@ from slapgrid.layout import (
 )
 from slapgrid.platform import Platform
 from slapgrid.profiles import SlapConnection, render_instance_profile
-from slapgrid.promises.banging import read_bang_mark
+from slapgrid.promises.banging import read_bang_mark, read_timestamp
 from slapgrid.promises.records import PromiseFile, find_promises, view_promise
 from slapgrid.software.releases import (
     ERROR_BYTES_MAX,
@@ -126,7 +126,7 @@ class Partitions:
             has_content=bool(names - {RESOURCE_FILE}),
             has_remains=not names.isdisjoint({TIMESTAMP_FILE, AGENT_DIRECTORY}),
             has_programs="etc" in names and bool(self._programs(files)),
-            timestamp=None if stamp is None else files.read(TIMESTAMP_FILE).decode(),
+            timestamp=None if stamp is None else read_timestamp(files),
             processed_at=0.0 if stamp is None else stamp.modified,
             promises=self._view_promises(files, now) if "etc" in names else (),
             bang_mark=read_bang_mark(files) if BANG_FILE in names else None,
