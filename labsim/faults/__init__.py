@@ -1,0 +1,1 @@
+"""Kinds of faults: how each is drawn, what of the world it uses, its colour."""

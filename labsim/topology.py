@@ -1,0 +1,111 @@
+"""Core. Which hosts a run has, and where: what faults and workloads may name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from attrs import evolve, frozen
+
+from labsim.refusals import BadInput
+
+
+@frozen
+class Region:
+    """A place that fails as a whole, with the names of its hosts by their roles.
+
+    ``people`` are where clients work; no fault hits them but cuts.
+    """
+
+    name: str
+    masters: tuple[str, ...] = ()
+    computers: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (*self.masters, *self.computers, *self.people)
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """What has power to lose."""
+        return (*self.masters, *self.computers)
+
+
+@frozen
+class Topology:
+    """Regions, each with another name, as have all hosts."""
+
+    regions: tuple[Region, ...]
+
+    def __attrs_post_init__(self) -> None:
+        names = [name for it in self.regions for name in (it.name, *it.hosts)]
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise BadInput(f"two of one name: {', '.join(twice)}")
+        if not self.masters:
+            raise BadInput("no region has a master")
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.masters)
+
+    @property
+    def computers(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.computers)
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.people)
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.machines)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.hosts)
+
+    def names(self) -> frozenset[str]:
+        """Everything that a fault may name."""
+        return frozenset((*self.hosts, *(it.name for it in self.regions)))
+
+    def hosts_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The hosts that are named, one by one or by their regions, each once."""
+        by_region = {it.name: it.hosts for it in self.regions}
+        found = [host for name in names for host in by_region.get(name, (name,))]
+        return tuple(dict.fromkeys(found))
+
+    def keeping(self, hosts: Collection[str]) -> Topology:
+        """The same without the other hosts, and without regions that have none."""
+        kept = (
+            evolve(
+                it,
+                masters=tuple(host for host in it.masters if host in hosts),
+                computers=tuple(host for host in it.computers if host in hosts),
+                people=tuple(host for host in it.people if host in hosts),
+            )
+            for it in self.regions
+        )
+        return Topology(tuple(it for it in kept if it.hosts))
+
+
+def build_topology(
+    region_count: int, master_count: int, computer_count: int, people_count: int
+) -> Topology:
+    """Spread so many of each evenly over the regions ``r1``, ``r2`` ..."""
+
+    def names(prefix: str, count: int, region: int) -> tuple[str, ...]:
+        numbers = range(region, count, region_count)
+        return tuple(f"{prefix}-{number}" for number in numbers)
+
+    return Topology(
+        tuple(
+            Region(
+                f"r{region + 1}",
+                names("master", master_count, region),
+                names("COMP", computer_count, region),
+                names("people", people_count, region),
+            )
+            for region in range(region_count)
+        )
+    )
