@@ -1,0 +1,55 @@
+"""Shell. Whether a run fits into the memory of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labsim.plan import Plan
+from labsim.refusals import BadInput
+
+WORLD_BYTES = 200 * 1024**2
+"""Python, the modules of production, a master."""
+
+COMPUTER_BYTES = 512 * 1024
+PARTITION_BYTES = 32 * 1024
+"""Measured: 12 and 48 computers, 4 and 16 partitions each, half of them filled."""
+
+OPERATION_BYTES = 2 * 1024
+"""With what the history keeps of it."""
+
+AMPLE_BYTES = 1 << 62
+"""Where the kernel does not say what is free."""
+
+
+def estimate_bytes(plan: Plan) -> int:
+    """About what a run takes at most."""
+    computer_count = len(plan.topology.computers)
+    partition_count = computer_count * plan.scenario.fleet.partitions
+    return (
+        WORLD_BYTES
+        + computer_count * COMPUTER_BYTES
+        + partition_count * PARTITION_BYTES
+        + len(plan.operations) * OPERATION_BYTES
+    )
+
+
+def available_bytes() -> int:
+    """What could be taken now without swapping; ample when nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return AMPLE_BYTES
+    (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) * 1024
+
+
+def check_fits(plan: Plan, available: int | None = None) -> None:
+    """Refuse a run that would not fit, before it starts."""
+    needed = estimate_bytes(plan)
+    there = available_bytes() if available is None else available
+    if needed > there:
+        raise BadInput(
+            f"{plan.size} need about {needed / 1024**3:.1f} GiB, and"
+            f" {there / 1024**3:.1f} GiB are free: take fewer --computers or"
+            " --partitions"
+        )

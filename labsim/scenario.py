@@ -1,0 +1,260 @@
+"""Core. Scenarios: what is built, what is asked of it, what breaks, and for how long.
+
+A scenario is a TOML file, see docs/protocols/scenarios.md. Each of its tables is one of
+the values below; a key is a field. What a key may be stands in ``LIMITS`` and in the
+values themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import attrs
+from attrs import Attribute, evolve, field, frozen
+
+from labsim.faults.package import FaultProfile
+from labsim.faults.table import PACKAGES
+from labsim.refusals import BadInput, check_known, check_range
+from labsim.topology import Topology, build_topology
+from labsim.workloads.fleets import FLEETS, Fleet
+
+T = TypeVar("T")
+
+LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        # A poll of a day is no poll; below a second a round takes longer than that.
+        "poll_seconds": (1, 86400),
+        "recheck_seconds": (1, 86400),
+        "build_seconds": (0, 86400),
+        "failing_builds": (0, 0.9),
+        "people": (1, 100),
+        # Calls a minute of all clients together; a master answers some hundred.
+        "request": (0, 10_000),
+        "update": (0, 10_000),
+        "destroy": (0, 10_000),
+        "ask": (0, 10_000),
+        "share": (0, 10_000),
+        "supply": (0, 10_000),
+        "use": (0, 10_000),
+        "operate": (0, 10_000),
+        "beginning_seconds": (1, 86400),
+        # A simulated month.
+        "fault_seconds": (0, 31 * 86400),
+        "settle_seconds": (1, 86400),
+    }
+)
+
+
+def _check_limits(_: object, attribute: Attribute[Any], value: float) -> None:
+    check_range(attribute.name, value, *LIMITS[attribute.name])
+
+
+def _within(default: float) -> Any:
+    return field(default=default, validator=_check_limits)
+
+
+@frozen
+class Agents:
+    """How computers are set; a fraction of their builds fails before the world settles.
+
+    Their polls wait for changes at the master: ``poll_seconds`` bounds what is missed.
+    """
+
+    poll_seconds: float = _within(60.0)
+    recheck_seconds: float = _within(60.0)
+    build_seconds: float = _within(30.0)
+    failing_builds: float = _within(0.0)
+
+
+@frozen
+class Workload:
+    """Who asks, and how many calls of each kind they begin in a minute, together."""
+
+    people: int = _within(3)
+    request: float = _within(0.0)
+    update: float = _within(0.0)
+    destroy: float = _within(0.0)
+    ask: float = _within(0.0)
+    share: float = _within(0.0)
+    supply: float = _within(0.0)
+    use: float = _within(0.0)
+    operate: float = _within(0.0)
+
+
+@frozen
+class Durations:
+    """Of the phases: all is requested at first; things break; all is whole again.
+
+    In the last one everything must be as it was wanted; it ends when that is so.
+    """
+
+    beginning_seconds: float = _within(300.0)
+    fault_seconds: float = _within(1800.0)
+    settle_seconds: float = _within(1800.0)
+
+    @property
+    def healed_at(self) -> float:
+        return self.beginning_seconds + self.fault_seconds
+
+
+STORES = ("memory",)
+"""Where masters keep what they are told: beside all hosts, and never broken."""
+
+
+@frozen
+class Scenario:
+    """What a seed turns into a run."""
+
+    title: str
+    store: str = STORES[0]
+    fleet: Fleet = field(factory=Fleet)
+    agents: Agents = field(factory=Agents)
+    workload: Workload = field(factory=Workload)
+    faults: FaultProfile = field(factory=FaultProfile)
+    durations: Durations = field(factory=Durations)
+
+    def __attrs_post_init__(self) -> None:
+        check_known("store", (self.store,), STORES)
+        check_known("kinds", self.faults.kinds, PACKAGES)
+
+    @property
+    def topology(self) -> Topology:
+        fleet = self.fleet
+        return build_topology(
+            fleet.regions, fleet.masters, fleet.computers, self.workload.people
+        )
+
+
+def resize(scenario: Scenario, **counts: int | None) -> Scenario:
+    """The same with other counts of its fleet; ``None`` leaves one as it is."""
+    given = {name: count for name, count in counts.items() if count is not None}
+    if "regions" in given:
+        given["copies"] = min(scenario.fleet.copies, given["regions"])
+    return evolve(scenario, fleet=evolve(scenario.fleet, **given))
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType(
+    {
+        "agents": Agents,
+        "workload": Workload,
+        "faults": FaultProfile,
+        "durations": Durations,
+    }
+)
+
+
+def read_scenario(text: str, name: str) -> Scenario:
+    """Read a file; ``BadInput`` names it, the line, and what is allowed there."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{name}: this is not TOML: {error}") from error
+    try:
+        return decode_scenario(document)
+    except _Misplaced as error:
+        line = line_of(text, error.section, error.key)
+        raise BadInput(f"{name}:{line}: {error}") from error
+
+
+def decode_scenario(document: Mapping[str, Any]) -> Scenario:
+    """The same of what TOML or JSON say."""
+    tables = ("fleet", *SECTIONS)
+    texts = {key: value for key, value in document.items() if key not in tables}
+    fields = {
+        name: _read_table(kind(), name, document.get(name, {}))
+        for name, kind in SECTIONS.items()
+    }
+    fields["fleet"] = _read_fleet(document.get("fleet", {}))
+    for key, value in texts.items():
+        if key not in ("title", "store"):
+            allowed = ", ".join(("title", "store", *tables))
+            raise _Misplaced(f"no key {key!r}; there are {allowed}", "", key)
+        if not isinstance(value, str):
+            raise _Misplaced(f"{key} must be a text", "", key)
+    if "title" not in texts:
+        raise _Misplaced("there is no title: say what the scenario shows", "", "")
+    try:
+        return Scenario(**texts, **fields)
+    except BadInput as error:
+        section = "faults" if str(error).startswith("kinds") else ""
+        raise _Misplaced(str(error), section, str(error).partition(":")[0]) from error
+
+
+def encode_scenario(scenario: Scenario) -> dict[str, Any]:
+    """As TOML or JSON; ``decode_scenario`` gives the same again."""
+    return attrs.asdict(scenario)
+
+
+def line_of(text: str, section: str, key: str) -> int:
+    """Which line of a TOML file has a key; that of its table, or 1, without it."""
+    here, found = "", 1
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
+            here = header[1]
+            if here in (section, key):
+                found = number
+        elif here == section and re.match(rf"\s*{re.escape(key)}\s*=", line):
+            return number
+    return found
+
+
+class _Misplaced(BadInput):
+    """What is wrong, and in which table and key."""
+
+    def __init__(self, sentence: str, section: str, key: str) -> None:
+        super().__init__(sentence)
+        self.section = section
+        self.key = key
+
+
+def _read_fleet(table: object) -> Fleet:
+    """Read a fleet: a named one, with what the file says of it beside the name."""
+    if isinstance(table, dict) and "name" in table:
+        table = dict(table)
+        name = table.pop("name")
+        if name not in FLEETS:
+            allowed = ", ".join(FLEETS)
+            raise _Misplaced(f"no fleet {name!r}; there are {allowed}", "fleet", "name")
+        return _read_table(FLEETS[name], "fleet", table)
+    return _read_table(Fleet(), "fleet", table)
+
+
+def _read_table(default: T, section: str, table: object) -> T:
+    """The default with the values of a table."""
+    if not isinstance(table, dict):
+        raise _Misplaced(f"{section} must be a table", "", section)
+    known = attrs.asdict(default, recurse=False)  # type: ignore[arg-type] # of SECTIONS
+    given = {}
+    for key, value in table.items():
+        if key not in known:
+            allowed = ", ".join(known)
+            raise _Misplaced(
+                f"{section} has no key {key!r}; there are {allowed}", section, key
+            )
+        given[key] = _checked(value, known[key], section, key)
+    try:
+        return evolve(default, **given)  # type: ignore[misc] # as above
+    except BadInput as error:
+        # A sentence about one key begins with it; else the table's own line is named.
+        key = str(error).partition(" ")[0]
+        raise _Misplaced(str(error), section, key) from error
+
+
+def _checked(value: Any, like: object, section: str, key: str) -> Any:
+    """The value, if it is of the kind of another one."""
+    if isinstance(like, tuple):
+        is_right = isinstance(value, list | tuple) and all(
+            isinstance(each, str) for each in value
+        )
+        value, kind = tuple(value) if is_right else value, "a list of texts"
+    elif isinstance(like, int):
+        is_right, kind = type(value) is int, "a whole number"
+    else:
+        is_right, kind = type(value) in (int, float), "a number"
+    if not is_right:
+        raise _Misplaced(f"{key} must be {kind}, not {value!r}", section, key)
+    return value
