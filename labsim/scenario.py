@@ -185,8 +185,19 @@ def decode_scenario(document: Mapping[str, Any]) -> Scenario:
 
 
 def encode_scenario(scenario: Scenario) -> dict[str, Any]:
-    """As TOML or JSON; ``decode_scenario`` gives the same again."""
-    return attrs.asdict(scenario)
+    """As TOML or JSON, without what is as by default."""
+    document: dict[str, Any] = {"title": scenario.title, "store": scenario.store}
+    for name in ("fleet", *SECTIONS):
+        section = getattr(scenario, name)
+        defaults = attrs.asdict(type(section)())
+        table = {
+            key: value
+            for key, value in attrs.asdict(section).items()
+            if value != defaults[key]
+        }
+        if table:
+            document[name] = table
+    return document
 
 
 def line_of(text: str, section: str, key: str) -> int:

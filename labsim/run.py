@@ -1,0 +1,382 @@
+"""Shell. Plays a plan: builds a world of production code, breaks it, heals it, judges.
+
+The phases, on the clock of the world:
+
+1. Everything is built: computers are formatted and supplied, before the plan's time.
+2. ``BEGINNING``: all is requested. ``FAULTS``: clients go on, the schedule is played.
+3. ``HEALED``: nothing is broken, clients end what they began. When each subject is as
+   it was wanted, or the bound is over, the run has ``ENDED``.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred, gatherResults
+
+from labsim.computers import Computer
+from labsim.faults import table as fault_table
+from labsim.history import (
+    Ending,
+    FaultBegan,
+    FaultEnded,
+    Happening,
+    History,
+    Life,
+    Phase,
+    PhaseBegan,
+)
+from labsim.injector import Injector
+from labsim.models.buildout import BuildoutModel
+from labsim.plan import Plan, check_plan
+from labsim.scenario import Scenario
+from labsim.schedule import TimedFault
+from labsim.stores import open_shared_memory
+from labsim.workloads import table as work_table
+from labsim.workloads.client import Client
+from labsim.workloads.instances import RELEASE
+from labsim.workloads.operation import Operation
+from labsim.workloads.sharing import HALL, HALL_RELEASE
+from labsim.world.entropy import stream
+from labsim.world.world import World, WorldStuck
+from master_cluster import config as master_config
+from master_cluster.service import build_service as build_master
+from runtime.ports import TcpAddress
+from slap import calls
+from slap.errors import SlapError
+from slap.model import RequestedState, SoftwareInstallation
+from slap.replicas import Replicas
+from slap.reports import CloudReport
+from slapgrid.passes import ExitStatus
+from slapgrid.slap_client import SlapClient
+
+PORT = 5000
+
+BUILDING_SECONDS_MAX = 3600.0
+"""To format and supply the largest fleet while nothing is broken yet."""
+
+LOOK_SECONDS = 60.0
+"""Between two looks at whether all is as wanted."""
+
+PLACING_VERBS = ("request", "update", "destroy")
+"""After these there is an instance of the subject's name, or no longer."""
+
+RELEASES = (RELEASE, HALL_RELEASE)
+
+BROKEN = "the run itself"
+"""The name of what no checker says: something raised, or was left behind."""
+
+_NUMBERS = re.compile(r"[0-9.]+")
+
+
+class Finding(Protocol):
+    """What a checker says of a history: its own name, and what is wrong."""
+
+    @property
+    def checker(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+
+Checker = Callable[[History], Sequence[Finding]]
+
+
+@frozen
+class Breakage:
+    """A run that raised."""
+
+    sentence: str
+    checker: str = BROKEN
+
+
+@frozen
+class Played:
+    """A run that has ended; ``digest`` is that of its trace."""
+
+    plan: Plan
+    history: History = field(repr=False)
+    digest: str
+    seconds: float
+    violations: tuple[Finding, ...]
+
+    @property
+    def failure(self) -> str | None:
+        """In which way it failed first: two runs that fail alike have the same."""
+        if not self.violations:
+            return None
+        first = self.violations[0]
+        if first.checker != BROKEN:
+            return first.checker
+        reason = first.sentence.partition("\n")[0]
+        return f"{BROKEN}: {_NUMBERS.sub('N', reason)}"
+
+
+def draw_plan(scenario: Scenario, seed: int) -> Plan:
+    """The plan of a seed; faults and work have streams of their own."""
+    topology = scenario.topology
+    durations = scenario.durations
+    faults = fault_table.generate(
+        stream(seed, "faults"),
+        scenario.faults,
+        topology,
+        durations.beginning_seconds,
+        durations.healed_at,
+    )
+    operations = work_table.generate(stream(seed, "work"), scenario, topology)
+    plan = Plan(seed, scenario, topology, faults, operations)
+    check_plan(plan, Injector.VERBS)
+    return plan
+
+
+def play(
+    plan: Plan,
+    checkers: Mapping[str, Checker],
+    build_client: Callable[..., Client] = Client,
+) -> Played:
+    """Play a plan and judge its history; the same plan gives the same."""
+    check_plan(plan, Injector.VERBS)
+    stage = Stage(plan, build_client)
+    broken: list[Finding] = []
+    try:
+        stage.play()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        is_told = isinstance(error, WorldStuck)
+        broken.append(Breakage(str(error) if is_told else _tell(error)))
+    history = tuple(stage.history)
+    found = [finding for check in checkers.values() for finding in check(history)]
+    world = stage.world
+    seconds = world.clock.seconds()
+    return Played(plan, history, world.digest(), seconds, (*broken, *found))
+
+
+def _tell(error: Exception) -> str:
+    """What was raised, and where."""
+    lines = traceback.format_exception(error)
+    return f"{type(error).__name__}: {error}\n{''.join(lines)}"
+
+
+class Stage:
+    """One run of one plan."""
+
+    def __init__(
+        self, plan: Plan, build_client: Callable[..., Client] = Client
+    ) -> None:
+        self.plan = plan
+        self.world = World(plan.seed)
+        self.history: list[Happening] = []
+        self.has_settled = False
+        for region in plan.topology.regions:
+            for name in region.hosts:
+                self.world.host(name, region.name)
+        self._builds = self.world.entropy("builds")
+        self._open = open_shared_memory()
+        self._urls = tuple(
+            f"http://[{self.world.host(name).address}]:{PORT}"
+            for name in plan.topology.masters
+        )
+        self._computers: dict[str, Computer] = {}
+        self._injector = Injector(self.world, plan.topology, self._storm)
+        self._build_client = build_client
+        self._clients: list[Client] = []
+        self._observer = SlapClient(
+            self.world.host("observer").runtime, Replicas(self._urls)
+        )
+        self._storms: list[SlapClient] = []
+        self._begin = 0.0
+        self._ended_count = 0
+
+    def play(self) -> None:
+        """Everything, from nothing to the end."""
+        self._build()
+        durations = self.plan.scenario.durations
+        self._begin = self.world.clock.seconds()
+        clock = self._observer_clock
+        for number, fault in enumerate(self.plan.faults):
+            assert fault.until is not None, "a plan that was checked"
+            clock.callLater(fault.at, self._begin_fault, number, fault)
+            clock.callLater(fault.until, self._end_fault, number, fault)
+        playing = self._start_clients()
+        self._tell_phase(Phase.BEGINNING)
+        self.world.run_for(durations.beginning_seconds)
+        self._tell_phase(Phase.FAULTS)
+        self.world.run_for(durations.fault_seconds)
+        # Sums of floats differ in their last digit: an end may be due just now.
+        self.world.run_until(lambda: self._ended_count == len(self.plan.faults), 1.0)
+        assert self._injector.broken_count == 0, "a schedule ends healed"
+        self.has_settled = True
+        self._tell_phase(Phase.HEALED)
+        self._settle(playing, durations.settle_seconds)
+        self._tell_phase(Phase.ENDED)
+        self._finish()
+
+    def tell(self, happening: Happening) -> None:
+        self.history.append(happening)
+
+    @property
+    def _observer_clock(self) -> Any:
+        return self.world.host("observer").runtime.clock
+
+    def _build(self) -> None:
+        """Boot masters, format and boot computers, say where they are, supply them."""
+        topology, agents = self.plan.topology, self.plan.scenario.agents
+        for name in topology.masters:
+            self._boot_master(name)
+        self.world.run_for(1)
+        model = BuildoutModel(
+            build_seconds=agents.build_seconds, fails=self._fails, has_promises=False
+        )
+        settings = {
+            "poll_seconds": agents.poll_seconds,
+            "recheck_seconds": agents.recheck_seconds,
+        }
+        for region in topology.regions:
+            for name in region.computers:
+                self._computers[name] = Computer(
+                    self.world.host(name),
+                    self._nearest(region.masters),
+                    model,
+                    self.plan.scenario.fleet.partitions,
+                    settings,
+                )
+        self._await([self._prepare(it) for it in self._computers.values()])
+
+    async def _prepare(self, computer: Computer) -> None:
+        name = computer.host.name
+        assert await computer.format() is ExitStatus.OK
+        computer.boot()
+        (region,) = (it for it in self.plan.topology.regions if name in it.computers)
+        attributes = {"region": region.name}
+        await self._observer.perform(calls.set_computer_attributes(name, attributes))
+        for url in RELEASES:
+            installation = SoftwareInstallation(url, name)
+            await self._observer.perform(calls.supply(installation))
+
+    def _boot_master(self, name: str) -> None:
+        host = self.world.host(name)
+        listen = TcpAddress(host.address, PORT)
+        config = master_config.Config("memory:", listen, is_loopback_only=False)
+        host.boot(lambda runtime: build_master(config, runtime, self._open))
+
+    def _nearest(self, masters: tuple[str, ...]) -> tuple[str, ...]:
+        """All masters, those of the own region first."""
+        names = self.plan.topology.masters
+        near = [
+            url for name, url in zip(names, self._urls, strict=True) if name in masters
+        ]
+        return tuple(dict.fromkeys((*near, *self._urls)))
+
+    def _fails(self, directory: str) -> bool:
+        del directory
+        agents = self.plan.scenario.agents
+        return not self.has_settled and self._builds.random() < agents.failing_builds
+
+    def _start_clients(self) -> list[Deferred[None]]:
+        """Let each client do what is its own."""
+        by_client: dict[str, list[Operation]] = {}
+        for operation in self.plan.operations:
+            by_client.setdefault(operation.client, []).append(operation)
+        playing = []
+        for region in self.plan.topology.regions:
+            for name in region.people:
+                client = self._build_client(
+                    self.world.host(name),
+                    self._nearest(region.masters),
+                    tuple(by_client.get(name, ())),
+                    self.tell,
+                    self.world.entropy(name, "client"),
+                )
+                self._clients.append(client)
+                playing.append(Deferred.fromCoroutine(client.play(self._begin)))
+        return playing
+
+    def _settle(self, playing: list[Deferred[None]], limit_seconds: float) -> None:
+        """Wait until everything is as wanted, or no longer."""
+        limit = self.world.clock.seconds() + limit_seconds
+        while True:
+            endings = self._look()
+            is_over = self.world.clock.seconds() >= limit
+            are_idle = all(each.called for each in playing)
+            if is_over or (are_idle and all(it.wanted == it.found for it in endings)):
+                break
+            self.world.run_for(LOOK_SECONDS)
+        for ending in endings:
+            self.tell(ending)
+        assert are_idle, "clients are not answered after all was healed"
+
+    def _look(self) -> tuple[Ending, ...]:
+        """What is there now of all that was granted: services, and their programs."""
+        report = self.world.result(self._observer.perform(calls.get_cloud_report()))
+        assert isinstance(report, CloudReport)
+        found = {tree.title: tree.reported_state for tree in report.trees}
+        at = self.world.clock.seconds()
+        gone = RequestedState.DESTROYED.value
+        endings = []
+        program_counts = dict.fromkeys(self._computers, 0)
+        for granted in (it for each in self._clients for it in each.granted.values()):
+            operation, place = granted.operation, granted.answer.partition(" ")[0]
+            title, wanted = operation.subject, operation.wanted
+            if operation.verb not in PLACING_VERBS and title != HALL:
+                continue
+            endings.append(Ending(at, title, wanted, found.get(title, gone)))
+            if place and wanted == RequestedState.STARTED.value:
+                program_counts[place] += 1
+        for name, count in program_counts.items():
+            running = len(self._computers[name].host.running_programs)
+            endings.append(Ending(at, f"programs of {name}", str(count), str(running)))
+        return tuple(endings)
+
+    def _begin_fault(self, number: int, fault: TimedFault) -> None:
+        at = self.world.clock.seconds()
+        self.tell(FaultBegan(at, number, fault.kind, fault.targets))
+        self._tell_lives(lambda: self._injector.begin(number, fault))
+
+    def _end_fault(self, number: int, fault: TimedFault) -> None:
+        self._tell_lives(lambda: self._injector.end(number, fault))
+        self.tell(FaultEnded(self.world.clock.seconds(), number))
+        self._ended_count += 1
+
+    def _tell_lives(self, act: Callable[[], None]) -> None:
+        """Act, and tell which hosts went down or came up by it."""
+        before = [host.is_up for host in self.world.hosts]
+        act()
+        at = self.world.clock.seconds()
+        for host, was_up in zip(self.world.hosts, before, strict=True):
+            if host.is_up != was_up:
+                self.tell(Life(at, host.name, host.is_up))
+
+    def _storm(self, name: str) -> None:
+        """Let a computer ask for its document, once and from the beginning."""
+        host = self.world.host(name)
+        if host.is_up:
+            client = SlapClient(host.runtime, Replicas(self._urls))
+            Deferred.fromCoroutine(_poll_once(client, name))
+
+    def _await(self, coroutines: list[Any]) -> None:
+        waiting = [Deferred.fromCoroutine(each) for each in coroutines]
+        self.world.result(
+            gatherResults(waiting, consumeErrors=True), BUILDING_SECONDS_MAX
+        )
+
+    def _tell_phase(self, phase: Phase) -> None:
+        self.tell(PhaseBegan(self.world.clock.seconds(), phase))
+
+    def _finish(self) -> None:
+        """Stop everything; what is left behind is a failure."""
+        for computer in self._computers.values():
+            self.world.result(computer.stop())
+        for client in self._clients:
+            self.world.result(client.close())
+        self.world.result(self._observer.close())
+        self.world.finish()
+
+
+async def _poll_once(client: SlapClient, computer_id: str) -> None:
+    with suppress(SlapError):  # a storm waits for nobody
+        await client.poll(computer_id)
+    await client.close()
