@@ -13,10 +13,12 @@ from typing import TypeVar
 
 from attrs import define, evolve, field, frozen
 
+from labsim.faults.package import FaultProfile
 from labsim.plan import Plan, encode_plan, without_rest
 from labsim.refusals import BadInput
-from labsim.scenario import Durations
+from labsim.scenario import Durations, Workload
 from labsim.schedule import TimedFault, settle_after
+from labsim.workloads.fleets import Fleet
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ def shrink(
                 break
     except _Enough:
         pass
-    return Shrunk(search.best, search.run_count, is_minimal)
+    return Shrunk(_plain(search.best), search.run_count, is_minimal)
 
 
 @define
@@ -155,6 +157,18 @@ class _Search:
                 if part_count >= len(items):
                     return
                 part_count = min(len(items), part_count * 2)
+
+
+def _plain(plan: Plan) -> Plan:
+    """The same without what was only there to draw it."""
+    scenario = plan.scenario
+    fleet = Fleet(partitions=scenario.fleet.partitions)
+    return evolve(
+        plan,
+        scenario=evolve(
+            scenario, fleet=fleet, workload=Workload(), faults=FaultProfile()
+        ),
+    )
 
 
 def _without_parts(items: tuple[T, ...], part_count: int) -> Iterator[tuple[T, ...]]:
