@@ -10,6 +10,7 @@ from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
+from slapcluster.commands.laboratory import lab
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
@@ -80,6 +81,7 @@ for _command in (
     why,
     play,
     console,
+    lab,
     completion,
 ):
     cli.add_command(_command)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 LONGEST_FIRST = (
     "tests/emulation/test_agent.py",
     "tests/emulation/test_demo.py",
-    "tests/simulation/test_a_week.py",
+    "tests/simulation/test_scenarios.py",
     "tests/emulation/test_kills.py",
     "tests/emulation/test_schedules.py",
     "tests/emulation/test_hello_build.py",
@@ -25,7 +25,7 @@ LONGEST_FIRST = (
     "tests/emulation/test_programs.py",
     "tests/interop/test_moving.py",
     "tests/emulation/test_usage.py",
-    "tests/simulation/test_fifty_agents.py",
+    "tests/simulation/test_a_planted_bug.py",
     "tests/test_lint.py",
     "tests/test_docs.py",
 )

@@ -19,6 +19,7 @@ from random import Random
 
 from attrs import frozen
 
+from labsim.cli import play_seed, scenario_names
 from tests.emulation.test_kills import killed
 from tests.interop.stock import neo_environment
 from tests.model.mutants import load as load_quorum
@@ -27,7 +28,6 @@ from tests.model.search import explore, read_steps, tell
 from tests.model.walks import play_walk
 from tests.neo_port.hook_mutants import scenes
 from tests.neo_port.three_regions import APART, Way
-from tests.simulation.test_a_week import COMPUTER_COUNT, check_week
 from tests.source_tree import TOP, present_commit
 from tests.unit.master_cluster.histories import MASTERS, VERBS, Run, Step
 from tests.unit.master_cluster.test_histories import BEGINNING
@@ -62,8 +62,13 @@ def play_history(seed: int) -> None:
     Run(seed).play([*BEGINNING, *drawn_steps(seed)])
 
 
-def play_week(seed: int) -> None:
-    check_week(seed, COMPUTER_COUNT)
+def play_laboratory(seed: int) -> None:
+    """One seed of one of the scenarios, by turns; `labsim soak` plays all of each."""
+    names = scenario_names()
+    scenario = names[seed % len(names)]
+    failure = play_seed(scenario, seed)
+    if failure is not None:
+        sys.exit(f"{failure}: labsim run {scenario} --seed {seed}")
 
 
 def play_kills(seed: int) -> None:
@@ -136,8 +141,8 @@ class Campaign:
 CAMPAIGNS: Mapping[str, Campaign] = {
     # A second or two of work is lost by a kill.
     "histories": Campaign(play_history, 100),
-    # Two minutes each.
-    "weeks": Campaign(play_week, 1),
+    # Seconds to minutes each.
+    "lab": Campaign(play_laboratory, 1),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
     # Faults that overlap, for 20 s; schedules-runs.jsonl has a line for each.

@@ -97,6 +97,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(ZODB, EVERYTHING),
         "cryptography": ("labsim.world.keys",),
         "hypothesis": EVERYTHING,
+        "click": ("labsim.cli",),
     },
 }
 ALLOWED_TO_ALL = ("attrs", "attr", *sys.stdlib_module_names)

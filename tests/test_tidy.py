@@ -33,6 +33,8 @@ COMPOSITION_ROOTS = (
     "slapgrid.supervision.plugin",  # runs inside supervisord, which has none either
     "labsim.emulation.*",
     "labsim.world.determinism",  # starts other interpreters
+    "labsim.cli",  # a program, as those of slapcluster
+    "labsim.soaking",  # seeds are played by processes of their own
 )
 """Modules that may touch the world directly; ruff's TID251 asks a reason per line."""
 

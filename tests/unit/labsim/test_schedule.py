@@ -163,8 +163,8 @@ def test_what_is_no_fault_is_refused_with_what_to_write(document, sentence) -> N
         (
             (TimedFault(5, "cut", ("r1",)), TimedFault(4, "cut", ("r1",))),
             (
-                "fault 1: begins at 4, before the one above it at 5: faults stand in the "
-                "order of their beginnings"
+                "fault 1: begins at 4, before the one above it at 5: faults stand in "
+                "the order of their beginnings"
             ),
         ),
         (

@@ -1,0 +1,299 @@
+"""Shell. The laboratory's commands: ``labsim``, and ``slapcluster lab``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import closing
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from labsim.injector import Injector
+from labsim.judging import CHECKERS
+from labsim.memory import check_fits
+from labsim.plan import Plan, check_plan, decode_plan, encode_plan, line_of_entry
+from labsim.refusals import BadInput
+from labsim.run import Played, draw_plan, play
+from labsim.scenario import Scenario, read_scenario, resize
+from labsim.shrinking import RUNS_MAX, shrink
+from labsim.soaking import Batch, soak_on
+from slapcluster.boundary import RootGroup
+from slapcluster.outcomes import CommandFailed
+from slapcluster.printing import Progress, print_json, print_note, print_tables
+from slapcluster.tables import Table, fold, line
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+VIOLATED = 4
+"""The exit code of a run in which something was wrong."""
+
+SENTENCE_WIDTH_MAX = 300
+"""What a table shows of a violation; JSON has it whole."""
+
+_EPILOG = """Exit codes: 0 all was as it must be, 1 cannot be played, 4 a checker found
+something wrong, 130 interrupted.
+
+A scenario is one of `labsim scenarios`, or a file; what stands in it is said in
+docs/protocols/scenarios.md."""
+
+
+@frozen
+class Answer:
+    """How a command answers the person."""
+
+    is_json: bool = False
+
+
+_pass_answer = click.make_pass_decorator(Answer)
+
+
+@click.group("labsim", cls=RootGroup, epilog=_EPILOG)
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Tables for people or JSON for programs.",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, output: str, debug: bool) -> None:
+    """Run the production code in a world of one seed, and break that world."""
+    del debug  # the group's own
+    ctx.obj = Answer(is_json=output == "json")
+
+
+def _count_options(command: click.decorators.FC) -> click.decorators.FC:
+    for name in ("partitions", "computers", "regions"):
+        text = f"So many {name} in place of the scenario's."
+        command = click.option(f"--{name}", type=int, metavar="N", help=text)(command)
+    return command
+
+
+@cli.command(epilog="JSON: [{name, title, size}], of seed 0.")
+@_pass_answer
+def scenarios(answer: Answer) -> None:
+    """List the scenarios that come with the laboratory."""
+    found = [(name, load_scenario(name)) for name in scenario_names()]
+    document = [
+        {"name": name, "title": it.title, "size": draw_plan(it, 0).size}
+        for name, it in found
+    ]
+    rows = tuple(line(it["name"], it["title"], it["size"]) for it in document)
+    _answer(answer, document, Table(("scenario", "title", "of seed 0"), rows))
+
+
+@cli.command("run", epilog="JSON: {plan, digest, seconds, failure, violations}.")
+@click.argument("scenario")
+@click.option("--seed", type=int, default=0, show_default=True)
+@_count_options
+@click.option(
+    "--save", type=click.Path(), help="Write the plan there: replay and shrink read it."
+)
+@_pass_answer
+def run_scenario(
+    answer: Answer,
+    /,
+    scenario: str,
+    *,
+    seed: int,
+    save: str | None,
+    **counts: int | None,
+) -> int:
+    """Play a scenario: the same seed is the same run."""
+    loaded = load_scenario(scenario)
+    with _sentences():
+        plan = draw_plan(resize(loaded, **counts), seed)
+    if save is not None:
+        Path(save).write_text(encode_plan(plan))
+    return _play(answer, plan)
+
+
+@cli.command(epilog="JSON: as of run.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@_pass_answer
+def replay(answer: Answer, file: str) -> int:
+    """Play a plan that run or shrink wrote, or somebody edited."""
+    return _play(answer, load_plan(file))
+
+
+@cli.command("shrink", epilog="JSON: {plan, file, run_count, is_minimal, failure}.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--into", type=click.Path(), help="Where to; FILE.small by default.")
+@click.option("--runs", type=int, default=RUNS_MAX, show_default=True, metavar="N")
+@_pass_answer
+def shrink_plan(answer: Answer, file: str, into: str | None, runs: int) -> int:
+    """Find the smallest plan that fails in the same way."""
+    plan = load_plan(file)
+    failure = play(plan, CHECKERS).failure
+    if failure is None:
+        raise CommandFailed(f"{file} holds: there is nothing to shrink.")
+    progress = Progress("shrink", is_silent=answer.is_json)
+    counts = {"runs": 0}
+
+    def fails(smaller: Plan) -> bool:
+        counts["runs"] += 1
+        progress.show(f"run {counts['runs']}: {smaller.size}", counts["runs"], runs)
+        return play(smaller, CHECKERS).failure == failure
+
+    with closing(progress):
+        found = shrink(plan, fails, runs)
+    target = into or f"{file}.small"
+    Path(target).write_text(encode_plan(found.plan))
+    document = {
+        "plan": found.plan.size,
+        "file": target,
+        "run_count": found.run_count,
+        "is_minimal": found.is_minimal,
+        "failure": failure,
+    }
+    _answer(answer, document, _facts(document))
+    _note(answer, f"again: labsim replay {shlex.quote(target)}")
+    return VIOLATED
+
+
+@cli.command(
+    epilog="JSON: {commit, held, failed: [{scenario, seed, failure, command}]}. "
+    "A seed that is in the file for this commit is not played again."
+)
+@click.argument("scenario", nargs=-1)
+@click.option("--seeds", type=int, default=20, show_default=True, metavar="N")
+@click.option("--jobs", type=int, default=os.cpu_count(), show_default=True)
+@click.option("--file", type=click.Path(), default=".soak/lab.jsonl", show_default=True)
+@_pass_answer
+def soak(
+    answer: Answer, scenario: tuple[str, ...], seeds: int, jobs: int, file: str
+) -> int:
+    """Play many seeds of scenarios, of all without one, on all cores."""
+    names = scenario or scenario_names()
+    for name in names:
+        load_scenario(name)
+    progress = Progress("soak", is_silent=answer.is_json)
+    failed = []
+    with _sentences(), closing(progress):
+        batch = Batch(names, seeds, jobs, Path(file))
+        for done, verdict in enumerate(soak_on(batch, play_seed), start=1):
+            if verdict.failure is not None:
+                failed.append(verdict)
+                print_note(f"{verdict.failure}: {verdict.command}")
+            progress.show(
+                f"{done} of {batch.total}, {len(failed)} failed", done, batch.total
+            )
+    document = {
+        "commit": batch.commit,
+        "held": batch.total - len(failed),
+        "failed": [
+            {
+                "scenario": it.scenario,
+                "seed": it.seed,
+                "failure": it.failure,
+                "command": it.command,
+            }
+            for it in failed
+        ],
+    }
+    _answer(answer, document, _facts({**document, "failed": len(failed)}))
+    return VIOLATED if failed else 0
+
+
+def play_seed(scenario: str, seed: int) -> str | None:
+    """How a seed fails, ``None`` when it holds; in a process of its own."""
+    return play(draw_plan(load_scenario(scenario), seed), CHECKERS).failure
+
+
+def scenario_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in SCENARIOS.glob("*.toml")))
+
+
+def load_scenario(name: str) -> Scenario:
+    """A scenario by the name of one of ours, or of a file."""
+    path = Path(name)
+    if not path.suffix and "/" not in name:
+        path = SCENARIOS / f"{name}.toml"
+        if not path.exists():
+            known = ", ".join(scenario_names())
+            raise CommandFailed(f"No scenario {name!r}; there are {known}, or a file.")
+    with _sentences():
+        return read_scenario(path.read_text(), name)
+
+
+def load_plan(file: str) -> Plan:
+    text = Path(file).read_text()
+    with _sentences():
+        plan = decode_plan(text, file)
+        try:
+            check_plan(plan, Injector.VERBS)
+        except BadInput as error:
+            place = line_of_entry(text, str(error))
+            raise BadInput(f"{file}:{place}: {error}") from error
+    return plan
+
+
+class _sentences:  # noqa: N801 - a context manager, used like a function
+    """What is refused inside is said, without a traceback."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: object, _: object) -> None:
+        if isinstance(error, BadInput):
+            raise CommandFailed(f"{error}.") from error
+
+
+def _play(answer: Answer, plan: Plan) -> int:
+    with _sentences():
+        check_fits(plan)
+    played = play(plan, CHECKERS)
+    _answer(answer, describe(played), *_tables(played))
+    return VIOLATED if played.violations else 0
+
+
+def describe(played: Played) -> dict[str, object]:
+    """A run as JSON."""
+    return {
+        "plan": played.plan.size,
+        "seed": played.plan.seed,
+        "digest": played.digest,
+        "seconds": played.seconds,
+        "failure": played.failure,
+        "violations": [
+            {"checker": it.checker, "sentence": it.sentence} for it in played.violations
+        ],
+    }
+
+
+def _tables(played: Played) -> tuple[Table, ...]:
+    facts = describe(played)
+    del facts["violations"]
+    violations = tuple(
+        line(it.checker, fold(it.sentence, SENTENCE_WIDTH_MAX))
+        for it in played.violations
+    )
+    return _facts(facts), Table(("checker", "violation"), violations)
+
+
+def _facts(document: dict[str, object]) -> Table:
+    rows = tuple(line(key, value) for key, value in document.items())
+    return Table(("", "value"), rows)
+
+
+def _answer(answer: Answer, document: object, *tables: Table) -> None:
+    if answer.is_json:
+        print_json(document)
+    else:
+        print_tables(*tables)
+
+
+def _note(answer: Answer, sentence: str) -> None:
+    if not answer.is_json:
+        print_note(sentence)
+
+
+def main() -> None:
+    cli.main(prog_name="labsim")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Shell. Many seeds on all cores, with a file of those that were played.
+
+A line of the file is one seed of one scenario, with the commit that it was played for.
+Played again for the same commit, it goes on behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess  # noqa: TID251 - git is a program
+from collections.abc import Callable, Iterator
+from concurrent.futures import (  # a seed needs a core, not a thread
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from functools import cached_property
+from pathlib import Path
+
+from attrs import asdict, frozen
+
+from labsim.refusals import BadInput, check_range
+
+SEEDS_MAX = 1_000_000
+JOBS_MAX = 512
+
+
+@frozen
+class Verdict:
+    """How a seed ended; ``failure`` is ``None`` when all was as it must be."""
+
+    commit: str
+    scenario: str
+    seed: int
+    failure: str | None
+
+    @property
+    def command(self) -> str:
+        return f"labsim run {self.scenario} --seed {self.seed}"
+
+
+@frozen(slots=False)
+class Batch:
+    """Seeds from 0 of each scenario, and the file of what was played."""
+
+    scenarios: tuple[str, ...]
+    seed_count: int
+    job_count: int
+    file: Path
+
+    def __attrs_post_init__(self) -> None:
+        check_range("seeds", self.seed_count, 1, SEEDS_MAX)
+        check_range("jobs", self.job_count, 1, JOBS_MAX)
+
+    @cached_property
+    def commit(self) -> str:
+        """What is checked out, and whether it was changed since."""
+        argv = ("git", "describe", "--always", "--abbrev=12", "--dirty")
+        here = Path(__file__).parent
+        described = subprocess.run(  # noqa: S603 - nobody gives it
+            argv, cwd=here, capture_output=True, text=True, check=False
+        )
+        return described.stdout.strip() or "unknown"
+
+    @property
+    def total(self) -> int:
+        return len(self.scenarios) * self.seed_count
+
+    def played(self) -> tuple[Verdict, ...]:
+        """What the file says of this batch, for the present commit."""
+        if not self.file.exists():
+            return ()
+        found = {}
+        for number, text in enumerate(self.file.read_text().splitlines(), start=1):
+            try:
+                verdict = Verdict(**json.loads(text))
+            except (ValueError, TypeError) as error:
+                place = f"{self.file}:{number}"
+                raise BadInput(f"{place}: no line of a campaign: {error}") from error
+            if verdict.commit == self.commit:
+                found[verdict.scenario, verdict.seed] = verdict
+        wanted = (
+            (name, seed) for seed in range(self.seed_count) for name in self.scenarios
+        )
+        return tuple(found[key] for key in wanted if key in found)
+
+
+def soak_on(batch: Batch, play: Callable[[str, int], str | None]) -> Iterator[Verdict]:
+    """Give what was played before, then each seed when it has ended."""
+    before = batch.played()
+    yield from before
+    known = {(it.scenario, it.seed) for it in before}
+    batch.file.parent.mkdir(parents=True, exist_ok=True)
+    with batch.file.open("a") as log, ProcessPoolExecutor(batch.job_count) as pool:
+        playing: dict[Future[str | None], tuple[str, int]] = {
+            pool.submit(play, name, seed): (name, seed)
+            for seed in range(batch.seed_count)
+            for name in batch.scenarios
+            if (name, seed) not in known
+        }
+        try:
+            for ended in as_completed(playing):
+                name, seed = playing[ended]
+                verdict = Verdict(batch.commit, name, seed, ended.result())
+                log.write(json.dumps(asdict(verdict)) + "\n")
+                log.flush()
+                yield verdict
+        finally:
+            pool.shutdown(cancel_futures=True)

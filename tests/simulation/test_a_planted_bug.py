@@ -1,0 +1,47 @@
+"""A bug that is planted is found, and shrunk to what a person reads at a glance."""
+
+from __future__ import annotations
+
+from labsim.cli import load_scenario
+from labsim.history import CallEnded, Outcome
+from labsim.judging import CHECKERS
+from labsim.plan import Plan, decode_plan, encode_plan
+from labsim.run import draw_plan, play
+from labsim.shrinking import shrink
+from labsim.workloads.client import Client
+
+SEEDS_MAX = 5
+
+
+class Forgetful(Client):
+    """Takes no answer for a yes, as a caller does that swallows a timeout."""
+
+    async def ask(self, operation):
+        outcome, answer = await super().ask(operation)
+        if outcome is Outcome.UNKNOWN:
+            return Outcome.ACKNOWLEDGED, ""
+        return outcome, answer
+
+
+def failure_of(plan: Plan) -> str | None:
+    return play(plan, CHECKERS, Forgetful).failure
+
+
+def test_a_client_that_forgets_is_found_and_shrunk() -> None:
+    scenario = load_scenario("power")
+    plans = (draw_plan(scenario, seed) for seed in range(SEEDS_MAX))
+    found = next(plan for plan in plans if failure_of(plan) == "settled")
+
+    shrunk = shrink(found, lambda plan: failure_of(plan) == "settled")
+
+    plan = decode_plan(encode_plan(shrunk.plan), "shrunk")
+    assert failure_of(plan) == "settled"
+    assert shrunk.is_minimal
+    assert len(plan.topology.hosts) <= 3
+    assert len(plan.faults) == 1
+    assert len(plan.operations) <= 2
+    assert shrunk.run_count <= 100
+    # The bug, and not the world: with a client that asks again it holds.
+    honest = play(plan, CHECKERS)
+    assert honest.violations == ()
+    assert any(isinstance(it, CallEnded) for it in honest.history)

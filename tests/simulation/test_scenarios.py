@@ -1,0 +1,108 @@
+"""Seeds of the laboratory's scenarios: production code in worlds that break.
+
+`make soak CAMPAIGN=lab` plays more of them; `labsim run NAME --seed N` one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess  # noqa: TID251 - a hash seed is set when an interpreter starts
+import sys
+
+import pytest
+from attrs import evolve
+
+from labsim.cli import load_scenario, scenario_names
+from labsim.history import (
+    CallEnded,
+    Ending,
+    FaultBegan,
+    FaultEnded,
+    Life,
+    Outcome,
+    Phase,
+    PhaseBegan,
+)
+from labsim.judging import CHECKERS
+from labsim.run import Played, draw_plan, play
+from labsim.scenario import resize
+from labsim.schedule import active_at
+
+SMALL = ("cuts", "everything", "power")
+SEEDS_EACH = 6
+
+
+def played(name: str, seed: int) -> Played:
+    return play(draw_plan(load_scenario(name), seed), CHECKERS)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS_EACH))
+@pytest.mark.parametrize("name", SMALL)
+def test_everything_comes_to_what_was_wanted_once_the_world_is_whole(
+    name, seed
+) -> None:
+    """Every report and every running program is what was granted last."""
+    run = played(name, seed)
+
+    assert run.violations == (), f"labsim run {name} --seed {seed}"
+    phases = [it.phase for it in run.history if isinstance(it, PhaseBegan)]
+    assert phases == list(Phase)
+    # What makes it a test of anything:
+    outcomes = [it.outcome for it in run.history if isinstance(it, CallEnded)]
+    assert outcomes.count(Outcome.ACKNOWLEDGED) > 0.8 * len(run.plan.operations)
+    assert len([it for it in run.history if isinstance(it, Ending)]) > 12
+    begun = [it.number for it in run.history if isinstance(it, FaultBegan)]
+    ended = [it.number for it in run.history if isinstance(it, FaultEnded)]
+    assert begun == sorted(ended) == list(range(len(run.plan.faults)))
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_each_scenario_makes_plans_that_end_healed(name) -> None:
+    scenario = resize(load_scenario(name), computers=10, partitions=4)
+
+    plan = draw_plan(scenario, 0)
+
+    assert plan.faults
+    assert active_at(plan.faults, scenario.durations.healed_at) == ()
+
+
+def test_a_day_of_agents_with_builds_that_fail_and_an_hour_between_faults() -> None:
+    """Forty computers; `labsim run day` has a hundred."""
+    scenario = resize(load_scenario("day"), computers=40)
+
+    run = play(draw_plan(scenario, 20261121), CHECKERS)
+
+    assert run.violations == ()
+    kinds = {it.fault for it in run.history if isinstance(it, FaultBegan)}
+    assert kinds == {"crash", "process killer", "cut"}
+    assert any(isinstance(it, Life) for it in run.history)
+
+
+def test_one_seed_gives_one_trace_under_different_hash_seeds() -> None:
+    """Fresh interpreters, three hash seeds, every kind of fault: one digest."""
+    argv = [sys.executable, "-m", "labsim.cli", "--output", "json"]
+    argv += ["run", "everything", "--seed", "3", "--computers", "3"]
+
+    digests = {
+        json.loads(
+            subprocess.run(
+                argv,
+                env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)},
+                capture_output=True,
+                check=True,
+            ).stdout
+        )["digest"]
+        for hash_seed in ("0", "1", "2")
+    }
+
+    (digest,) = digests
+    assert len(digest) == 64
+
+
+def test_another_seed_gives_another_trace() -> None:
+    scenario = resize(load_scenario("cuts"), computers=3)
+    short = evolve(scenario, durations=evolve(scenario.durations, fault_seconds=60))
+
+    runs = [play(draw_plan(short, seed), CHECKERS) for seed in (4, 5, 4)]
+
+    assert runs[0].digest == runs[2].digest != runs[1].digest
