@@ -11,7 +11,6 @@ import click
 from attrs import frozen
 
 from labsim.injector import Injector
-from labsim.judging import CHECKERS
 from labsim.memory import check_fits
 from labsim.plan import Plan, check_plan, decode_plan, encode_plan, line_of_entry
 from labsim.refusals import BadInput
@@ -127,7 +126,7 @@ def replay(answer: Answer, file: str) -> int:
 def shrink_plan(answer: Answer, file: str, into: str | None, runs: int) -> int:
     """Find the smallest plan that fails in the same way."""
     plan = load_plan(file)
-    failure = play(plan, CHECKERS).failure
+    failure = play(plan).failure
     if failure is None:
         raise CommandFailed(f"{file} holds: there is nothing to shrink.")
     progress = Progress("shrink", is_silent=answer.is_json)
@@ -136,7 +135,7 @@ def shrink_plan(answer: Answer, file: str, into: str | None, runs: int) -> int:
     def fails(smaller: Plan) -> bool:
         counts["runs"] += 1
         progress.show(f"run {counts['runs']}: {smaller.size}", counts["runs"], runs)
-        return play(smaller, CHECKERS).failure == failure
+        return play(smaller).failure == failure
 
     with closing(progress):
         found = shrink(plan, fails, runs)
@@ -200,7 +199,7 @@ def soak(
 
 def play_seed(scenario: str, seed: int) -> str | None:
     """How a seed fails, ``None`` when it holds; in a process of its own."""
-    return play(draw_plan(load_scenario(scenario), seed), CHECKERS).failure
+    return play(draw_plan(load_scenario(scenario), seed)).failure
 
 
 def scenario_names() -> tuple[str, ...]:
@@ -245,7 +244,7 @@ class _sentences:  # noqa: N801 - a context manager, used like a function
 def _play(answer: Answer, plan: Plan) -> int:
     with _sentences():
         check_fits(plan)
-    played = play(plan, CHECKERS)
+    played = play(plan)
     _answer(answer, describe(played), *_tables(played))
     return VIOLATED if played.violations else 0
 

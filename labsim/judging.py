@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from attrs import frozen
 
 from labsim.history import Ending, History
+from labsim.plan import Plan
+
+
+class Finding(Protocol):
+    """What a checker says of a history: its own name, and what is wrong."""
+
+    @property
+    def checker(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+
+Checker = Callable[[History], Sequence[Finding]]
 
 
 @frozen
@@ -25,6 +40,7 @@ def check_settled(history: History) -> tuple[Unsettled, ...]:
     )
 
 
-CHECKERS: Mapping[str, Callable[[History], tuple[Unsettled, ...]]] = {
-    "settled": check_settled
-}
+def checkers_of(plan: Plan) -> Mapping[str, Checker]:
+    """Checkers by their names, with the bounds that a plan sets."""
+    del plan
+    return {"settled": check_settled}

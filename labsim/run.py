@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, gatherResults
@@ -32,6 +32,7 @@ from labsim.history import (
     PhaseBegan,
 )
 from labsim.injector import Injector
+from labsim.judging import Finding, checkers_of
 from labsim.models.buildout import BuildoutModel
 from labsim.plan import Plan, check_plan
 from labsim.scenario import Scenario
@@ -42,6 +43,7 @@ from labsim.workloads.client import Client
 from labsim.workloads.instances import RELEASE
 from labsim.workloads.operation import Operation
 from labsim.workloads.sharing import HALL, HALL_RELEASE
+from labsim.workloads.table import WORKS
 from labsim.world.entropy import stream
 from labsim.world.world import World, WorldStuck
 from master_cluster import config as master_config
@@ -51,7 +53,6 @@ from slap import calls
 from slap.errors import SlapError
 from slap.model import RequestedState, SoftwareInstallation
 from slap.replicas import Replicas
-from slap.reports import CloudReport
 from slapgrid.passes import ExitStatus
 from slapgrid.slap_client import SlapClient
 
@@ -63,8 +64,8 @@ BUILDING_SECONDS_MAX = 3600.0
 LOOK_SECONDS = 60.0
 """Between two looks at whether all is as wanted."""
 
-PLACING_VERBS = ("request", "update", "destroy")
-"""After these there is an instance of the subject's name, or no longer."""
+PLACING_VERBS = ("request", "update")
+"""What is granted then has programs of its own, when it is started."""
 
 RELEASES = (RELEASE, HALL_RELEASE)
 
@@ -72,19 +73,6 @@ BROKEN = "the run itself"
 """The name of what no checker says: something raised, or was left behind."""
 
 _NUMBERS = re.compile(r"[0-9.]+")
-
-
-class Finding(Protocol):
-    """What a checker says of a history: its own name, and what is wrong."""
-
-    @property
-    def checker(self) -> str: ...
-
-    @property
-    def sentence(self) -> str: ...
-
-
-Checker = Callable[[History], Sequence[Finding]]
 
 
 @frozen
@@ -134,11 +122,7 @@ def draw_plan(scenario: Scenario, seed: int) -> Plan:
     return plan
 
 
-def play(
-    plan: Plan,
-    checkers: Mapping[str, Checker],
-    build_client: Callable[..., Client] = Client,
-) -> Played:
+def play(plan: Plan, build_client: Callable[..., Client] = Client) -> Played:
     """Play a plan and judge its history; the same plan gives the same."""
     check_plan(plan, Injector.VERBS)
     stage = Stage(plan, build_client)
@@ -149,7 +133,8 @@ def play(
         is_told = isinstance(error, WorldStuck)
         broken.append(Breakage(str(error) if is_told else _tell(error)))
     history = tuple(stage.history)
-    found = [finding for check in checkers.values() for finding in check(history)]
+    checks = checkers_of(plan).values()
+    found = [finding for check in checks for finding in check(history)]
     world = stage.world
     seconds = world.clock.seconds()
     return Played(plan, history, world.digest(), seconds, (*broken, *found))
@@ -310,26 +295,32 @@ class Stage:
         assert are_idle, "clients are not answered after all was healed"
 
     def _look(self) -> tuple[Ending, ...]:
-        """What is there now of all that was granted: services, and their programs."""
-        report = self.world.result(self._observer.perform(calls.get_cloud_report()))
-        assert isinstance(report, CloudReport)
-        found = {tree.title: tree.reported_state for tree in report.trees}
+        """What is there now of all that was granted, and of its programs."""
         at = self.world.clock.seconds()
-        gone = RequestedState.DESTROYED.value
-        endings = []
+        reports: dict[str, object] = {}
         program_counts = dict.fromkeys(self._computers, 0)
+        endings = []
         for granted in (it for each in self._clients for it in each.granted.values()):
-            operation, place = granted.operation, granted.answer.partition(" ")[0]
-            title, wanted = operation.subject, operation.wanted
-            if operation.verb not in PLACING_VERBS and title != HALL:
-                continue
-            endings.append(Ending(at, title, wanted, found.get(title, gone)))
-            if place and wanted == RequestedState.STARTED.value:
+            operation, work = granted.operation, WORKS[granted.operation.verb]
+            found = work.found(operation, self._report(work.look(operation), reports))
+            endings.append(Ending(at, operation.subject, operation.wanted, found))
+            place = granted.answer.partition(" ")[0]
+            if operation.wanted == RequestedState.STARTED.value and (
+                operation.verb in PLACING_VERBS or operation.subject == HALL
+            ):
                 program_counts[place] += 1
         for name, count in program_counts.items():
             running = len(self._computers[name].host.running_programs)
             endings.append(Ending(at, f"programs of {name}", str(count), str(running)))
         return tuple(endings)
+
+    def _report(self, question: calls.Call, reports: dict[str, object]) -> object:
+        """Ask each question once."""
+        key = calls.encode_call(question)
+        text = f"{key.path} {key.body!r}"
+        if text not in reports:
+            reports[text] = self.world.result(self._observer.perform(question))
+        return reports[text]
 
     def _begin_fault(self, number: int, fault: TimedFault) -> None:
         at = self.world.clock.seconds()

@@ -33,14 +33,14 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "failing_builds": (0, 0.9),
         "people": (1, 100),
         # Calls a minute of all clients together; a master answers some hundred.
-        "request": (0, 10_000),
-        "update": (0, 10_000),
-        "destroy": (0, 10_000),
-        "ask": (0, 10_000),
-        "share": (0, 10_000),
-        "supply": (0, 10_000),
-        "use": (0, 10_000),
-        "operate": (0, 10_000),
+        "requests": (0, 10_000),
+        "updates": (0, 10_000),
+        "destructions": (0, 10_000),
+        "questions": (0, 10_000),
+        "shared_instances": (0, 10_000),
+        "supplies": (0, 10_000),
+        "usage_documents": (0, 10_000),
+        "operator_commands": (0, 10_000),
         "beginning_seconds": (1, 86400),
         # A simulated month.
         "fault_seconds": (0, 31 * 86400),
@@ -75,14 +75,14 @@ class Workload:
     """Who asks, and how many calls of each kind they begin in a minute, together."""
 
     people: int = _within(3)
-    request: float = _within(0.0)
-    update: float = _within(0.0)
-    destroy: float = _within(0.0)
-    ask: float = _within(0.0)
-    share: float = _within(0.0)
-    supply: float = _within(0.0)
-    use: float = _within(0.0)
-    operate: float = _within(0.0)
+    requests: float = _within(0.0)
+    updates: float = _within(0.0)
+    destructions: float = _within(0.0)
+    questions: float = _within(0.0)
+    shared_instances: float = _within(0.0)
+    supplies: float = _within(0.0)
+    usage_documents: float = _within(0.0)
+    operator_commands: float = _within(0.0)
 
 
 @frozen

@@ -8,7 +8,7 @@ from labsim.workloads.operation import Operation
 from slap import calls
 from slap.calls import Call
 from slap.model import InstanceRequest, RequestedInstance, RequestedState
-from slap.reports import TreeReport
+from slap.reports import CloudReport, TreeReport
 
 RELEASE = "http://releases.example/service.cfg"
 
@@ -71,11 +71,30 @@ def _answer_wanted(answer: object) -> str:
     return answer.instances[0].requested_state
 
 
-REQUEST = Work("request", draw_request, _call_request, answer_place)
-UPDATE = Work("update", _draw_update, _call_request, answer_place)
-DESTROY = Work("destroy", _draw_destruction, _call_request)
+def _find_reported(operation: Operation, report: object) -> str:
+    """What its computer reported last; nothing is left of what was destroyed."""
+    assert isinstance(report, CloudReport)
+    states = (it.reported_state for it in report.trees if it.title == operation.subject)
+    return next(states, RequestedState.DESTROYED.value)
+
+
+REQUEST = Work(
+    "request",
+    "requests",
+    draw_request,
+    _call_request,
+    answer_place,
+    found=_find_reported,
+)
+UPDATE = Work(
+    "update", "updates", _draw_update, _call_request, answer_place, found=_find_reported
+)
+DESTROY = Work(
+    "destroy", "destructions", _draw_destruction, _call_request, found=_find_reported
+)
 ASK = Work(
     "ask",
+    "questions",
     _draw_question,
     lambda operation: calls.get_tree_report(operation.subject),
     _answer_wanted,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from labsim.workloads.estate import Estate
-from labsim.workloads.kind import Work
+from labsim.workloads.kind import Work, look_at_computer
 from labsim.workloads.operation import Operation
 from slap import calls
 from slap.calls import Call
 from slap.model import SoftwareInstallation, SupplyState
+from slap.reports import ComputerReport
 from slap.tioxml import encode_journal
-from slap.usage import Arrow, Journal, JournalEntry, Movement
+from slap.usage import Arrow, Journal, JournalEntry, Movement, UsageList
 
 SPARE_RELEASE = "http://releases.example/spare.cfg"
 """A release that no instance needs, so that it may come and go."""
 
 BANG = ""
 """A bang wants nothing that could be found again."""
+
+KEPT = "kept"
+"""What is wanted of a usage document: each is a subject of its own."""
 
 GROUPS = ("east", "west")
 
@@ -46,15 +50,15 @@ def _call_command(operation: Operation) -> Call:
 
 def _draw_usage(estate: Estate, at: float) -> Operation:
     computer = estate.computer()
-    wanted = str(estate.number(f"usage of {computer}"))
-    return estate.operation(at, "use", f"usage@{computer}", wanted, computer)
+    subject = f"usage {estate.number('usage')}"
+    return estate.operation(at, "use", subject, KEPT, computer)
 
 
 def _call_usage(operation: Operation) -> Call:
     entry = JournalEntry(
         kind="Sale Packing List",
         start_date="",
-        stop_date=f"day {operation.wanted}",
+        stop_date=operation.subject,
         reference=operation.place,
         currency="",
         payment_mode="",
@@ -65,6 +69,48 @@ def _call_usage(operation: Operation) -> Call:
     return calls.send_usage(operation.place, encode_journal(Journal((entry,))))
 
 
-SUPPLY = Work("supply", _draw_supply, _call_supply)
-OPERATE = Work("operate", _draw_command, _call_command)
-USE = Work("use", _draw_usage, _call_usage)
+def _find_supplied(_: Operation, report: object) -> str:
+    assert isinstance(report, ComputerReport)
+    states = {it.software_release_url: it.reported_state for it in report.installations}
+    return states.get(SPARE_RELEASE, SupplyState.DESTROYED.value)
+
+
+def _find_group(_: Operation, report: object) -> str:
+    assert isinstance(report, ComputerReport)
+    return report.attributes.get("group", "")
+
+
+def _find_kept(operation: Operation, usage: object) -> str:
+    assert isinstance(usage, UsageList)
+    dates = [it.stop_date for it in usage.documents]
+    return (
+        KEPT
+        if dates.count(operation.subject) == 1
+        else f"kept {dates.count(operation.subject)} times"
+    )
+
+
+SUPPLY = Work(
+    "supply",
+    "supplies",
+    _draw_supply,
+    _call_supply,
+    look=look_at_computer,
+    found=_find_supplied,
+)
+OPERATE = Work(
+    "operate",
+    "operator_commands",
+    _draw_command,
+    _call_command,
+    look=look_at_computer,
+    found=_find_group,
+)
+USE = Work(
+    "use",
+    "usage_documents",
+    _draw_usage,
+    _call_usage,
+    look=lambda operation: calls.list_usage(operation.place),
+    found=_find_kept,
+)

@@ -9,6 +9,7 @@ from labsim.workloads.operation import Operation
 from slap import calls
 from slap.calls import Call
 from slap.model import InstanceRequest, RequestedState
+from slap.reports import CloudReport
 
 HALL_RELEASE = "http://releases.example/hall.cfg"
 HALL = "hall"
@@ -34,4 +35,13 @@ def _call(operation: Operation) -> Call:
     return calls.request_instance(wanted)
 
 
-SHARE = Work("share", _draw, _call, answer_place)
+def _find_granted(operation: Operation, report: object) -> str:
+    """What is wanted of it: nobody reports on a shared instance but its host."""
+    assert isinstance(report, CloudReport)
+    titles = (it for it in report.trees if it.title == operation.subject)
+    return next((it.requested_state for it in titles), "")
+
+
+SHARE = Work(
+    "share", "shared_instances", _draw, _call, answer_place, found=_find_granted
+)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from random import Random
 from types import MappingProxyType
 
-import attrs
-
 from labsim.refusals import BadInput, check_known
 from labsim.scenario import Scenario
 from labsim.topology import Topology
@@ -45,9 +43,7 @@ def generate(
     estate = Estate(entropy, topology, scenario.fleet.partitions)
     beginning = scenario.durations.beginning_seconds * REQUESTING
     rates = {
-        verb: getattr(scenario.workload, verb)
-        for verb in attrs.fields_dict(type(scenario.workload))
-        if verb in WORKS
+        verb: getattr(scenario.workload, work.rate) for verb, work in WORKS.items()
     }
     operations: list[Operation | None] = []
     if rates["share"]:

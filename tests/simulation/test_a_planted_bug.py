@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from labsim.cli import load_scenario
 from labsim.history import CallEnded, Outcome
-from labsim.judging import CHECKERS
 from labsim.plan import Plan, decode_plan, encode_plan
 from labsim.run import draw_plan, play
 from labsim.shrinking import shrink
@@ -24,7 +23,7 @@ class Forgetful(Client):
 
 
 def failure_of(plan: Plan) -> str | None:
-    return play(plan, CHECKERS, Forgetful).failure
+    return play(plan, Forgetful).failure
 
 
 def test_a_client_that_forgets_is_found_and_shrunk() -> None:
@@ -42,6 +41,6 @@ def test_a_client_that_forgets_is_found_and_shrunk() -> None:
     assert len(plan.operations) <= 2
     assert shrunk.run_count <= 100
     # The bug, and not the world: with a client that asks again it holds.
-    honest = play(plan, CHECKERS)
+    honest = play(plan)
     assert honest.violations == ()
     assert any(isinstance(it, CallEnded) for it in honest.history)

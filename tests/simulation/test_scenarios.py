@@ -23,7 +23,6 @@ from labsim.history import (
     Phase,
     PhaseBegan,
 )
-from labsim.judging import CHECKERS
 from labsim.run import Played, draw_plan, play
 from labsim.scenario import resize
 from labsim.schedule import active_at
@@ -33,7 +32,7 @@ SEEDS_EACH = 6
 
 
 def played(name: str, seed: int) -> Played:
-    return play(draw_plan(load_scenario(name), seed), CHECKERS)
+    return play(draw_plan(load_scenario(name), seed))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS_EACH))
@@ -70,7 +69,7 @@ def test_a_day_of_agents_with_builds_that_fail_and_an_hour_between_faults() -> N
     """Forty computers; `labsim run day` has a hundred."""
     scenario = resize(load_scenario("day"), computers=40)
 
-    run = play(draw_plan(scenario, 20261121), CHECKERS)
+    run = play(draw_plan(scenario, 20261121))
 
     assert run.violations == ()
     kinds = {it.fault for it in run.history if isinstance(it, FaultBegan)}
@@ -103,6 +102,6 @@ def test_another_seed_gives_another_trace() -> None:
     scenario = resize(load_scenario("cuts"), computers=3)
     short = evolve(scenario, durations=evolve(scenario.durations, fault_seconds=60))
 
-    runs = [play(draw_plan(short, seed), CHECKERS) for seed in (4, 5, 4)]
+    runs = [play(draw_plan(short, seed)) for seed in (4, 5, 4)]
 
     assert runs[0].digest == runs[2].digest != runs[1].digest

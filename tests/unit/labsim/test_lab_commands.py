@@ -21,7 +21,7 @@ computers = 3
 partitions = 2
 
 [workload]
-update = 6
+updates = 6
 
 [faults]
 kinds = ["cut"]

@@ -39,14 +39,14 @@ regions = 2
 computers = 4
 
 [workload]
-request = 6
-update = 6
-destroy = 3
-ask = 6
-share = 2
-supply = 2
-use = 2
-operate = 2
+requests = 6
+updates = 6
+destructions = 3
+questions = 6
+shared_instances = 2
+supplies = 2
+usage_documents = 2
+operator_commands = 2
 
 [faults]
 kinds = ["cut", "crash"]
