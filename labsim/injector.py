@@ -66,6 +66,14 @@ SWITCHES: Mapping[Verb, Switch] = MappingProxyType(
         Verb.FILL_DISK: Switch(
             "room", lambda host, _: host.disk.fill(), lambda host, _: host.disk.empty()
         ),
+        Verb.SLOW_DISK: Switch(
+            "speed",
+            lambda host, it: host.disk.slow(it["seconds"]),
+            lambda host, _: host.disk.slow(0),
+        ),
+        Verb.CORRUPT_BLOCK: Switch(
+            "block", lambda host, _: host.disk.corrupt(), lambda *_: None
+        ),
         Verb.STEP_CLOCK: Switch(
             "calendar",
             lambda host, it: host.calendar.step(it["seconds"]),
