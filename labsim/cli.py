@@ -18,6 +18,12 @@ from labsim.run import Played, draw_plan, play
 from labsim.scenario import Scenario, read_scenario, resize
 from labsim.shrinking import RUNS_MAX, shrink
 from labsim.soaking import Batch, soak_on
+from labsim.world.determinism import (
+    Agreement,
+    RunFailed,
+    print_trace,
+    verify_determinism,
+)
 from slapcluster.boundary import RootGroup
 from slapcluster.outcomes import CommandFailed
 from slapcluster.printing import Progress, print_json, print_note, print_tables
@@ -116,6 +122,39 @@ def run_scenario(
 def replay(answer: Answer, file: str) -> int:
     """Play a plan that run or shrink wrote, or somebody edited."""
     return _play(answer, load_plan(file))
+
+
+@cli.command(
+    "verify-determinism", epilog="JSON: {agree, line_count, divergence}; null for none."
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@_pass_answer
+def verify_plan(answer: Answer, file: str) -> int:
+    """Play a plan in fresh interpreters with other hash seeds, and compare the traces.
+
+    Where they diverge is told, with what came before.
+    """
+    load_plan(file)
+    traced = ("-m", "labsim.cli", "trace", str(Path(file).resolve()))
+    try:
+        found = verify_determinism(traced)
+    except RunFailed as error:
+        raise CommandFailed(f"{error}.") from error
+    agrees = isinstance(found, Agreement)
+    document = {
+        "agree": agrees,
+        "line_count": found.line_count if isinstance(found, Agreement) else None,
+        "divergence": None if agrees else str(found),
+    }
+    _answer(answer, document, _facts(document))
+    return 0 if agrees else VIOLATED
+
+
+@cli.command(hidden=True)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+def trace(file: str) -> None:
+    """Print the trace of a plan, line by line."""
+    play(load_plan(file), follow=print_trace)
 
 
 @cli.command("shrink", epilog="JSON: {plan, file, run_count, is_minimal, failure}.")

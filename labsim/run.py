@@ -122,10 +122,19 @@ def draw_plan(scenario: Scenario, seed: int) -> Plan:
     return plan
 
 
-def play(plan: Plan, build_client: Callable[..., Client] = Client) -> Played:
-    """Play a plan and judge its history; the same plan gives the same."""
+def play(
+    plan: Plan,
+    build_client: Callable[..., Client] = Client,
+    follow: Callable[[str], None] | None = None,
+) -> Played:
+    """Play a plan and judge its history; the same plan gives the same.
+
+    ``follow`` is given each line of the trace.
+    """
     check_plan(plan, Injector.VERBS)
     stage = Stage(plan, build_client)
+    if follow is not None:
+        stage.world.follow(follow)
     broken: list[Finding] = []
     try:
         stage.play()
