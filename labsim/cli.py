@@ -141,7 +141,7 @@ def verify_plan(answer: Answer, file: str) -> int:
     except RunFailed as error:
         raise CommandFailed(f"{error}.") from error
     agrees = isinstance(found, Agreement)
-    document = {
+    document: dict[str, object] = {
         "agree": agrees,
         "line_count": found.line_count if isinstance(found, Agreement) else None,
         "divergence": None if agrees else str(found),
