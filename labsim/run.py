@@ -314,8 +314,10 @@ class Stage:
             found = work.found(operation, self._report(work.look(operation), reports))
             endings.append(Ending(at, operation.subject, operation.wanted, found))
             place = granted.answer.partition(" ")[0]
-            if operation.wanted == RequestedState.STARTED.value and (
-                operation.verb in PLACING_VERBS or operation.subject == HALL
+            if (
+                place
+                and operation.wanted == RequestedState.STARTED.value
+                and (operation.verb in PLACING_VERBS or operation.subject == HALL)
             ):
                 program_counts[place] += 1
         for name, count in program_counts.items():

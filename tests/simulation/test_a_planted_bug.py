@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from labsim.cli import load_scenario
-from labsim.history import CallEnded, Outcome
+from labsim.history import CallEnded
 from labsim.plan import Plan, decode_plan, encode_plan
 from labsim.run import draw_plan, play
 from labsim.shrinking import shrink
-from labsim.workloads.client import Client
+from tests.simulation.forgetting import Forgetful
 
 SEEDS_MAX = 5
-
-
-class Forgetful(Client):
-    """Takes no answer for a yes, as a caller does that swallows a timeout."""
-
-    async def ask(self, operation):
-        outcome, answer = await super().ask(operation)
-        if outcome is Outcome.UNKNOWN:
-            return Outcome.ACKNOWLEDGED, ""
-        return outcome, answer
 
 
 def failure_of(plan: Plan) -> str | None:

@@ -30,6 +30,9 @@ from labsim.schedule import TimedFault
 from labsim.topology import Region, Topology
 from labsim.workloads.fleets import FLEETS, Fleet
 from labsim.workloads.operation import Operation
+from tests.source_tree import TOP
+
+GOLDEN = TOP / "tests/golden/labsim/plan.json"
 
 TEXT = """\
 title = "A test"
@@ -176,6 +179,15 @@ def test_one_seed_draws_one_plan_and_faults_leave_the_work_as_it_is() -> None:
 
     assert draw_plan(scenario, 3) == draw_plan(scenario, 3)
     assert draw_plan(calm, 3).operations == draw_plan(scenario, 3).operations
+
+
+def test_a_seed_draws_the_plan_that_it_always_drew(pytestconfig) -> None:
+    """Whoever changes what is drawn changes what all seeds mean: see the file."""
+    short = read_scenario(TEXT.replace("600", "60"), "test.toml")
+    if pytestconfig.getoption("rewrite"):
+        GOLDEN.write_text(encode_plan(draw_plan(short, 1)))
+
+    assert encode_plan(draw_plan(short, 1)) == GOLDEN.read_text()
 
 
 def test_each_subject_belongs_to_one_client() -> None:

@@ -1,0 +1,40 @@
+"""Plans that failed once, shrunk, each played again for ever.
+
+Of a bug that was found: `labsim shrink` writes the file, and it stays here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labsim.cli import load_plan
+from labsim.history import CallEnded, Outcome
+from labsim.plan import encode_plan
+from labsim.run import play
+from tests.simulation.forgetting import Forgetful
+
+PLANS = sorted(Path(__file__).parent.joinpath("plans").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", PLANS, ids=lambda it: it.stem)
+def test_a_plan_that_failed_once_holds(file: Path) -> None:
+    assert play(load_plan(str(file))).violations == ()
+
+
+@pytest.mark.parametrize("file", PLANS, ids=lambda it: it.stem)
+def test_a_plan_is_kept_as_it_is_written(file: Path) -> None:
+    assert encode_plan(load_plan(str(file))) == file.read_text()
+
+
+def test_a_client_without_an_answer_asks_again_until_it_has_one() -> None:
+    """The one that takes silence for a yes fails in this plan."""
+    plan = load_plan(str(Path(__file__).parent / "plans" / "asked_without_power.json"))
+
+    honest = play(plan)
+
+    outcomes = [it.outcome for it in honest.history if isinstance(it, CallEnded)]
+    assert outcomes[-1] is Outcome.ACKNOWLEDGED
+    assert set(outcomes[:-1]) == {Outcome.UNKNOWN}
+    assert play(plan, Forgetful).failure == "settled"
