@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 from attrs import frozen
 
+from labsim.faults.table import PACKAGES
 from labsim.injector import Injector
 from labsim.memory import check_fits
 from labsim.plan import Plan, check_plan, decode_plan, encode_plan, line_of_entry
 from labsim.refusals import BadInput
+from labsim.report.page import explain as explain_run
 from labsim.run import Played, draw_plan, play
 from labsim.scenario import Scenario, read_scenario, resize
 from labsim.shrinking import RUNS_MAX, shrink
@@ -122,6 +124,32 @@ def run_scenario(
 def replay(answer: Answer, file: str) -> int:
     """Play a plan that run or shrink wrote, or somebody edited."""
     return _play(answer, load_plan(file))
+
+
+@cli.command(epilog="JSON: {file, violations}.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--into", type=click.Path(), help="Where to; FILE.html by default.")
+@_pass_answer
+def explain(answer: Answer, file: str, into: str | None) -> int:
+    """Write a page that shows what happened when a plan is played.
+
+    It is one file, which needs no network.
+    """
+    played = play(load_plan(file))
+    target = into or f"{file}.html"
+    topology, command = played.plan.topology, f"labsim replay {shlex.quote(file)}"
+    page = explain_run(
+        played.history,
+        f"{played.plan.scenario.title}, seed {played.plan.seed}",
+        {it.name: it.hosts for it in topology.regions},
+        played.violations,
+        facts={"digest": played.digest, "again": command},
+        colours={name: it.colour for name, it in PACKAGES.items()},
+    )
+    Path(target).write_text(page)
+    document = {"file": target, "violations": len(played.violations)}
+    _answer(answer, document, _facts(document))
+    return VIOLATED if played.violations else 0
 
 
 @cli.command(

@@ -19,6 +19,8 @@ from typing import Any
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 
+from labsim.checkers.table import judge
+from labsim.checkers.violation import Bounds, Violation
 from labsim.computers import Computer
 from labsim.faults import table as fault_table
 from labsim.history import (
@@ -32,7 +34,6 @@ from labsim.history import (
     PhaseBegan,
 )
 from labsim.injector import Injector
-from labsim.judging import Finding, checkers_of
 from labsim.models.buildout import BuildoutModel
 from labsim.plan import Plan, check_plan
 from labsim.scenario import Scenario
@@ -76,14 +77,6 @@ _NUMBERS = re.compile(r"[0-9.]+")
 
 
 @frozen
-class Breakage:
-    """A run that raised."""
-
-    sentence: str
-    checker: str = BROKEN
-
-
-@frozen
 class Played:
     """A run that has ended; ``digest`` is that of its trace."""
 
@@ -91,7 +84,7 @@ class Played:
     history: History = field(repr=False)
     digest: str
     seconds: float
-    violations: tuple[Finding, ...]
+    violations: tuple[Violation, ...]
 
     @property
     def failure(self) -> str | None:
@@ -135,18 +128,17 @@ def play(
     stage = Stage(plan, build_client)
     if follow is not None:
         stage.world.follow(follow)
-    broken: list[Finding] = []
+    clock = stage.world.clock
+    broken: list[Violation] = []
     try:
         stage.play()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-        is_told = isinstance(error, WorldStuck)
-        broken.append(Breakage(str(error) if is_told else _tell(error)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a violation
+        sentence = str(error) if isinstance(error, WorldStuck) else _tell(error)
+        broken.append(Violation(BROKEN, clock.seconds(), sentence))
     history = tuple(stage.history)
-    checks = checkers_of(plan).values()
-    found = [finding for check in checks for finding in check(history)]
-    world = stage.world
-    seconds = world.clock.seconds()
-    return Played(plan, history, world.digest(), seconds, (*broken, *found))
+    found = judge(history, Bounds(plan.scenario.durations.settle_seconds))
+    digest = stage.world.digest()
+    return Played(plan, history, digest, clock.seconds(), (*broken, *found))
 
 
 def _tell(error: Exception) -> str:

@@ -68,6 +68,18 @@ def test_a_run_and_its_replay_are_the_same(scenario, tmp_path, capsys) -> None:
     )
 
 
+def test_a_run_is_explained_by_a_page(scenario, tmp_path, capsys) -> None:
+    plan, page = tmp_path / "plan.json", tmp_path / "page.html"
+    assert run("run", scenario, "--seed", "7", "--save", str(plan)) == 0
+    capsys.readouterr()
+
+    code = run("--output", "json", "explain", str(plan), "--into", str(page))
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(page), "violations": 0}
+    assert "Three computers, seed 7" in page.read_text()
+
+
 def test_slapcluster_leads_to_the_laboratory(capsys) -> None:
     assert run("lab", "--help", command=slapcluster) == 0
 
