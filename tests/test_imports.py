@@ -96,6 +96,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(TWISTED, EVERYTHING),
         **dict.fromkeys(ZODB, EVERYTHING),
         "cryptography": ("labsim.world.keys",),
+        "greenlet": ("labsim.world.threads",),
         "hypothesis": EVERYTHING,
         "click": ("labsim.cli",),
     },

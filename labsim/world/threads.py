@@ -2,6 +2,9 @@
 
 Between the two other calls begin and commit, as they would in other threads, so that
 overlapping changes meet the conflicts of the real ZODB.
+
+What a call waits for in its storage takes virtual time: ``wait_for`` suspends it alone,
+and all else goes on. Whatever ends the waiting resumes it at that instant.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from attrs import frozen
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -24,6 +29,57 @@ T = TypeVar("T")
 
 COMMIT_SECONDS_MAX = 0.05
 """A replicated commit crosses regions once or twice."""
+
+
+@frozen
+class _Ended:
+    """What work gave that a greenlet did; it has no more."""
+
+    result: Any
+
+
+def run_suspendable(
+    work: Callable[[], T],
+    end: Callable[[T], object],
+    idle: list[greenlet] | None = None,
+) -> None:
+    """Run work that may ``wait_for`` something; ``end`` is given what it returns.
+
+    A call that is never resumed, because its host crashed, has to be kept by whoever
+    would resume it: one that is dropped runs its ``finally`` blocks. ``idle`` are
+    greenlets to take and to leave: another one costs more than most work.
+    """
+    known = [] if idle is None else idle
+    _resume(known.pop() if known else greenlet(_work_on), end, known, work)
+
+
+def wait_for(awaited: Deferred[T]) -> T:
+    """Suspend the present call until there is a result, and give or raise that."""
+    surroundings = getcurrent().parent
+    assert surroundings is not None, "nothing but a store call can wait"
+    result: T | Failure = surroundings.switch(awaited)
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def _work_on(work: Callable[[], Any]) -> NoReturn:
+    while True:
+        ended = _Ended(work())
+        # Whoever resumed it last is its parent by now.
+        work = getcurrent().parent.switch(ended)
+
+
+def _resume(
+    call: greenlet, end: Callable[[Any], object], idle: list[greenlet], given: object
+) -> None:
+    call.parent = getcurrent()
+    told = call.switch(given)
+    if isinstance(told, _Ended):
+        idle.append(call)
+        end(told.result)
+    else:
+        told.addBoth(lambda result: _resume(call, end, idle, result))
 
 
 @implementer(IStoreThreads)
@@ -51,6 +107,7 @@ class SimulatedThreads:
         self._stopping: list[Deferred[None]] = []
         self._told: list[Callable[[], None]] = []
         self._is_working = False
+        self._idle: list[greenlet] = []
 
     def call(self, begin: Callable[[], Callable[[], T]]) -> Deferred[T]:
         if self._is_stopping:
@@ -65,9 +122,17 @@ class SimulatedThreads:
 
         def start() -> None:
             self._free_count -= 1
-            commit = self._work(context, begin)
+            self._work(context, begin, begun)
+
+        def begun(commit: Any) -> None:
             delay_seconds = self._entropy.uniform(0, COMMIT_SECONDS_MAX)
-            self._clock.callLater(delay_seconds, self._finish, context, commit, answer)
+            self._clock.callLater(delay_seconds, finish, commit)
+
+        def finish(commit: Any) -> None:
+            if isinstance(commit, Failure):
+                self._end(commit, answer)
+            else:
+                self._work(context, commit, lambda result: self._end(result, answer))
 
         self._waiting.append(start)
         self._start_waiting()
@@ -95,9 +160,7 @@ class SimulatedThreads:
         self._stopping.append(stopped)
         return stopped
 
-    def _finish(self, context: Context, commit: Any, answer: Deferred[Any]) -> None:
-        is_failed = isinstance(commit, Failure)
-        result = commit if is_failed else self._work(context, commit)
+    def _end(self, result: Any, answer: Deferred[Any]) -> None:
         self._record("failed" if isinstance(result, Failure) else "committed")
         self._free_count += 1
         self.call_count -= 1
@@ -111,13 +174,19 @@ class SimulatedThreads:
         while self._waiting and self._free_count > 0 and not self._is_paused:
             self._waiting.popleft()()
 
-    def _work(self, context: Context, work: Callable[[], Any]) -> Any:
+    def _work(
+        self, context: Context, work: Callable[[], Any], end: Callable[[Any], None]
+    ) -> None:
         """Do half of a call, then what it told."""
+
+        def ended(result: Any) -> None:
+            self._is_working = False
+            self._deliver()
+            end(result)
+
         self._is_working = True
-        result = context.run(_outcome, work)
+        run_suspendable(lambda: context.run(_outcome, work), ended, self._idle)
         self._is_working = False
-        self._deliver()
-        return result
 
     def _deliver(self) -> None:
         told, self._told = self._told, []
