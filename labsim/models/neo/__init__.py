@@ -1,0 +1,1 @@
+"""A model of NEO in simulated worlds, which decides by ``replication.quorum`` alone."""
