@@ -63,11 +63,15 @@ class _Stopped(Exception):
 
 @define(eq=False)
 class _Transaction:
-    """``ready`` were there when it began; ``lockers`` answered their lock."""
+    """``ready`` were there when it began; ``lockers`` answered their lock.
+
+    ``checkers`` could see its conflicts: they had all when it began.
+    """
 
     ttid: Ttid
     client: Session
     ready: set[StorageId]
+    checkers: frozenset[StorageId]
     number: int = 0
     tid: Tid = NO_TID
     oids: tuple[Oid, ...] = ()
@@ -610,7 +614,9 @@ class NeoMaster(Service):
         for session, number in begins:
             if session in self._clients:
                 ttid = self._next_tid()
-                self._transactions[ttid] = _Transaction(ttid, session, set(self._ready))
+                self._transactions[ttid] = _Transaction(
+                    ttid, session, set(self._ready), self._table.readable
+                )
                 session.send("answer", number, (ttid, sorted(self._ready)))
 
     def _on_abort(self, session: Session, ttid: Ttid) -> None:
@@ -638,7 +644,10 @@ class NeoMaster(Service):
             return
         # The client may count those that came while it was there, too.
         unreached = transaction.ready & set(failed)
-        if unreached and not self._is_operational(self._ready - unreached):
+        is_checked = transaction.checkers & transaction.ready - unreached
+        if not is_checked or (
+            unreached and not self._is_operational(self._ready - unreached)
+        ):
             self._abort(transaction)
             session.send("answer", number, None)
             return
