@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from types import CodeType, ModuleType
 
 from attrs import frozen
@@ -104,6 +105,18 @@ def load(changes: tuple[Change, ...] = ()) -> ModuleType:
             del sys.modules[name]
             if original is not None:
                 sys.modules[name] = original
+    return module
+
+
+def run(path: str, text: str) -> ModuleType:
+    """Return one module of a text, which nobody else can import."""
+    module = ModuleType(f"changed.{Path(path).stem}")
+    # Classes of values look up their module while they are made.
+    sys.modules[module.__name__] = module
+    try:
+        exec(compiled(path, text), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
     return module
 
 

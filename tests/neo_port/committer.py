@@ -3,7 +3,8 @@
     python committer.py MASTERS SILENCE TRANSLATE TLS KEY FIRST
 
 ``TLS`` is three files, or empty; ``KEY`` names the numbers of this client; ``FIRST`` is
-the first one, or ``read``. A commit that fails is made again: the same value under the
+the first one, or ``read``, or ``count-N``: add one to a number N times, say what it is
+then, and end. A commit that fails is made again: the same value under the
 same key. Each line is ``acknowledged``, the seconds of the monotonic clock of this
 computer, the number; or ``backwards`` and a number that was acknowledged to this client
 and is not seen by it, or whose transaction has no later id than the one before.
@@ -86,8 +87,29 @@ def read() -> None:
     say(f"numbers {count} {missing}")
 
 
+def count() -> None:
+    """Count, with others at once; who meets one of them counts again."""
+    *where, key, word = sys.argv[1:]
+    connection = open_database(*where).open()
+    left = int(word.removeprefix("count-"))
+    while left:
+        try:
+            transaction.begin()
+            connection.root()[key] = connection.root().get(key, 0) + 1
+            transaction.commit()
+            left -= 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is made again
+            sys.stderr.write(f"{error!r}\n")
+            transaction.abort()
+            pause()
+    transaction.begin()
+    say(f"counted {connection.root().get(key, 0)}")
+
+
 if __name__ == "__main__":
     if sys.argv[-1] == "read":
         read()
+    elif sys.argv[-1].startswith("count-"):
+        count()
     else:
         main()

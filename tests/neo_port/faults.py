@@ -92,7 +92,8 @@ class Committing:
     def __attrs_post_init__(self) -> None:
         self.log = self.regions.home / f"committer-{self.key}-{self.first}.log"
 
-    def _argv(self, word: str) -> tuple[str, ...]:
+    def argv(self, word: str) -> tuple[str, ...]:
+        """The program of this client; ``word`` is its last one."""
         of_client = (
             self.regions.master_nodes,
             str(SILENCE_SECONDS),
@@ -107,7 +108,7 @@ class Committing:
 
     @contextmanager
     def running(self) -> Iterator[Popen[bytes]]:
-        with programs.running(self._argv(str(self.first)), self.log) as program:
+        with programs.running(self.argv(str(self.first)), self.log) as program:
             yield program
 
     def acknowledged(self) -> list[tuple[float, int]]:
@@ -125,7 +126,7 @@ class Committing:
 
     def missing(self) -> int | None:
         """The first number that was acknowledged, or comes before, and is not there."""
-        done = programs.run(self._argv(READ), timeout_seconds=GOES_ON_SECONDS_MAX)
+        done = programs.run(self.argv(READ), timeout_seconds=GOES_ON_SECONDS_MAX)
         _, count, missing = done.stdout.split()
         if missing != "None":
             return int(missing)

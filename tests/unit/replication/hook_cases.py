@@ -7,7 +7,6 @@ is read by another connection. Each case is given modules, changed or not, and a
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +23,7 @@ from neo.lib.pt import PartitionTable
 from neo.storage.database import buildDatabaseManager
 
 from replication.observation import COUNTER_MAX, TableId, encode_table_id
-from tests.model.mutants import Change, compiled
+from tests.model.mutants import Change, run
 from tests.neo_port.hook_mutants import (
     NEO_MASTER,
     RECOVERING,
@@ -53,17 +52,6 @@ class Hooks:
             text = texts_of(self.changes).get(path) or (TOP / path).read_text()
             self._loaded[path] = run(path, text)
         return self._loaded[path]
-
-
-def run(path: str, text: str) -> ModuleType:
-    module = ModuleType(f"changed.{Path(path).stem}")
-    # Classes of values look up their module while they are made.
-    sys.modules[module.__name__] = module
-    try:
-        exec(compiled(path, text), module.__dict__)
-    finally:
-        del sys.modules[module.__name__]
-    return module
 
 
 def known_nodes(running: tuple[int, ...] = STORAGES) -> Any:
