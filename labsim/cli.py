@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -297,15 +298,13 @@ def load_plan(file: str) -> Plan:
     return plan
 
 
-class _sentences:  # noqa: N801 - a context manager, used like a function
+@contextmanager
+def _sentences() -> Iterator[None]:
     """What is refused inside is said, without a traceback."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: object, _: object) -> None:
-        if isinstance(error, BadInput):
-            raise CommandFailed(f"{error}.") from error
+    try:
+        yield
+    except BadInput as error:
+        raise CommandFailed(f"{error}.") from error
 
 
 def _play(answer: Answer, plan: Plan) -> int:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from attrs import Attribute, field
+
+Limits = Mapping[str, tuple[float, float]]
+"""The least and the most that a key may be."""
 
 
 class BadInput(ValueError):
@@ -21,3 +27,12 @@ def check_known(name: str, given: Iterable[str], allowed: Iterable[str]) -> None
     for word in given:
         if word not in known:
             raise BadInput(f"{name}: no {word!r}; there are {', '.join(known)}")
+
+
+def fields_within(limits: Limits) -> Callable[[float], Any]:
+    """Return what makes a field of a default, checked by its name in the limits."""
+
+    def check(_: object, attribute: Attribute[Any], value: float) -> None:
+        check_range(attribute.name, value, *limits[attribute.name])
+
+    return lambda default: field(default=default, validator=check)

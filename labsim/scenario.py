@@ -14,17 +14,17 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
-from attrs import Attribute, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from labsim.faults.package import FaultProfile
 from labsim.faults.table import PACKAGES
-from labsim.refusals import BadInput, check_known, check_range
+from labsim.refusals import BadInput, Limits, check_known, fields_within
 from labsim.topology import Topology, build_topology
 from labsim.workloads.fleets import FLEETS, Fleet
 
 T = TypeVar("T")
 
-LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+LIMITS: Limits = MappingProxyType(
     {
         # A poll of a day is no poll; below a second a round takes longer than that.
         "poll_seconds": (1, 86400),
@@ -49,12 +49,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 
 
-def _check_limits(_: object, attribute: Attribute[Any], value: float) -> None:
-    check_range(attribute.name, value, *LIMITS[attribute.name])
-
-
-def _within(default: float) -> Any:
-    return field(default=default, validator=_check_limits)
+_within = fields_within(LIMITS)
 
 
 @frozen

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
 
-from labsim.refusals import BadInput, check_range
+from labsim.refusals import BadInput, Limits, fields_within
 
-LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+LIMITS: Limits = MappingProxyType(
     {
         "regions": (1, 50),
         "masters": (1, 20),
@@ -24,12 +23,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 
 
-def _check_limits(_: object, attribute: Attribute[Any], value: float) -> None:
-    check_range(attribute.name, value, *LIMITS[attribute.name])
-
-
-def _within(default: float) -> Any:
-    return field(default=default, validator=_check_limits)
+_within = fields_within(LIMITS)
 
 
 @frozen

@@ -34,9 +34,7 @@ from replication.neo.serving import (
     Transactions,
 )
 from replication.observation import StorageId, region_of
-
-EXCLUDED_SECONDS = 5.0
-"""Each return costs changes of the table: it is not worth it for one transaction."""
+from replication.pacing import EXCLUDED_SECONDS
 
 MANAGERS = {RecoveryManager: Recovering, VerificationManager: Deciding}
 

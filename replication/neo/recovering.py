@@ -48,16 +48,7 @@ from replication.observation import (
     decode_table_id,
     encode_table_id,
 )
-
-GRACE_SECONDS = 1.0
-"""With a majority, this long others are waited for: who is absent has to replicate."""
-
-YIELD_SECONDS = 6.0
-"""A candidate without a majority lets others try: it may be the one that is cut off."""
-
-JUMPS = (2**20, 2**24)
-"""By how much transaction ids jump at a start, 15 ms to 0.25 s: an id that a client was
-given by a primary that lost it is not given again."""
+from replication.pacing import GRACE_SECONDS, JUMPS, YIELD_SECONDS
 
 
 @frozen

@@ -89,6 +89,12 @@ def changed_texts(
     return texts
 
 
+def texts_of(changes: Iterable[Change]) -> dict[str, str]:
+    """Return the whole text of each file that is changed."""
+    given = tuple(changes)
+    return changed_texts(given, sorted({it.path for it in given}))
+
+
 @cache
 def load(changes: tuple[Change, ...] = ()) -> ModuleType:
     """Return the model of NEO over a rule, both with these changes."""

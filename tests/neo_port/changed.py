@@ -1,9 +1,8 @@
 """Runs a program of the quorum with other text in its modules: run alone.
 
-    python changed.py CHANGES PROGRAM OPTIONS
+    python changed.py TEXTS PROGRAM OPTIONS
 
-``CHANGES`` is a file in JSON: the path of a module below the checkout, a text that
-stands there once, and what stands there instead, again and again.
+``TEXTS`` is a file in JSON: for paths of modules below the checkout their whole text.
 """
 
 from __future__ import annotations
@@ -42,22 +41,10 @@ def _name_of(path: str) -> str:
     return path.removesuffix(".py").replace("/", ".")
 
 
-def change(rows: list[list[str]]) -> dict[str, str]:
-    """Return the whole text of each file that is changed."""
-    texts: dict[str, str] = {}
-    for path, before, after in rows:
-        text = texts.get(path) or (TOP / path).read_text()
-        if text.count(before) != 1:
-            sys.exit(f"{path} has not once: {before}")
-        texts[path] = text.replace(before, after)
-    return texts
-
-
 def main() -> None:
-    _, changes, program, *options = sys.argv
-    texts = change(json.loads(Path(changes).read_text()))
+    _, texts, program, *options = sys.argv
     sys.path[:0] = [str(TOP)]
-    sys.meta_path.insert(0, Changed(texts))
+    sys.meta_path.insert(0, Changed(json.loads(Path(texts).read_text())))
     sys.argv[:] = [program, *options]
     import_module(_name_of(str(Path(program).relative_to(TOP)))).main()
 

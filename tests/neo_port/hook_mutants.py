@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tests.model.mutants import Change, changed_texts
+from tests.model.mutants import Change
 
 NEO_MASTER = "replication/neo/neo_master.py"
 RECOVERING = "replication/neo/recovering.py"
@@ -29,11 +29,6 @@ class HookMutant:
     scenario: str = ""
     case: str = ""
     why: str = ""
-
-
-def texts_of(changes: tuple[Change, ...]) -> dict[str, str]:
-    """Return the whole text of each file that is changed."""
-    return changed_texts(changes, sorted({it.path for it in changes}))
 
 
 NEVER_IN_DOUBT = Change(

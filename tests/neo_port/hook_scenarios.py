@@ -483,7 +483,9 @@ def see(scenario: str, changes: tuple[Change, ...]) -> str:
         tempfile.TemporaryDirectory(prefix="hooks-") as home,
         ExitStack() as stack,
     ):
-        regions = ThreeRegions(Path(home), TOP / "bin", stack, Way.DIRECT, {}, changes)
+        regions = ThreeRegions(
+            Path(home), TOP / "bin", stack, Way.DIRECT, changes=changes
+        )
         try:
             return SCENARIOS[scenario](Stand(regions, stack))
         except (AssertionError, subprocess.TimeoutExpired) as error:

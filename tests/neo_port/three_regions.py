@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 
-from attrs import astuple, define, field
+from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests import programs
-from tests.model.mutants import Change
+from tests.model.mutants import Change, texts_of
 from tests.neo_port.certificates import certificate_of, write_certificates
 from tests.source_tree import TOP
 
@@ -145,8 +145,8 @@ class ThreeRegions:
     stack: ExitStack
     way: Way
     offsets: Mapping[int, float] = field(factory=dict)
-    directories: Mapping[int, Path] = field(factory=dict)
-    changes: tuple[Change, ...] = ()
+    directories: Mapping[int, Path] = field(factory=dict, kw_only=True)
+    changes: tuple[Change, ...] = field(default=(), kw_only=True)
     neo_masters: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     admin_nodes: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
@@ -306,7 +306,7 @@ class ThreeRegions:
         if not self.changes:
             return ()
         told = self.home / f"{command}-{region}.changes"
-        told.write_text(json.dumps([astuple(it) for it in self.changes]))
+        told.write_text(json.dumps(texts_of(self.changes)))
         return (str(CHANGED), str(told))
 
     def _start_tunnels(self) -> None:

@@ -36,13 +36,13 @@ from replication.observation import (
     Ttid,
     region_of,
 )
+from replication.pacing import (
+    EXCLUDED_SECONDS,
+    GRACE_SECONDS,
+    JUMPS,
+    YIELD_SECONDS,
+)
 from runtime.ports import Runtime
-
-GRACE_SECONDS = 1.0
-YIELD_SECONDS = 6.0
-EXCLUDED_SECONDS = 5.0
-JUMPS = (2**20, 2**24)
-"""These four are those of ``replication.neo``, which imports NEO."""
 
 TICK_SECONDS = 1.0
 """How long NEO's candidates wait at most before they look again."""

@@ -23,13 +23,12 @@ from neo.lib.pt import PartitionTable
 from neo.storage.database import buildDatabaseManager
 
 from replication.observation import COUNTER_MAX, TableId, encode_table_id
-from tests.model.mutants import Change, run
+from tests.model.mutants import Change, run, texts_of
 from tests.neo_port.hook_mutants import (
     NEO_MASTER,
     RECOVERING,
     SERVING,
     STORAGE_NODE,
-    texts_of,
 )
 from tests.source_tree import TOP
 

@@ -10,18 +10,26 @@ from pathlib import Path
 
 from slapgrid.shims.leftovers_shim import await_farewell, find_supervisord, main
 
-WAITS = "import sys; sys.stdin.read()"
+WAITS = "import sys; print(flush=True); sys.stdin.read()"
 
 
 @contextmanager
 def a_supervisord(conf: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with its arguments, which ends when its input does."""
+    """A process with its arguments, which ends when its input does.
+
+    It says when it runs: ``exec`` shows its arguments a moment after ``Popen`` returned.
+    """
     argv = [sys.executable, "-I", "-c", WAITS, "-c", conf]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as program:
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as program:
         try:
+            assert program.stdout is not None
+            program.stdout.readline()
             yield program
         finally:
-            program.communicate()
+            assert program.stdin is not None
+            program.stdin.close()
 
 
 def test_a_supervisord_that_is_about_to_end_keeps_no_other_from_starting(
