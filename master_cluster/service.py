@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.resource import Resource
 from zope.interface import implementer
@@ -54,7 +54,8 @@ class MasterService(Service):
     """A master that runs from ``startService`` to ``stopService``.
 
     Both return a Deferred. Starting fails with ``Misconfigured`` when the store or the
-    port is not there. Stopping answers the calls that run, and closes the store.
+    port is not there; being stopped or cancelled meanwhile is no such failure, and
+    leaves nothing. Stopping answers the calls that run, and closes the store.
     """
 
     def __init__(self, config: Config, runtime: Runtime, opening: Opening) -> None:
@@ -132,11 +133,18 @@ class MasterService(Service):
         except Exception as error:
             await forwarder.stop()
             store.close()
+            if isinstance(error, CancelledError):
+                raise
+            if not self.running:
+                return
             where = f"{config.listen.host} port {config.listen.port}"
             raise Misconfigured(f"cannot serve on {where}: {error}") from error
         self._running = _Running(
             readiness, listening, site, polls, forwarder, gate, store
         )
+        if not self.running:
+            await self._stop()
+            return
         runtime.log.info("serving on {host}", host=listening.getHost())
 
     async def _stop(self) -> None:

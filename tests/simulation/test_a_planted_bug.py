@@ -1,25 +1,31 @@
-"""A bug that is planted is found, and shrunk to what a person reads at a glance."""
+"""A plan in which a planted bug shows is shrunk to what a person reads at a glance.
+
+The plan is one that was found with eighteen hosts, 15 faults and 113 operations, after
+eleven runs of `labsim shrink`: the first ones cost most of a minute and show no more.
+"""
 
 from __future__ import annotations
 
-from labsim.cli import load_scenario
+from pathlib import Path
+
+from labsim.cli import load_plan
 from labsim.history import CallEnded
 from labsim.plan import Plan, decode_plan, encode_plan
-from labsim.run import draw_plan, play
+from labsim.run import play
 from labsim.shrinking import shrink
 from tests.simulation.forgetting import Forgetful
 
-SEEDS_MAX = 5
+FOUND = Path(__file__).parent / "plans" / "forgot_among_six_hosts.json"
 
 
 def failure_of(plan: Plan) -> str | None:
     return play(plan, Forgetful).failure
 
 
-def test_a_client_that_forgets_is_found_and_shrunk() -> None:
-    scenario = load_scenario("power")
-    plans = (draw_plan(scenario, seed) for seed in range(SEEDS_MAX))
-    found = next(plan for plan in plans if failure_of(plan) == "settled")
+def test_a_client_that_forgets_is_shrunk() -> None:
+    found = load_plan(str(FOUND))
+    assert len(found.topology.hosts) == 6
+    assert len(found.operations) == 23
 
     shrunk = shrink(found, lambda plan: failure_of(plan) == "settled")
 

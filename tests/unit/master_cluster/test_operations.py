@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
 from labsim.world.observer import Observer
@@ -24,6 +24,7 @@ from slap import calls
 from slap.errors import NotFound
 from tests.builders import COMPUTER_ID, a_computer_definition, an_instance_request
 from tests.source_tree import TOP
+from tests.stores import open_test_database
 from tests.unit.master_cluster.benches import WebBench
 
 UNKNOWN = "getFullComputerInformation?computer_id=nowhere"
@@ -112,6 +113,35 @@ def test_a_stopping_master_is_not_ready_and_closes_idle_connections() -> None:
     assert asking.is_lost
     assert busy.is_lost
     bench.close()
+
+
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.0005, 0.002, 0.02, 0.2])
+def test_a_master_that_is_stopped_while_it_starts_did_not_fail(delay_seconds) -> None:
+    """At whichever line: what it leaves behind, `finish` finds."""
+    world = World(1)
+    host = world.host("master")
+    config = Config("memory:", TcpAddress("127.0.0.1", 5000))
+    host.boot(lambda runtime: build_service(config, runtime, open_test_database))
+
+    world.run_for(delay_seconds)
+
+    world.finish()
+
+
+def test_a_master_whose_start_is_cancelled_says_that() -> None:
+    """SIGTERM cancels: the command ends as if it had been interrupted later."""
+    world = World(1)
+    config = Config("memory:", TcpAddress("127.0.0.1", 5000))
+    runtime = world.host("master").runtime
+    service = build_service(config, runtime, open_test_database)
+    starting = service.startService()
+    world.run_for(0.0005)
+
+    starting.cancel()
+
+    with pytest.raises(CancelledError):
+        world.result(starting)
+    world.finish()
 
 
 def test_calls_are_counted_by_method_and_status(bench: WebBench) -> None:

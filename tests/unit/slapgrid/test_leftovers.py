@@ -17,7 +17,7 @@ WAITS = "import sys; print(flush=True); sys.stdin.read()"
 def a_supervisord(conf: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process with its arguments, which ends when its input does.
 
-    It says when it runs: ``exec`` shows its arguments a moment after ``Popen`` returned.
+    It says that it runs: ``exec`` shows arguments a moment after ``Popen`` returned.
     """
     argv = [sys.executable, "-I", "-c", WAITS, "-c", conf]
     with subprocess.Popen(
