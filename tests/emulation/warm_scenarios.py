@@ -181,15 +181,11 @@ async def outcomes(bench: Bench, runs: tuple[WarmServers, ...]) -> list[Outcome]
 
 
 async def compare(bench: Bench) -> None:
-    """Every order of cold and warm gives the same bytes and the same steps."""
+    """Either kind, first and after either kind, gives the same bytes and steps."""
     cold, warm = bench.servers(COLD), bench.servers(WARM)
     try:
         expected = await outcomes(bench, (cold, cold, cold))
-        for order in (
-            (warm, warm, warm),
-            (cold, warm, cold),
-            (warm, cold, warm),
-        ):
+        for order in ((warm, warm, cold), (cold, warm, warm)):
             assert await outcomes(bench, order) == expected
         later = [step for each in expected[1:] for step in each.steps]
         assert later
