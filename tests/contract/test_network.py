@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     CannotListenError,
     ConnectError,
@@ -14,62 +13,15 @@ from twisted.internet.error import (
     ConnectionLost,
 )
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ITransport
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from runtime.ports import INetwork, TcpAddress, UnixAddress
 from tests.contract.benches import Bench, RealBench, SimulatedBench
+from tests.contract.ears import Ears
 
 LOOPBACK = TcpAddress("::1", 0)
-
-
-class Ear(Protocol):
-    """Keeps what it hears; ``lost`` gives the reason of the end."""
-
-    def __init__(self):
-        self.heard = b""
-        self.lost = Deferred()
-        self.made = Deferred()
-        self._waiting = []
-
-    def connectionMade(self):
-        self.made.callback(self)
-
-    def dataReceived(self, data):
-        self.heard += data
-        for waiting in list(self._waiting):
-            if len(self.heard) >= waiting[0]:
-                self._waiting.remove(waiting)
-                waiting[1].callback(self.heard)
-
-    def connectionLost(self, reason):
-        self.lost.callback(type(reason.value))
-
-    def has_heard(self, byte_count):
-        waiting = (byte_count, Deferred())
-        self._waiting.append(waiting)
-        self.dataReceived(b"")
-        return waiting[1]
-
-
-class Ears(Factory):
-    """Makes an ear for each connection."""
-
-    def __init__(self):
-        self.ears = []
-        self.is_started = False
-
-    def doStart(self):
-        self.is_started = True
-
-    def doStop(self):
-        self.is_started = False
-
-    def buildProtocol(self, _):
-        self.ears.append(Ear())
-        return self.ears[-1]
 
 
 class Wired:

@@ -30,6 +30,18 @@ def write_certificates(directory: Path) -> Path:
     return directory
 
 
+def certificate_with_key(name: str) -> tuple[bytes, bytes]:
+    """A key with its certificate, to be pinned, and the certificate alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = certificate_of(name, key, name, key, is_authority=False)
+    pem = serialization.Encoding.PEM
+    public = certificate.public_bytes(pem)
+    own = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return own + public, public
+
+
 def certificate_of(
     name: str,
     key: ec.EllipticCurvePrivateKey,

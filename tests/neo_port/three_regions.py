@@ -18,16 +18,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from attrs import define, field
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 
 from tests import programs
 from tests.model.mutants import Change, texts_of
-from tests.neo_port.certificates import certificate_of, write_certificates
+from tests.neo_port.certificates import certificate_with_key, write_certificates
 from tests.source_tree import TOP
 
 APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
@@ -310,7 +304,7 @@ class ThreeRegions:
         return (str(CHANGED), str(told))
 
     def _start_tunnels(self) -> None:
-        certificates = {it: _certificate(f"region {it}") for it in REGIONS}
+        certificates = {it: certificate_with_key(f"region {it}") for it in REGIONS}
         for region, (own, _) in certificates.items():
             home = self.home / f"stunnel-{region}"
             home.mkdir()
@@ -338,12 +332,3 @@ class ThreeRegions:
             self.tunnels[region] = self.stack.enter_context(
                 programs.running(argv, home / "stunnel.out")
             )
-
-
-def _certificate(name: str) -> tuple[bytes, bytes]:
-    """A key with its certificate, and the certificate alone."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = certificate_of(name, key, name, key, is_authority=False)
-    public = certificate.public_bytes(Encoding.PEM)
-    own = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return own + public, public
