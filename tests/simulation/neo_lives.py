@@ -3,11 +3,12 @@
 ``play`` is one life: clients count in a few objects while hosts crash, programs are
 killed and links are cut, often in the middle of what the fault before began. Then all
 is mended, all copies have to become whole, and what clients were told has to be there.
+In a tunnelled life regions reach each other through stunnels, which have faults too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import combinations, pairwise, product
 from random import Random
@@ -127,9 +128,11 @@ class Life:
 
     seed: int
     rule: ModuleType
+    is_tunnelled: bool = False
     world: World = field(init=False)
     neo_cluster: NeoCluster = field(init=False)
     client_hosts: tuple[Host, ...] = field(init=False)
+    stunnel_hosts: Mapping[str, Host] = field(init=False)
     happenings: list[history.Happening] = field(factory=list)
     commits: list[Commit] = field(factory=list)
     readings: list[Reading] = field(factory=list)
@@ -144,31 +147,44 @@ class Life:
         self.world = World(self.seed)
         entropy = self.world.entropy("layout")
         founders, spares = entropy.choice(LAYOUTS)
-        masters = [self.world.host(f"master-{it}") for it in (1, 2, 3)]
+        masters = [self._host(f"master-{it}", it) for it in (1, 2, 3)]
         storages = [
-            (region, self.world.host(f"storage-{number}"))
+            (region, self._host(f"storage-{number}", region))
             for number, region in enumerate(founders + spares, start=1)
         ]
+        clients = [self._host(f"client-{it}", (it - 1) % 3 + 1) for it in (1, 2, 3, 4)]
+        self.client_hosts = tuple(clients)
+        regions = sorted({it.region for it in self.world.hosts if it.region})
+        self.stunnel_hosts = {
+            it: self.world.host(f"stunnel-{it}", it) for it in regions
+        }
         self.neo_cluster = NeoCluster(
-            masters, storages, self._tell, self.rule, len(founders)
+            masters,
+            storages,
+            self._tell,
+            self.rule,
+            len(founders),
+            stunnel_hosts=self.stunnel_hosts,
         )
         self._dice["epochs"] = self.world.entropy("epochs")
-        self.client_hosts = tuple(
-            self.world.host(f"client-{it}") for it in (1, 2, 3, 4)
-        )
         for host in self.client_hosts:
             self._dice[host.name] = self.world.entropy(host.name, "dice")
+
+    def _host(self, name: str, region: int) -> Host:
+        return self.world.host(name, f"r{region}" if self.is_tunnelled else "")
 
     def run(self) -> None:
         speeds = self.world.entropy("speeds")
         for one, other in self.pairs():
-            self.world.network.links.set_latency(
-                one.name, other.name, 10 ** speeds.uniform(*LATENCIES)
-            )
+            if not one.region or one.region != other.region:
+                self.world.network.links.set_latency(
+                    one.name, other.name, 10 ** speeds.uniform(*LATENCIES)
+                )
         self.neo_cluster.boot()
         self.world.run_until(self.neo_cluster.is_whole, MENDED_SECONDS_MAX)
         for number, host in enumerate(self.client_hosts):
-            client = Counting(host.runtime, self.neo_cluster.places, self.rule)
+            places = self.neo_cluster.places_from(host.region)
+            client = Counting(host.runtime, places, self.rule)
             self._later(host, partial(self._count, client, number))
         self.world.run_until(lambda: len(self.commits) >= 4, MENDED_SECONDS_MAX)
         self._break()
@@ -260,7 +276,8 @@ class Life:
         self._is_breaking = False
 
     def _strike(self, entropy: Random) -> None:
-        undo = entropy.choice(FAULTS)(self, entropy)
+        faults = TUNNELLED_FAULTS if self.is_tunnelled else FAULTS
+        undo = entropy.choice(faults)(self, entropy)
         if undo is not None:
             outage_seconds = 10 ** entropy.uniform(*OUTAGES)
             self.world.network.life.callLater(outage_seconds, undo)
@@ -283,6 +300,7 @@ class Life:
         for one, other in self.pairs():
             self.world.heal(one.name, other.name)
         for host in self.world.hosts:
+            host.resume_processes()
             if not host.is_up:
                 host.boot()
 
@@ -293,7 +311,9 @@ class Life:
                 yield one, other
 
     def servers(self) -> tuple[Host, ...]:
-        return self.neo_cluster.neo_master_hosts + self.neo_cluster.storage_hosts
+        """What faults hit; links of a tunnelled life are those of its stunnels."""
+        programs = self.neo_cluster.neo_master_hosts + self.neo_cluster.storage_hosts
+        return programs + tuple(self.stunnel_hosts.values())
 
     def _is_mended(self) -> bool:
         """Whether all holders have all; an operator removes those that never came.
@@ -393,6 +413,12 @@ def kill_primary(life: Life, entropy: Random) -> Callable[[], None] | None:
 
 def cut(life: Life, entropy: Random) -> Callable[[], None]:
     one, other = entropy.sample(life.servers(), 2)
+    return _cut_between(life, entropy, one, other)
+
+
+def _cut_between(
+    life: Life, entropy: Random, one: Host, other: Host
+) -> Callable[[], None]:
     life.world.sever(
         one.name,
         other.name,
@@ -478,9 +504,37 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 
 
-def play(seed: int, rule: ModuleType = quorum) -> Verdict:
+def stop_stunnel(life: Life, entropy: Random) -> Callable[[], None]:
+    host = entropy.choice(tuple(life.stunnel_hosts.values()))
+    host.pause_processes()
+    return host.resume_processes
+
+
+def kill_stunnel(life: Life, entropy: Random) -> Callable[[], None] | None:
+    host = entropy.choice(tuple(life.stunnel_hosts.values()))
+    if not host.is_up:
+        return None
+    host.kill()
+    return _boot(host)
+
+
+def cut_stunnel(life: Life, entropy: Random) -> Callable[[], None]:
+    """Cut two regions from each other, or one way between them."""
+    one, other = entropy.sample(tuple(life.stunnel_hosts.values()), 2)
+    return _cut_between(life, entropy, one, other)
+
+
+TUNNELLED_FAULTS: tuple[Fault, ...] = (
+    crash, kill, kill_primary, cut, cut_off, change_holders, lose_disk,
+    stop_stunnel, stop_stunnel, kill_stunnel, kill_stunnel, cut_stunnel, cut_stunnel,
+)  # fmt: skip
+
+
+def play(
+    seed: int, rule: ModuleType = quorum, *, is_tunnelled: bool = False
+) -> Verdict:
     """Play one life; the verdict says what does not hold."""
-    life = Life(seed, rule)
+    life = Life(seed, rule, is_tunnelled)
     try:
         life.run()
         sentence = next(life.problems(), "")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from replication import quorum
 from tests.model.mutants import named_mutant
-from tests.simulation.neo_lives import play
+from tests.simulation.neo_lives import Life, play
 from tests.simulation.neo_mutants import FOUND, mutated_rule
 
 SEEDS = range(1, 9)
+TUNNELLED_SEEDS = range(1, 4)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -17,6 +19,33 @@ def test_nothing_acknowledged_is_lost(seed: int) -> None:
 
     assert verdict, f"seed {seed}: {verdict.sentence}"
     assert verdict.epoch_count > 2
+
+
+@pytest.mark.parametrize("seed", TUNNELLED_SEEDS)
+def test_nothing_acknowledged_is_lost_through_stunnels(seed: int) -> None:
+    verdict = play(seed, is_tunnelled=True)
+
+    assert verdict, f"seed {seed}, tunnelled: {verdict.sentence}"
+    assert verdict.epoch_count > 2
+    assert verdict.commit_count > 20
+
+
+def test_regions_of_a_tunnelled_life_meet_in_stunnels_alone() -> None:
+    life = Life(TUNNELLED_SEEDS[0], quorum, is_tunnelled=True)
+    met: set[tuple[str, ...]] = set()
+
+    def follow(line: str) -> None:
+        _, _, kind, *words = line.split()
+        if kind == "packet":
+            met.add(tuple(words[1].split(">")))
+
+    life.world.follow(follow)
+    life.run()
+
+    region_of = {it.name: it.region for it in life.world.hosts}
+    between = {it for it in met if len({region_of[name] for name in it}) > 1}
+    assert between
+    assert all(name.startswith("stunnel-") for pair in between for name in pair)
 
 
 def test_two_plays_of_a_seed_are_the_same() -> None:

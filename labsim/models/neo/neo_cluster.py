@@ -11,10 +11,12 @@ no undo, no backup mode; tids that a program drew and did not use are unknown af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType, ModuleType
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -26,6 +28,7 @@ from labsim.models.neo.neo_master import NeoMaster
 from labsim.models.neo.places import NEO_MASTER_PORT, STORAGE_PORT, NeoPlaces
 from labsim.models.neo.storage_disk import StorageDisk
 from labsim.models.neo.storage_node import StorageNode
+from labsim.models.stunnel import Gates
 from labsim.world.host import BuildService, Host
 from labsim.world.threads import run_suspendable
 from master_cluster.store.storages import Opening, database_on
@@ -39,7 +42,8 @@ class NeoCluster:
 
     One host may have both. ``founder_count`` of the storage nodes, the first ones, make
     the neo_cluster; an operator adds the others. ``disks`` is what they keep, through
-    all their lives.
+    all their lives. ``stunnel_hosts`` are of regions as the world names them: with them
+    programs reach those of other regions through two stunnels.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class NeoCluster:
         tell: Callable[[history.Happening], None] = lambda _: None,
         rule: ModuleType = quorum,
         founder_count: int | None = None,
+        *,
+        stunnel_hosts: Mapping[str, Host] = MappingProxyType({}),
     ) -> None:
         self._rule = rule
         self._tell = tell
@@ -67,14 +73,21 @@ class NeoCluster:
             places,
             frozenset(list(places)[:founder_count]),
         )
+        hosts = (*self.neo_master_hosts, *self.storage_hosts)
+        addresses = (*self.places.neo_masters, *places.values())
+        self._gates = Gates(
+            stunnel_hosts,
+            {it: host.region for it, host in zip(addresses, hosts, strict=True)},
+        )
         self._neo_masters: dict[int, NeoMaster] = {}
 
     def boot(self) -> None:
         """Start all programs; each starts again with its host."""
+        self._gates.boot()
         for place, host in enumerate(self.neo_master_hosts):
             host.boot(self._neo_master_builder(place, host))
         for disk, host in zip(self.disks, self.storage_hosts, strict=True):
-            host.boot(self._storage_builder(disk))
+            host.boot(self._storage_builder(disk, host))
 
     @property
     def primary(self) -> NeoMaster | None:
@@ -100,6 +113,18 @@ class NeoCluster:
             row.readable == row.holders for row in primary.table.rows
         )
 
+    def places_from(self, region: str) -> NeoPlaces:
+        """Where a program in a region of the world reaches all others."""
+        reached = partial(self._gates.reached, region)
+        return evolve(
+            self.places,
+            neo_masters=tuple(map(reached, self.places.neo_masters)),
+            storage_nodes={
+                storage: reached(address)
+                for storage, address in self.places.storage_nodes.items()
+            },
+        )
+
     def client(self, runtime: Runtime, **options: Any) -> NeoClient:
         return NeoClient(runtime, self.places, self._rule, **options)
 
@@ -116,7 +141,7 @@ class NeoCluster:
         def build(runtime: Runtime) -> IService:
             made = NeoMaster(
                 runtime,
-                self.places,
+                self.places_from(host.region),
                 place,
                 host=host.name,
                 tell=self._tell,
@@ -127,8 +152,9 @@ class NeoCluster:
 
         return build
 
-    def _storage_builder(self, disk: StorageDisk) -> BuildService:
-        return lambda runtime: StorageNode(runtime, self.places, disk, self._rule)
+    def _storage_builder(self, disk: StorageDisk, host: Host) -> BuildService:
+        places = self.places_from(host.region)
+        return lambda runtime: StorageNode(runtime, places, disk, self._rule)
 
 
 class StartedSuspendable(Service):
