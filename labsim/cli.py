@@ -14,7 +14,7 @@ from attrs import frozen
 from labsim.faults.table import PACKAGES
 from labsim.injector import Injector
 from labsim.memory import check_fits
-from labsim.plan import Plan, check_plan, decode_plan, encode_plan, line_of_entry
+from labsim.plan import Plan, check_plan, decode_plan, encode_plan, located
 from labsim.refusals import BadInput
 from labsim.report.page import explain as explain_run
 from labsim.run import Played, draw_plan, play
@@ -283,19 +283,25 @@ def load_scenario(name: str) -> Scenario:
             known = ", ".join(scenario_names())
             raise CommandFailed(f"No scenario {name!r}; there are {known}, or a file.")
     with _sentences():
-        return read_scenario(path.read_text(), name)
+        return read_scenario(_read(str(path)), name)
 
 
 def load_plan(file: str) -> Plan:
-    text = Path(file).read_text()
     with _sentences():
+        text = _read(file)
         plan = decode_plan(text, file)
-        try:
+        with located(text, file):
             check_plan(plan, Injector.VERBS)
-        except BadInput as error:
-            place = line_of_entry(text, str(error))
-            raise BadInput(f"{file}:{place}: {error}") from error
     return plan
+
+
+def _read(file: str) -> str:
+    content = Path(file).read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"{file}:{line}: this is not UTF-8: {error.reason}") from error
 
 
 @contextmanager

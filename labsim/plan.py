@@ -6,13 +6,15 @@ A scenario and a seed make a plan, and so does what is left of one that was shru
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
 from labsim.faults.table import PACKAGES, check_verbs
-from labsim.refusals import BadInput
+from labsim.lines import line_in_json
+from labsim.refusals import BadInput, inside
 from labsim.scenario import Scenario, decode_scenario, encode_scenario
 from labsim.schedule import (
     Reader,
@@ -69,7 +71,9 @@ def check_plan(plan: Plan, verbs: Collection[str]) -> None:
     for number, fault in enumerate(plan.faults):
         if fault.until is None or fault.until > end:
             raise BadInput(
-                f"fault {number}: lasts longer than until {end:g}, when all is healed"
+                f"fault {number}: lasts longer than until {end:g}, when all is healed",
+                "faults",
+                number,
             )
 
 
@@ -104,26 +108,44 @@ def decode_plan(text: str, name: str) -> Plan:
         raise BadInput(
             f"{name}:{error.lineno}: this is not JSON: {error.msg}"
         ) from error
-    read = _placed(f"{name}:1", lambda: Reader(document, "a plan"))
-    version = _placed(f"{name}:1", lambda: read.number("format"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{name}: this is no plan: {error}") from error
+    with located(text, name):
+        return _decode(document)
+
+
+@contextmanager
+def located(text: str, name: str) -> Iterator[None]:
+    """What is refused of a plan is refused with the line of its file."""
+    try:
+        yield
+    except BadInput as error:
+        line = line_in_json(text, error.path)
+        raise BadInput(f"{name}:{line}: {error}") from error
+
+
+def _decode(document: object) -> Plan:
+    read = Reader(document, "a plan")
+    version = read.number("format")
     if version != FORMAT:
         raise BadInput(
-            f"{name}:{_line(text, 'format')}: format {version:g} is another version's, "
-            f"and this one reads {FORMAT}: run the scenario again with its seed"
+            f"format {version:g} is another version's, and this one reads {FORMAT}: "
+            "run the scenario again with its seed",
+            "format",
         )
-    seed = _placed(f"{name}:1", lambda: read.number("seed"))
-    scenario = _placed(
-        f"{name}:{_line(text, 'scenario')}",
-        lambda: decode_scenario(_table(read.get("scenario"))),
-    )
-    topology = _placed(
-        f"{name}:{_line(text, 'regions')}",
-        lambda: Topology(_decoded(read.get("regions"), _decode_region)),
-    )
-    faults = _Entries(text, name, "faults").decode(read, decode_fault)
-    operations = _Entries(text, name, "operations").decode(read, decode_operation)
-    _placed(f"{name}:1", read.check_all_read)
-    return Plan(int(seed), scenario, topology, faults, operations)
+    seed = read.get("seed")
+    if type(seed) is not int:
+        raise BadInput(f"seed must be a whole number, not {seed!r}", "seed")
+    with inside("scenario"):
+        scenario = decode_scenario(_table(read.get("scenario")))
+    with inside("regions"):
+        topology = Topology(_decoded(read.get("regions"), "region", _decode_region))
+    with inside("faults"):
+        faults = _decoded(read.get("faults", []), "fault", decode_fault)
+    with inside("operations"):
+        operations = _decoded(read.get("operations", []), "operation", decode_operation)
+    read.check_all_read()
+    return Plan(seed, scenario, topology, faults, operations)
 
 
 def without_rest(plan: Plan) -> Plan:
@@ -149,28 +171,6 @@ def _lines(entries: list[dict[str, Any]]) -> str:
     return f"[\n{inner}\n]" if entries else "[]"
 
 
-@frozen
-class _Entries:
-    """A list of a plan file, of which each entry is told by one key."""
-
-    text: str
-    name: str
-    key: str
-
-    def decode(self, read: Reader, decode: Callable[[object], T]) -> tuple[T, ...]:
-        place = f"{self.name}:{_line(self.text, self.key)}"
-        entries = _placed(place, lambda: _listed(read.get(self.key, [])))
-        decoded = []
-        for number, entry in enumerate(entries):
-            try:
-                decoded.append(decode(entry))
-            except BadInput as error:
-                noun = f"{self.key[:-1]} {number}"
-                line = line_of_entry(self.text, f"{noun}:")
-                raise BadInput(f"{self.name}:{line}: {noun}: {error}") from error
-        return tuple(decoded)
-
-
 def _decode_region(document: object) -> Region:
     read = Reader(document, "a region")
     region = Region(
@@ -183,8 +183,17 @@ def _decode_region(document: object) -> Region:
     return region
 
 
-def _decoded(document: object, decode: Callable[[object], T]) -> tuple[T, ...]:
-    return tuple(decode(entry) for entry in _listed(document))
+def _decoded(
+    document: object, noun: str, decode: Callable[[object], T]
+) -> tuple[T, ...]:
+    decoded = []
+    for number, entry in enumerate(_listed(document)):
+        try:
+            decoded.append(decode(entry))
+        except BadInput as error:
+            sentence = f"{noun} {number}: {error}"
+            raise BadInput(sentence, number, *error.path) from error
+    return tuple(decoded)
 
 
 def _listed(document: object) -> list[Any]:
@@ -199,28 +208,3 @@ def _table(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadInput("scenario must be an object")
     return document
-
-
-def _placed(place: str, read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except BadInput as error:
-        raise BadInput(f"{place}: {error}") from error
-
-
-def line_of_entry(text: str, sentence: str) -> int:
-    """The line of the plan that a sentence as of ``check_plan`` is about."""
-    noun, _, rest = sentence.partition(" ")
-    number = rest.partition(":")[0]
-    mark = {"fault": '"kind":', "operation": '"verb":'}.get(noun)
-    if mark is None or not number.isdigit():
-        return 1
-    position = -1
-    for _ in range(int(number) + 1):
-        position = text.find(mark, position + 1)
-    return text.count("\n", 0, max(0, position)) + 1
-
-
-def _line(text: str, key: str) -> int:
-    """The line of a key of the plan itself: its last, for a scenario has some too."""
-    return text.count("\n", 0, max(0, text.rfind(f'"{key}":'))) + 1

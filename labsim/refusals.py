@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import Attribute, field
@@ -12,7 +13,23 @@ Limits = Mapping[str, tuple[float, float]]
 
 
 class BadInput(ValueError):
-    """A scenario, a plan or an option that cannot be played; says what to write."""
+    """A scenario, a plan or an option that cannot be played; says what to write.
+
+    ``path`` leads to what is wrong in a file, as far as it is known.
+    """
+
+    def __init__(self, sentence: str, *path: str | int) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
+@contextmanager
+def inside(*path: str | int) -> Iterator[None]:
+    """What is refused of a value is refused of that place."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(str(error), *path, *error.path) from error
 
 
 def check_range(name: str, number: float, least: float, most: float) -> None:

@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 
 from labsim.faults.package import FaultProfile
 from labsim.faults.table import PACKAGES
+from labsim.lines import line_in_toml
 from labsim.refusals import BadInput, Limits, check_known, fields_within
 from labsim.topology import Topology, build_topology
 from labsim.workloads.fleets import FLEETS, Fleet
@@ -132,6 +133,9 @@ def resize(scenario: Scenario, **counts: int | None) -> Scenario:
     return evolve(scenario, fleet=evolve(scenario.fleet, **given))
 
 
+_TOML_PLACE = re.compile(r" \(at line (\d+), column \d+\)")
+"""How the reader of TOML says where something is wrong."""
+
 SECTIONS: Mapping[str, type] = MappingProxyType(
     {
         "agents": Agents,
@@ -146,12 +150,15 @@ def read_scenario(text: str, name: str) -> Scenario:
     """Read a file; ``BadInput`` names it, the line, and what is allowed there."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{name}: this is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        told = _TOML_PLACE.search(str(error))
+        place = f"{name}:{told[1]}" if told else name
+        sentence = _TOML_PLACE.sub("", str(error))
+        raise BadInput(f"{place}: this is not TOML: {sentence}") from error
     try:
         return decode_scenario(document)
-    except _Misplaced as error:
-        line = line_of(text, error.section, error.key)
+    except BadInput as error:
+        line = line_in_toml(text, error.path)
         raise BadInput(f"{name}:{line}: {error}") from error
 
 
@@ -167,16 +174,17 @@ def decode_scenario(document: Mapping[str, Any]) -> Scenario:
     for key, value in texts.items():
         if key not in ("title", "store"):
             allowed = ", ".join(("title", "store", *tables))
-            raise _Misplaced(f"no key {key!r}; there are {allowed}", "", key)
+            raise BadInput(f"no key {key!r}; there are {allowed}", key)
         if not isinstance(value, str):
-            raise _Misplaced(f"{key} must be a text", "", key)
+            raise BadInput(f"{key} must be a text", key)
     if "title" not in texts:
-        raise _Misplaced("there is no title: say what the scenario shows", "", "")
+        raise BadInput("there is no title: say what the scenario shows")
     try:
         return Scenario(**texts, **fields)
     except BadInput as error:
-        section = "faults" if str(error).startswith("kinds") else ""
-        raise _Misplaced(str(error), section, str(error).partition(":")[0]) from error
+        key = str(error).partition(":")[0]
+        path = ("faults", key) if key == "kinds" else (key,)
+        raise BadInput(str(error), *path) from error
 
 
 def encode_scenario(scenario: Scenario) -> dict[str, Any]:
@@ -195,28 +203,6 @@ def encode_scenario(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
-def line_of(text: str, section: str, key: str) -> int:
-    """Which line of a TOML file has a key; that of its table, or 1, without it."""
-    here, found = "", 1
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
-            here = header[1]
-            if here in (section, key):
-                found = number
-        elif here == section and re.match(rf"\s*{re.escape(key)}\s*=", line):
-            return number
-    return found
-
-
-class _Misplaced(BadInput):
-    """What is wrong, and in which table and key."""
-
-    def __init__(self, sentence: str, section: str, key: str) -> None:
-        super().__init__(sentence)
-        self.section = section
-        self.key = key
-
-
 def _read_fleet(table: object) -> Fleet:
     """Read a fleet: a named one, with what the file says of it beside the name."""
     if isinstance(table, dict) and "name" in table:
@@ -224,7 +210,7 @@ def _read_fleet(table: object) -> Fleet:
         name = table.pop("name")
         if name not in FLEETS:
             allowed = ", ".join(FLEETS)
-            raise _Misplaced(f"no fleet {name!r}; there are {allowed}", "fleet", "name")
+            raise BadInput(f"no fleet {name!r}; there are {allowed}", "fleet", "name")
         return _read_table(FLEETS[name], "fleet", table)
     return _read_table(Fleet(), "fleet", table)
 
@@ -232,13 +218,13 @@ def _read_fleet(table: object) -> Fleet:
 def _read_table(default: T, section: str, table: object) -> T:
     """The default with the values of a table."""
     if not isinstance(table, dict):
-        raise _Misplaced(f"{section} must be a table", "", section)
+        raise BadInput(f"{section} must be a table", section)
     known = attrs.asdict(default, recurse=False)  # type: ignore[arg-type] # of SECTIONS
     given = {}
     for key, value in table.items():
         if key not in known:
             allowed = ", ".join(known)
-            raise _Misplaced(
+            raise BadInput(
                 f"{section} has no key {key!r}; there are {allowed}", section, key
             )
         given[key] = _checked(value, known[key], section, key)
@@ -247,7 +233,7 @@ def _read_table(default: T, section: str, table: object) -> T:
     except BadInput as error:
         # A sentence about one key begins with it; else the table's own line is named.
         key = str(error).partition(" ")[0]
-        raise _Misplaced(str(error), section, key) from error
+        raise BadInput(str(error), section, key) from error
 
 
 def _checked(value: Any, like: object, section: str, key: str) -> Any:
@@ -262,5 +248,5 @@ def _checked(value: Any, like: object, section: str, key: str) -> Any:
     else:
         is_right, kind = type(value) in (int, float), "a number"
     if not is_right:
-        raise _Misplaced(f"{key} must be {kind}, not {value!r}", section, key)
+        raise BadInput(f"{key} must be {kind}, not {value!r}", section, key)
     return value

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from labsim.refusals import BadInput, check_known, check_range
+from labsim.refusals import BadInput, check_known, check_range, inside
 
 FAULTS_MAX = 20_000
 """A schedule of a week with a fault each half minute; more is not read by anybody."""
@@ -94,20 +94,30 @@ def check_schedule(
     check_range("the number of faults", len(schedule), 0, FAULTS_MAX)
     before = 0.0
     for number, fault in enumerate(schedule):
-        place = f"fault {number}"
-        check_known(f"{place}: kind", (fault.kind,), kinds)
-        if fault.at < before:
-            raise BadInput(
-                f"{place}: begins at {fault.at:g}, before the one above it at "
-                f"{before:g}: faults stand in the order of their beginnings"
-            )
-        for name in fault.names:
-            if name not in names:
-                raise BadInput(
-                    f"{place}: no host or region {name!r}; there are "
-                    f"{some_of(sorted(names))}"
-                )
+        with inside("faults", number):
+            _check_fault(f"fault {number}", fault, before, kinds, names)
         before = fault.at
+
+
+def _check_fault(
+    place: str,
+    fault: TimedFault,
+    before: float,
+    kinds: Collection[str],
+    names: Collection[str],
+) -> None:
+    check_known(f"{place}: kind", (fault.kind,), kinds)
+    if fault.at < before:
+        raise BadInput(
+            f"{place}: begins at {fault.at:g}, before the one above it at "
+            f"{before:g}: faults stand in the order of their beginnings"
+        )
+    for name in fault.names:
+        if name not in names:
+            raise BadInput(
+                f"{place}: no host or region {name!r}; there are "
+                f"{some_of(sorted(names))}"
+            )
 
 
 def some_of(names: Sequence[str], count: int = 12) -> str:
@@ -158,7 +168,7 @@ class Reader:
     def number(self, key: str) -> float:
         value = self.get(key)
         if not _is_number(value):
-            raise BadInput(f"{key} must be a number, not {_shown(value)}")
+            raise BadInput(f"{key} must be a number, not {_shown(value)}", key)
         return value  # type: ignore[no-any-return]
 
     def optional_number(self, key: str) -> float | None:
@@ -170,7 +180,7 @@ class Reader:
     def text(self, key: str, default: str | None = None) -> str:
         value = self.get(key, default)
         if not isinstance(value, str):
-            raise BadInput(f"{key} must be a text, not {_shown(value)}")
+            raise BadInput(f"{key} must be a text, not {_shown(value)}", key)
         return value
 
     def texts(
@@ -180,13 +190,15 @@ class Reader:
         if not isinstance(value, list | tuple) or not all(
             isinstance(each, str) for each in value
         ):
-            raise BadInput(f"{key} must be a list of texts, not {_shown(value)}")
+            raise BadInput(f"{key} must be a list of texts, not {_shown(value)}", key)
         return tuple(value)
 
     def numbers(self, key: str) -> dict[str, float]:
         value = self.get(key, {})
         if not isinstance(value, dict) or not all(map(_is_number, value.values())):
-            raise BadInput(f"{key} must be an object of numbers, not {_shown(value)}")
+            raise BadInput(
+                f"{key} must be an object of numbers, not {_shown(value)}", key
+            )
         return value
 
     def get(self, key: str, default: object = None) -> Any:
@@ -199,7 +211,9 @@ class Reader:
 
     def check_all_read(self) -> None:
         """Refuse keys that nobody asked for."""
-        check_known(self._noun, self._document, self._known)
+        for key in self._document:
+            with inside(key):
+                check_known(self._noun, (key,), self._known)
 
 
 def _is_number(value: object) -> bool:

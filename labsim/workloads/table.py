@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 from types import MappingProxyType
 
-from labsim.refusals import BadInput, check_known
+from labsim.refusals import BadInput, check_known, inside
 from labsim.scenario import Scenario
 from labsim.topology import Topology
 from labsim.workloads import instances, operating, sharing
@@ -72,9 +72,17 @@ def generate(
 def check_operations(operations: tuple[Operation, ...], topology: Topology) -> None:
     """Refuse work that nobody knows or nobody is there to do."""
     names = topology.names()
+    before = 0.0
     for number, operation in enumerate(operations):
         place = f"operation {number}"
-        check_known(f"{place}: verb", (operation.verb,), WORKS)
-        check_known(f"{place}: client", (operation.client,), topology.people)
-        if operation.place and operation.place not in names:
-            raise BadInput(f"{place}: no host or region {operation.place!r}")
+        with inside("operations", number):
+            check_known(f"{place}: verb", (operation.verb,), WORKS)
+            check_known(f"{place}: client", (operation.client,), topology.people)
+            if operation.place and operation.place not in names:
+                raise BadInput(f"{place}: no host or region {operation.place!r}")
+            if operation.at < before:
+                raise BadInput(
+                    f"{place}: begins at {operation.at:g}, before the one above it at "
+                    f"{before:g}: operations stand in the order of their beginnings"
+                )
+        before = operation.at

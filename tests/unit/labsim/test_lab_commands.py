@@ -136,6 +136,17 @@ def test_a_plan_with_a_fault_on_an_absent_host_is_refused_at_its_line(
     assert said.startswith(f"Error: {plan}:{number}: fault 0: no host or region 'moon'")
 
 
+def test_a_file_that_is_no_text_is_refused_at_its_line(tmp_path, capsys) -> None:
+    for name, command in (("odd.toml", "run"), ("odd.json", "replay")):
+        file = tmp_path / name
+        file.write_bytes(b"\n\n\xff")
+
+        assert run(command, str(file)) == 1
+
+        said = " ".join(capsys.readouterr().err.split())
+        assert said == f"Error: {file}:3: this is not UTF-8: invalid start byte."
+
+
 def test_nothing_is_shrunk_of_a_plan_that_holds(scenario, tmp_path, capsys) -> None:
     plan = tmp_path / "plan.json"
     run("run", scenario, "--save", str(plan))

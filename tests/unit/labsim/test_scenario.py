@@ -14,7 +14,7 @@ from labsim.plan import (
     check_plan,
     decode_plan,
     encode_plan,
-    line_of_entry,
+    located,
     without_rest,
 )
 from labsim.refusals import BadInput
@@ -98,7 +98,7 @@ def test_the_fleet_of_the_design_documents_has_a_name() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("[fleet]", "[fleet", "test.toml: this is not TOML: Expected ']'"),
+        ("[fleet]", "[fleet", "test.toml:3: this is not TOML: Expected ']'"),
         (
             "regions = 2",
             "region = 2",
@@ -136,6 +136,16 @@ def test_the_fleet_of_the_design_documents_has_a_name() -> None:
             "test.toml:18: kinds must be a list of texts, not 'cut'",
         ),
         ('title = "A test"', "", "test.toml:1: there is no title"),
+        (
+            "[fleet]\nregions = 2",
+            "[fleet]\nregions = 2\nregions = 3",
+            "test.toml:5: this is not TOML: Cannot overwrite a value",
+        ),
+        (
+            "regions = 2",
+            f"regions = {'[' * 9999}",
+            "test.toml: this is not TOML: maximum",
+        ),
         (
             'title = "A test"',
             'title = "A test"\nstore = "disk"',
@@ -206,6 +216,29 @@ def test_each_subject_belongs_to_one_client() -> None:
         ('"kind": "cut"', '"kind": 3', "plan:{fault}: fault {index}: kind must be a t"),
         ('"verb": "ask"', '"verb": "nag"', "plan:{ask}: operation {number}: verb: no "),
         ('"format"', "format", "plan:2: this is not JSON: Expecting property name"),
+        ('"format": 1', '"format": "1"', "plan:2: format must be a number, not '1'"),
+        ('"seed": 1', '"seed": 1.5', "plan:3: seed must be a whole number, not 1.5"),
+        ('"seed": 1', '"seed": 1e999', "plan:3: seed must be a whole number, not inf"),
+        ('"seed": 1', f'"seed": {"9" * 5000}', "plan: this is no plan: Exceeds"),
+        ('"seed": 1', '"seed": ' + "[" * 100_000, "plan: this is no plan: maximum"),
+        ('"seed": 1', '"seed": 1,\n"sad": 2', "plan:4: a plan: no 'sad'; there are "),
+        (
+            '"computers": 4',
+            '"computer": 4',
+            "plan:9: fleet has no key 'computer'; ther",
+        ),
+        ('"name": "r2"', '"named": 2', "plan:{r2}: region 1: a region has no 'name'"),
+        ('"name": "r2"', '"name": "r1"', "plan:{regions}: two of one name: r1"),
+        (
+            '"at": 0.0, "client"',
+            '"at": 9000, "client"',
+            "plan:{second}: operation 1: b",
+        ),
+        (
+            '"targets": ["',
+            '"targets": ["moon", "',
+            "plan:{first}: fault 0: no host or ",
+        ),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_at_its_line(old, new, sentence) -> None:
@@ -218,6 +251,10 @@ def test_a_plan_that_makes_no_sense_is_refused_at_its_line(old, new, sentence) -
         "index": index,
         "number": number,
         "fault": 1 + next(n for n, it in enumerate(lines) if '"kind": "cut"' in it),
+        "regions": 1 + lines.index('"regions": ['),
+        "r2": 3 + lines.index('"regions": ['),
+        "first": 2 + lines.index('"faults": ['),
+        "second": 3 + lines.index('"operations": ['),
         "ask": 1 + next(n for n, it in enumerate(lines) if '"verb": "ask"' in it),
     }
 
@@ -231,11 +268,8 @@ def test_a_plan_that_makes_no_sense_is_refused_at_its_line(old, new, sentence) -
 def read_and_check(text: str) -> None:
     """As ``labsim replay`` does it."""
     plan = decode_plan(text, "plan")
-    try:
+    with located(text, "plan"):
         check_plan(plan, Injector.VERBS)
-    except BadInput as error:
-        place = line_of_entry(text, str(error))
-        raise BadInput(f"plan:{place}: {error}") from error
 
 
 def test_a_plan_of_two_hosts_of_one_name_is_refused() -> None:
