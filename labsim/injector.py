@@ -63,6 +63,11 @@ SWITCHES: Mapping[Verb, Switch] = MappingProxyType(
         Verb.PAUSE: Switch(
             "motion", lambda host, _: host.pause(), lambda host, _: host.resume()
         ),
+        Verb.STOP_PROCESSES: Switch(
+            "processes",
+            lambda host, _: host.pause_processes(),
+            lambda host, _: host.resume_processes(),
+        ),
         Verb.FILL_DISK: Switch(
             "room", lambda host, _: host.disk.fill(), lambda host, _: host.disk.empty()
         ),

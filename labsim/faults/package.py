@@ -46,6 +46,7 @@ class Verb(StrEnum):
     CRASH = "crash"
     KILL = "kill"
     PAUSE = "pause"
+    STOP_PROCESSES = "stop processes"
     FILL_DISK = "fill disk"
     SLOW_DISK = "slow disk"
     CORRUPT_BLOCK = "corrupt block"

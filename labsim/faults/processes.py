@@ -27,6 +27,9 @@ def _draw_rolling_restart(name: str, drawing: Drawing) -> tuple[TimedFault, ...]
 
 
 PAUSE = FaultPackage("pause", Verb.PAUSE, lasting(Symbol.ONE), "#9467bd")
+STOPPED_PROCESSES = FaultPackage(
+    "stopped processes", Verb.STOP_PROCESSES, lasting(Symbol.ONE), "#c5b0d5"
+)
 PROCESS_KILLER = FaultPackage("process killer", Verb.KILL, _draw_kill, "#2ca02c")
 ROLLING_RESTART = FaultPackage(
     "rolling restart", Verb.KILL, _draw_rolling_restart, "#98df8a"

@@ -33,6 +33,7 @@ PACKAGES: Mapping[str, FaultPackage] = MappingProxyType(
             power.REGION_POWER_LOSS,
             power.POWER_LOSS,
             processes.PAUSE,
+            processes.STOPPED_PROCESSES,
             processes.PROCESS_KILLER,
             processes.ROLLING_RESTART,
             disks.DISK_FULL,

@@ -89,6 +89,21 @@ def test_a_machine_gets_its_power_back_when_the_last_fault_ends() -> None:
     assert host.is_up
 
 
+def test_stopped_processes_do_nothing_until_the_fault_ends() -> None:
+    broken = Broken()
+    host = broken.world.host("COMP-0")
+    done: list[str] = []
+    host.runtime.clock.callLater(1, done.append, "late")
+
+    fault = broken.begin(0, "stopped processes", "COMP-0")
+    broken.world.run_for(5)
+
+    assert (done, host.is_up, host.is_paused) == ([], True, False)
+    broken.injector.end(0, fault)
+    broken.world.run_for(0.1)
+    assert done == ["late"]
+
+
 def test_what_began_first_says_how_a_thing_is_mended() -> None:
     broken = Broken()
     calendar = broken.world.host("COMP-0").calendar
