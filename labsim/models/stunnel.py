@@ -274,7 +274,7 @@ class _Passage:
             return False
         kind = self._received[0]
         length = int.from_bytes(self._received[1:_HEADER_BYTES], "big")
-        if kind not in (_ALERT, _HANDSHAKE, _CONTENT) or length > RECORD_BYTES_MAX:
+        if length > RECORD_BYTES_MAX:
             self._refuse()
             return False
         end = _HEADER_BYTES + length

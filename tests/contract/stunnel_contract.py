@@ -303,9 +303,10 @@ async def a_wrong_certificate_is_refused(bench: StunnelBench) -> None:
 async def who_speaks_no_tls_is_refused(bench: StunnelBench) -> None:
     bench.start(End.FAR)
     async with Far(bench) as far:
-        one = await dialled(bench, bench.wire)
-        one.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert await one.lost is ConnectionLost
+        for said in (b"GET / HTTP/1.1\r\n\r\n", b"P\x00\x00\x00\x01x"):
+            one = await dialled(bench, bench.wire)
+            one.transport.write(said)
+            assert await one.lost is ConnectionLost
         assert far.ears.ears == []
 
 
