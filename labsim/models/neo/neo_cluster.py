@@ -125,8 +125,10 @@ class NeoCluster:
             },
         )
 
-    def client(self, runtime: Runtime, **options: Any) -> NeoClient:
-        return NeoClient(runtime, self.places, self._rule, **options)
+    def client(
+        self, runtime: Runtime, *, region: str = "", **options: Any
+    ) -> NeoClient:
+        return NeoClient(runtime, self.places_from(region), self._rule, **options)
 
     def opening(self, runtime: Runtime) -> Opening:
         """What a master opens its store with, in a ``StartedSuspendable``."""
