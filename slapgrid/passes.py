@@ -20,10 +20,11 @@ from slap.polling import Unchanged
 from slap.replicas import Replicas
 from slapgrid.accounting import Accounting
 from slapgrid.config import Config
-from slapgrid.convergence.destruction import plan_destruction
+from slapgrid.convergence.destruction import has_departures, plan_destruction
 from slapgrid.convergence.instances import plan_instances
 from slapgrid.convergence.offline import plan_offline
 from slapgrid.convergence.plans import Action, Plan
+from slapgrid.convergence.quiet import Quiet
 from slapgrid.convergence.retrying import (
     DEPARTURE_EFFORTS,
     Effort,
@@ -155,6 +156,7 @@ class Agent:
         )
         self._pass_log = PassLog(runtime, tree)
         self._desired: Computer | None = None
+        self._quiet = Quiet()
 
     async def close(self) -> None:
         """End builds and warm processes, close connections; programs run on."""
@@ -304,13 +306,21 @@ class Agent:
         """The pass over instances towards a document that was polled before."""
         await self._filtering.apply(desired)
         return await self._converge(
-            desired, lambda *seen: plan_instances(desired, *seen), INSTANCE_EFFORTS
+            desired,
+            lambda observed, memory, now: plan_instances(
+                desired, observed, memory, now, self._quiet
+            ),
+            INSTANCE_EFFORTS,
         )
 
     async def converge_destruction(self, desired: Computer) -> PassResult:
         """The pass that destroys, towards a document that was polled before."""
         return await self._converge(
-            desired, lambda *seen: plan_destruction(desired, *seen), DEPARTURE_EFFORTS
+            desired,
+            lambda *seen: plan_destruction(desired, *seen),
+            DEPARTURE_EFFORTS,
+            # Most documents have nothing to destroy, and a look costs most of a pass.
+            None if has_departures(desired) else LocalView,
         )
 
     async def keep_running(self) -> PassResult:

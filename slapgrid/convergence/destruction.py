@@ -23,6 +23,7 @@ from slapgrid.convergence.plans import (
     RetireInstance,
     Verdict,
 )
+from slapgrid.convergence.quiet import in_order
 from slapgrid.convergence.retrying import RetryMemory
 from slapgrid.convergence.views import LocalPartition, LocalView
 
@@ -30,12 +31,20 @@ from slapgrid.convergence.views import LocalPartition, LocalView
 DESTROYS_PER_PLAN_MAX = 16
 
 
+def has_departures(desired: Computer) -> bool:
+    """Whether any instance is to be destroyed."""
+    return any(
+        each.requested_state is RequestedState.DESTROYED and each.instance is not None
+        for each in desired.partitions
+    )
+
+
 def plan_destruction(
     desired: Computer, observed: LocalView, memory: RetryMemory, now: float
 ) -> Plan:
     """Remove the instances that are to be destroyed and have stopped."""
     draft = Draft(memory, now)
-    for partition in sorted(desired.partitions, key=lambda each: each.key):
+    for partition in in_order(desired):
         instance = partition.instance
         partition_id = partition.key.partition_id
         local = observed.partitions.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from attrs import define, field
@@ -39,6 +40,11 @@ class Draft:
     wakes: list[float] = field(factory=list)
     failing: list[str] = field(factory=list)
 
+    @property
+    def word_count(self) -> int:
+        """How much was said until now, of whatever partition."""
+        return len(self.actions) + len(self.sentences) + len(self.failing)
+
     def add(self, action: Action) -> bool:
         """Take the action, or note when its delay ends."""
         due_at = self.memory.due_at(action.effort, action.name, action.stamp, self.now)
@@ -49,7 +55,8 @@ class Draft:
         return True
 
     def wake(self, at: float) -> None:
-        if at > self.now:
+        """Have another plan made then, if that is an instant to come."""
+        if self.now < at < math.inf:
             self.wakes.append(at)
 
     def say(self, sentence: str) -> None:

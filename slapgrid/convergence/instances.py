@@ -12,6 +12,7 @@ stock nodes perform it apart.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from attrs import define
 
@@ -49,6 +50,7 @@ from slapgrid.convergence.plans import (
     Verdict,
     wanted_stamp,
 )
+from slapgrid.convergence.quiet import Quiet
 from slapgrid.convergence.retrying import (
     BACKOFFS,
     REVIVAL_MEMORY_SECONDS,
@@ -99,29 +101,30 @@ _RANKS: tuple[type[Action], ...] = (
 
 
 def plan_instances(
-    desired: Computer, observed: LocalView, memory: RetryMemory, now: float
+    desired: Computer,
+    observed: LocalView,
+    memory: RetryMemory,
+    now: float,
+    quiet: Quiet | None = None,
 ) -> Plan:
-    """Bring every partition one stage nearer to what is wanted in it."""
+    """Bring every partition one stage nearer to what is wanted in it.
+
+    The plan is the same with and without what earlier plans found ``quiet``.
+    """
     draft = Draft(memory, now)
+    quiet = quiet or Quiet()
     supplied = frozenset(
         installation.software_release_url
         for installation in desired.installations
         if installation.requested_state is SupplyState.AVAILABLE
     )
-    for partition in sorted(desired.partitions, key=lambda each: each.key):
-        partition_id = partition.key.partition_id
-        local = observed.partitions.get(
-            partition_id, LocalPartition(partition_id, is_formatted=False)
-        )
-        if partition.instance is None:
-            _plan_free(draft, local)
-            continue
-        url = partition.instance.software_release_url
-        release = observed.releases.get(url, LocalRelease(url))
-        step = _Step(
-            draft, partition, partition.instance, local, release, url in supplied
-        )
-        step.plan()
+    for partition in quiet.begin(desired, observed, supplied, draft):
+        local = observed.partitions.get(partition.key.partition_id)
+        words, wakes = draft.word_count, len(draft.wakes)
+        _plan_partition(draft, partition, local, observed, supplied)
+        if draft.word_count == words:
+            until = min(draft.wakes[wakes:], default=math.inf)
+            quiet.note(partition, local, (now, until))
     draft.actions.sort(
         key=lambda action: (_RANKS.index(type(action)), -_changed_at(action))
     )
@@ -129,6 +132,24 @@ def plan_instances(
     draft.bound(RunPromises, PROMISE_RUNS_PER_PLAN_MAX)
     draft.bound(CheckPromises, CHECKS_PER_PLAN_MAX)
     return draft.finished()
+
+
+def _plan_partition(
+    draft: Draft,
+    partition: Partition,
+    local: LocalPartition | None,
+    observed: LocalView,
+    supplied: Collection[str],
+) -> None:
+    if local is None:
+        local = LocalPartition(partition.key.partition_id, is_formatted=False)
+    if partition.instance is None:
+        _plan_free(draft, local)
+        return
+    url = partition.instance.software_release_url
+    release = observed.releases.get(url, LocalRelease(url))
+    step = _Step(draft, partition, partition.instance, local, release, url in supplied)
+    step.plan()
 
 
 def _changed_at(action: Action) -> float:

@@ -33,9 +33,9 @@ class Granting:
 
     def view(self, partition: Partition, local: LocalPartition) -> LocalPartition:
         """The partition, with what it asks beside what it was given."""
-        local = evolve(
-            local, grant_refusal=self.filtering.refusals.get(local.partition_id)
-        )
+        refusal = self.filtering.refusals.get(local.partition_id)
+        if refusal != local.grant_refusal:
+            local = evolve(local, grant_refusal=refusal)
         try:
             group = self._wanted(partition, local)
         except (BadGrant, InstanceRefused, IdentityRefused) as error:

@@ -78,6 +78,9 @@ class Partitions:
         self._warm = warm
         self._tree = runtime.file_tree(config.instance_root)
         self._memory = PartitionMemory(self._tree)
+        self._last: dict[
+            str, tuple[LocalPartition, PartitionGroups, LocalPartition]
+        ] = {}
         directory = config.instance.certificate_directory
         self._certificates = (
             CertificateRepository(runtime, directory) if directory else None
@@ -111,7 +114,13 @@ class Partitions:
         seen = self._memory.observe(
             partition_id, now, lambda: self._observe(partition_id, now)
         )
-        return evolve(seen, programs=groups.programs, side_groups=groups.side_groups)
+        last = self._last.get(partition_id)
+        if last is None or last[0] is not seen or last[1] != groups:
+            whole = evolve(
+                seen, programs=groups.programs, side_groups=groups.side_groups
+            )
+            last = self._last[partition_id] = (seen, groups, whole)
+        return last[2]
 
     def _observe(self, partition_id: str, now: float) -> LocalPartition:
         # Read here only what ``PartitionMemory`` looks at.

@@ -30,15 +30,16 @@ from slapgrid.layout import (
 #: Some file systems keep dates in steps of two seconds.
 UNSETTLED_SECONDS = 3.0
 
-#: Whatever is read to see a partition stands in one of these.
+#: Whatever is read to see a partition stands in its directory or in one of these.
 DIRECTORIES = (
-    "",
     *ProgramKind,
     PLUGIN_DIRECTORY,
     PROMISE_DIRECTORY,
     PROMISE_CACHE_DIRECTORY,
     PROMISE_RESULT_DIRECTORY,
 )
+
+_BELOW = tuple((name.partition("/")[0], str(name)) for name in DIRECTORIES)
 
 Marks = tuple[FileStatus | Mapping[str, FileStatus] | None, ...]
 
@@ -73,13 +74,24 @@ class PartitionMemory:
 
     def _marks(self, partition_id: str) -> Marks:
         owner = self._tree.status(partition_id)
-        return (owner, *(self._entries(partition_id, name) for name in DIRECTORIES))
+        top = self._entries(partition_id, "")
+        # Most partitions have few of these directories: nobody looks below none.
+        return (
+            owner,
+            top,
+            *(
+                self._entries(partition_id, path) if top and first in top else None
+                for first, path in _BELOW
+            ),
+        )
 
     def _entries(self, partition_id: str, name: str) -> Mapping[str, FileStatus] | None:
         try:
             entries = self._tree.entries(f"{partition_id}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if name:
+            return entries
         # Programs write their logs all the time, and nobody reads them here.
         log = f".{partition_id}_"
         return {

@@ -42,6 +42,7 @@ from slapgrid.convergence.plans import (
     Verdict,
     wanted_stamp,
 )
+from slapgrid.convergence.quiet import Quiet
 from slapgrid.convergence.retrying import Effort, Outcome, RetryMemory, absorb
 from slapgrid.convergence.software import plan_software
 from slapgrid.convergence.views import (
@@ -335,6 +336,55 @@ def test_reports_state_what_was_observed(computer: ModelComputer) -> None:
                 case ReportSoftware(url, Verdict.DESTROYED):
                     assert not releases[url].is_present
         computer = computer.round()
+
+
+STEPS = ("plan", "round", "fail", "change", "releases")
+INSTANTS = (-20.0, 0.0, 0.0, 30.0, 59.0, 60.0, 61.0, 90_000.0)
+
+
+@given(
+    computers(),
+    st.lists(
+        st.tuples(
+            st.sampled_from(STEPS),
+            st.sampled_from(INSTANTS),
+            st.integers(0, 11),
+            st.sampled_from([Effort.INSTALL, Effort.PROVE, Effort.START]),
+        ),
+        min_size=2,
+        max_size=20,
+    ),
+)
+def test_what_was_quiet_changes_no_plan(
+    computer: ModelComputer, steps: list[tuple[str, float, int, Effort]]
+) -> None:
+    """Whatever changes in between, and whichever way the calendar is set."""
+    quiet = Quiet()
+    for step, offset, number, effort in steps:
+        name, now = f"slappart{number}", NOW + offset
+        local = computer.observed.partitions.get(name)
+        if step == "round":
+            computer = computer.round()
+        elif step == "fail":
+            stamps = {
+                each.key.partition_id: wanted_stamp(each)
+                for each in computer.desired.partitions
+            }
+            failed = Outcome(effort, name, stamps.get(name, ""), "it failed")
+            memory = absorb(computer.memory, failed, now)
+            computer = evolve(computer, memory=memory)
+        elif step == "change" and local is not None:
+            stopped = {**computer.observed.partitions, name: evolve(local, programs=())}
+            observed = LocalView(stopped, computer.observed.releases)
+            computer = evolve(computer, observed=observed)
+        elif step == "releases":
+            releases = dict.fromkeys(URLS, LocalRelease(URLS[0]))
+            observed = LocalView(computer.observed.partitions, releases)
+            computer = evolve(computer, observed=observed)
+        seen = (computer.observed, computer.memory, now)
+        expected = plan_instances(computer.desired, *seen)
+
+        assert plan_instances(computer.desired, *seen, quiet) == expected
 
 
 def test_a_processed_partition_costs_nothing() -> None:

@@ -1,0 +1,95 @@
+"""Core. Partitions that a plan left alone, for as long as nothing about them changes.
+
+Most partitions of most plans are as they are wanted. To find that out once more costs
+some fifty times what it costs to compare what it was found out from.
+
+1. Only a partition of which nothing failed and nothing is half done is remembered, so
+   that what was planned of it follows from the values that are kept, and the time.
+2. It counts from the instant of that plan until the first one at which the plan asked
+   to be made again. A calendar that was set back makes everything be planned anew.
+3. With another memory, or other releases, nothing counts any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+from slap.model import Computer, Partition
+from slapgrid.convergence.draft import Draft
+from slapgrid.convergence.retrying import RetryMemory
+from slapgrid.convergence.views import LocalPartition, LocalRelease, LocalView
+
+Span = tuple[float, float]
+"""From an instant on, and until before another."""
+
+_NEVER: Span = (math.inf, -math.inf)
+
+
+class Quiet:
+    """What the last plans of one computer found quiet."""
+
+    def __init__(self) -> None:
+        self._memory = RetryMemory()
+        self._releases: Mapping[str, LocalRelease] = {}
+        self._supplied: Collection[str] = ()
+        self._unsettled: frozenset[str] = frozenset()
+        self._desired: Computer | None = None
+        self._partitions: tuple[Partition, ...] = ()
+        self._values: dict[str, tuple[Partition, LocalPartition | None]] = {}
+        self._spans: dict[str, tuple[float, float]] = {}
+
+    def begin(
+        self,
+        desired: Computer,
+        observed: LocalView,
+        supplied: Collection[str],
+        draft: Draft,
+    ) -> list[Partition]:
+        """The partitions to plan, in order; when the others are due, the draft knows.
+
+        ``supplied`` are the releases that the computer is to have.
+        """
+        if desired is not self._desired:
+            self._desired, self._partitions = desired, in_order(desired)
+        if draft.memory is not self._memory:
+            self._memory = draft.memory
+            failed = (key.partition(" ")[2] for key in draft.memory.attempts)
+            self._unsettled = frozenset((*failed, *draft.memory.progress))
+            self._spans.clear()
+        if (supplied, observed.releases) != (self._supplied, self._releases):
+            self._supplied, self._releases = supplied, observed.releases
+            self._spans.clear()
+        now, wake, left = draft.now, math.inf, []
+        find, values, spans = observed.partitions.get, self._values, self._spans
+        for partition in self._partitions:
+            name = partition.key.partition_id
+            since, until = spans.get(name, _NEVER)
+            found = partition, find(name)
+            if since <= now < until and values[name] == found:
+                # The old value would be kept beside an equal one.
+                values[name] = found
+                wake = min(wake, until)
+            else:
+                left.append(partition)
+        draft.wake(wake)
+        return left
+
+    def note(
+        self, partition: Partition, local: LocalPartition | None, span: Span
+    ) -> None:
+        """Remember for how long a partition has nothing to be done or said of it."""
+        name = partition.key.partition_id
+        if name not in self._unsettled:
+            self._values[name] = partition, local
+            self._spans[name] = span
+
+
+def in_order(desired: Computer) -> tuple[Partition, ...]:
+    """The partitions of a computer in order of their keys."""
+    return tuple(sorted(desired.partitions, key=_key))
+
+
+def _key(partition: Partition) -> tuple[str, str]:
+    # Two texts are compared ten times as fast as two values that hold them.
+    return partition.key.computer_id, partition.key.partition_id
