@@ -29,4 +29,9 @@ def parent_and_name(relative: str) -> tuple[tuple[str, ...], str]:
 
 def absolute_path(root: str, relative: str) -> str:
     """Where ``relative`` stands in the tree at ``root``."""
-    return "/".join((root.rstrip("/"), *components(relative))) or "/"
+    return root.rstrip("/") + _below(relative) or "/"
+
+
+@lru_cache(KEPT_MAX)
+def _below(relative: str) -> str:
+    return "".join(f"/{name}" for name in components(relative))

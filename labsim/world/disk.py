@@ -54,6 +54,10 @@ class Layers:
         """The names in a directory, sorted."""
         return tuple(sorted(self._names(path)))
 
+    def entries(self, path: str) -> Mapping[str, Entry]:
+        """What a directory holds, in no order."""
+        return self._names(path)
+
     def content(self, path: str, entry: Entry) -> bytes:
         """What reading the file at a path gives; EIO for a block that cannot be."""
         return self._disk.content(path, entry)
@@ -104,10 +108,12 @@ class Layers:
         self.persistence.drop(path, self._disk.now())
 
     def _names(self, path: str) -> dict[str, Entry]:
-        path = path.rstrip("/")
         names = self.current.get(path)
         if names is not None:
             return names
+        path = path.rstrip("/")
+        if path in self.current:
+            return self.current[path]
         while path:
             parent, name = _split(path)
             if parent in self.current:

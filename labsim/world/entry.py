@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from attrs import evolve, frozen
 
-from runtime.ports import FileKind
+from runtime.ports import FileKind, FileStatus
 
 DIRECTORY_BYTES = 4096
 """What a directory takes."""
@@ -27,6 +29,19 @@ class Entry:
         if self.kind is FileKind.DIRECTORY:
             return DIRECTORY_BYTES
         return len(self.content) if self.kind is FileKind.FILE else len(self.target)
+
+    @cached_property
+    def status(self) -> FileStatus:
+        """What ``stat`` tells; the same value each time, as agents keep it."""
+        return FileStatus(
+            self.kind,
+            self.mode,
+            self.size,
+            self.modified,
+            self.uid,
+            self.gid,
+            changed=self.modified,
+        )
 
 
 def change_entry(

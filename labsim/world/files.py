@@ -19,6 +19,8 @@ from runtime.ports import DiskSpace, FileKind, FileStatus, ICalendar, IFileTree
 REMOVAL_SECONDS = 0.02
 """Removing a tree takes two such steps; a power loss between them leaves a part."""
 
+_ROOT = Entry(FileKind.DIRECTORY, 0o755, 0.0)
+
 
 @implementer(IFileTree)
 @frozen
@@ -78,31 +80,17 @@ class DiskTree:
             self._put(path, change_entry(entry, mode, None, None))
 
     def list(self, relative: str = "") -> tuple[str, ...]:
-        components(relative)
         return self.layers.names(self.path(relative))
 
     def entries(self, relative: str = "") -> Mapping[str, FileStatus]:
-        found = {
-            name: self.status(f"{relative}/{name}".lstrip("/"))
-            for name in self.list(relative)
-        }
-        return {name: status for name, status in found.items() if status is not None}
+        names = self.layers.entries(self.path(relative))
+        return {name: names[name].status for name in sorted(names)}
 
     def status(self, relative: str) -> FileStatus | None:
-        components(relative)
         try:
-            entry = self._existing(relative)
+            return self._existing(relative).status
         except FileNotFoundError:
             return None
-        return FileStatus(
-            entry.kind,
-            entry.mode,
-            entry.size,
-            entry.modified,
-            entry.uid,
-            entry.gid,
-            changed=entry.modified,
-        )
 
     def change(
         self,
@@ -179,9 +167,7 @@ class DiskTree:
 
     def _existing(self, relative: str) -> Entry:
         path = self.path(relative)
-        if path == "/":
-            return Entry(FileKind.DIRECTORY, 0o755, 0.0)
-        entry = self.layers.find(path)
+        entry = _ROOT if path == "/" else self.layers.find(path)
         if entry is None:
             raise _error(errno.ENOENT, relative)
         return entry
