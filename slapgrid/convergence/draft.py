@@ -131,7 +131,7 @@ class Draft:
 
 
 def _counted(actions: list[Action]) -> str:
-    counts = Counter(str(action.effort) for action in actions)
-    if not counts:
+    if not actions:
         return "nothing to do"
+    counts = Counter(str(action.effort) for action in actions)
     return ", ".join(f"{effort} {count}" for effort, count in counts.items())

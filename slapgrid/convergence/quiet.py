@@ -23,7 +23,7 @@ from slapgrid.convergence.views import LocalPartition, LocalRelease, LocalView
 Span = tuple[float, float]
 """From an instant on, and until before another."""
 
-_NEVER: Span = (math.inf, -math.inf)
+_UNKNOWN = (None, None, (math.inf, -math.inf))
 
 
 class Quiet:
@@ -35,9 +35,8 @@ class Quiet:
         self._supplied: Collection[str] = ()
         self._unsettled: frozenset[str] = frozenset()
         self._desired: Computer | None = None
-        self._partitions: tuple[Partition, ...] = ()
-        self._values: dict[str, tuple[Partition, LocalPartition | None]] = {}
-        self._spans: dict[str, tuple[float, float]] = {}
+        self._partitions: tuple[tuple[str, Partition], ...] = ()
+        self._notes: dict[str, tuple[Partition, LocalPartition | None, Span]] = {}
 
     def begin(
         self,
@@ -51,27 +50,34 @@ class Quiet:
         ``supplied`` are the releases that the computer is to have.
         """
         if desired is not self._desired:
-            self._desired, self._partitions = desired, in_order(desired)
+            self._desired = desired
+            self._partitions = tuple(
+                (each.key.partition_id, each) for each in in_order(desired)
+            )
         if draft.memory is not self._memory:
             self._memory = draft.memory
             failed = (key.partition(" ")[2] for key in draft.memory.attempts)
             self._unsettled = frozenset((*failed, *draft.memory.progress))
-            self._spans.clear()
+            self._notes.clear()
         if (supplied, observed.releases) != (self._supplied, self._releases):
             self._supplied, self._releases = supplied, observed.releases
-            self._spans.clear()
+            self._notes.clear()
         now, wake, left = draft.now, math.inf, []
-        find, values, spans = observed.partitions.get, self._values, self._spans
-        for partition in self._partitions:
-            name = partition.key.partition_id
-            since, until = spans.get(name, _NEVER)
-            found = partition, find(name)
-            if since <= now < until and values[name] == found:
-                # The old value would be kept beside an equal one.
-                values[name] = found
-                wake = min(wake, until)
-            else:
+        find, notes = observed.partitions.get, self._notes
+        for name, partition in self._partitions:
+            known, seen, (since, until) = notes.get(name, _UNKNOWN)
+            local = find(name)
+            if not since <= now < until:
                 left.append(partition)
+                continue
+            if known is not partition or seen is not local:
+                if known != partition or seen != local:
+                    left.append(partition)
+                    continue
+                # The old value would be kept beside an equal one.
+                notes[name] = partition, local, (since, until)
+            if until < wake:  # noqa: PLR1730 - it is asked of each partition
+                wake = until
         draft.wake(wake)
         return left
 
@@ -81,8 +87,7 @@ class Quiet:
         """Remember for how long a partition has nothing to be done or said of it."""
         name = partition.key.partition_id
         if name not in self._unsettled:
-            self._values[name] = partition, local
-            self._spans[name] = span
+            self._notes[name] = partition, local, span
 
 
 def in_order(desired: Computer) -> tuple[Partition, ...]:
