@@ -66,6 +66,7 @@ class PollingFleet:
         self._draw = self.world.entropy("updates")
         self._update_count = 0
         places = {name: self._place(name) for name in topology.masters}
+        self._places = places
         self._client = SlapClient(
             self.world.host("observer").runtime,
             Replicas(tuple(it.url for it in places.values())),
@@ -77,6 +78,16 @@ class PollingFleet:
             masters = tuple(dict.fromkeys((*near, *places.values())))
             for name in region.computers:
                 self._boot_poller(name, masters)
+
+    def warm(self) -> None:
+        """Have every master make every document once, as in a long life."""
+        for place in self._places.values():
+            client = SlapClient(
+                self.world.host("observer").runtime, Replicas((place.url,))
+            )
+            for name in self._topology.computers:
+                self.world.result(client.poll(name))
+            self.world.result(client.close())
 
     def begin_faults(self, profile: FaultProfile, seconds: float) -> int:
         """Draw and play a schedule of so long from now on; of how many is told."""

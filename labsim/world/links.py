@@ -73,6 +73,11 @@ class Shape:
     cut: Cut | None = field(default=None, validator=optional(instance_of(Cut)))
     is_held: bool = False
 
+    @property
+    def has_chances(self) -> bool:
+        """Whether anything of a packet's fate is drawn."""
+        return bool(self.loss or self.duplication or self.reordering)
+
     def __str__(self) -> str:
         """What differs from a link as it was drawn."""
         said = [
@@ -125,10 +130,11 @@ class Rule:
         )
 
     def _leads(self, source: Iterable[str], target: Iterable[str]) -> bool:
-        is_from = any(name in self.ends for name in source)
+        if self.ends.isdisjoint(source):
+            return False
         if self.others is None:
-            return is_from and not any(name in self.ends for name in target)
-        return is_from and any(name in self.others for name in target)
+            return self.ends.isdisjoint(target)
+        return not self.others.isdisjoint(target)
 
 
 class Way:
@@ -334,6 +340,8 @@ class Links:
 
 def _together(shapes: list[Shape]) -> Shape:
     """What several shapes do to a packet that all of them meet."""
+    if len(shapes) == 1 and not shapes[0].has_chances:
+        return shapes[0]  # most ways meet one cut, and all look after each fault
     latencies = [s.latency_seconds for s in shapes if s.latency_seconds is not None]
     jitters = [s.jitter for s in shapes if s.jitter is not None]
     limits = [s for s in shapes if s.bytes_per_second is not None]
