@@ -312,5 +312,5 @@ def test_a_run_that_would_not_fit_says_so_before_it_starts() -> None:
     plan = a_plan()
 
     check_fits(plan, available=1 << 40)
-    with pytest.raises(BadInput, match=r"need about 0\.2 GiB, and 0\.1 GiB are free"):
+    with pytest.raises(BadInput, match=r"need about 0\.1 GiB, and 0\.1 GiB are free"):
         check_fits(plan, available=100 * 1024**2)
