@@ -27,6 +27,9 @@ from slap.replicas import Replicas
 from slapgrid.slap_client import SlapClient
 
 PORT = 5000
+STARTING_SECONDS = 1.0
+"""A master has opened its store and its port by then."""
+
 STORE = "memory:"
 
 Fill = Callable[[Opening, ICalendar], tuple[InstanceRequest, ...]]
@@ -81,6 +84,7 @@ class PollingFleet:
 
     def warm(self) -> None:
         """Have every master make every document once, as in a long life."""
+        self.world.run_for(STARTING_SECONDS)
         for place in self._places.values():
             client = SlapClient(
                 self.world.host("observer").runtime, Replicas((place.url,))

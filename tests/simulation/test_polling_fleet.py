@@ -25,6 +25,7 @@ def a_fleet(*, has_http: bool) -> PollingFleet:
         period_seconds=PERIOD_SECONDS,
         has_http=has_http,
     )
+    fleet.warm()
     fleet.world.run_for(3 * PERIOD_SECONDS)
     return fleet
 
