@@ -27,7 +27,9 @@ What is told apart:
 Snapshots are allowed to be old: ZODB asks for the newest of what is written, and of
 what ``readCurrent`` names, so the other circles are what code forgot to name. What is
 older than all tids was there before. An object that the store merged counts as written
-and not as read. What a transaction in doubt read is not judged.
+and not as read. Its version and those that it was merged with have no order among
+themselves: whoever reads the last one saw all of them, whoever read one before them
+missed all. What a transaction in doubt read is not judged.
 """
 
 from __future__ import annotations
@@ -66,9 +68,14 @@ class _Item:
     """An object: its versions by tid, and the numbers of those who read each.
 
     There are as many as reads in a history: one reader stands without a list.
+    ``loose`` are the versions that were merged or merged with, and those of which
+    nothing is told yet: the others stand upon all that was there before. ``merges``
+    are the merged versions, each with the one that its writer had read.
     """
 
     oid: str
+    loose: set[int] | None = None
+    merges: list[tuple[int, int]] | None = None
     versions: list[int] = field(factory=list)
     readers: list[list[int] | int | None] = field(factory=list)
 
@@ -94,6 +101,52 @@ class _Item:
             self.readers[place] = [readers, number]
         else:
             readers.append(number)
+
+    def below(self, place: int) -> Iterator[int]:
+        """The places under one, down to the first that has an order."""
+        while place > 0:
+            place -= 1
+            yield place
+            if self.is_ordered(place):
+                return
+
+    def above(self, place: int) -> Iterator[int]:
+        """The places over one, up to the first that has an order."""
+        while place + 1 < len(self.versions):
+            place += 1
+            yield place
+            if self.is_ordered(place):
+                return
+
+    def is_ordered(self, place: int) -> bool:
+        return self.loose is None or self.versions[place] not in self.loose
+
+    def loosen(self, tid: int) -> None:
+        if self.loose is None:
+            self.loose = set()
+        self.loose.add(tid)
+
+    def merge(self, read: int, tid: int) -> None:
+        """Know that a version was merged with all that came after what was read."""
+        if self.merges is None:
+            self.merges = []
+        self.merges.append((read, tid))
+        first = bisect_right(self.versions, read)
+        for place in range(first, bisect_right(self.versions, tid)):
+            self.loosen(self.versions[place])
+
+    def settle(self, tid: int) -> None:
+        """Know that a version was not merged by its writer."""
+        is_merged_with = any(read < tid < merged for read, merged in self.merges or ())
+        if self.loose is not None and not is_merged_with:
+            self.loose.discard(tid)
+        elif is_merged_with:
+            self.loosen(tid)
+
+    def has_between(self, tid: int, older: int, newer: int) -> bool:
+        """Whether a version lies between two places."""
+        place = bisect_left(self.versions, tid)
+        return older < place < newer and self.versions[place] == tid
 
     def readers_of(self, place: int) -> Sequence[int]:
         readers = self.readers[place]
@@ -219,6 +272,10 @@ class Transactions:
         writes = tuple(self._item(oid) for oid in happening.writes)
         for item in writes:
             item.open(tid)
+            if item.oid in merged:
+                item.merge(int(happening.reads.get(item.oid, "0"), 16), tid)
+            elif item.loose is not None:
+                item.settle(tid)
         foreign = [item for item in told.writes if item not in writes]
         told.writes = writes
         if is_plain:
@@ -244,6 +301,7 @@ class Transactions:
         """A version was read, so it is one; returns the circles that this closes."""
         if not item.open(serial):
             return []
+        item.loosen(serial)
         number = self._numbers.get(serial, 0)
         if number == 0:
             place = bisect_left(item.versions, serial)
@@ -272,41 +330,56 @@ class Transactions:
         """What this one comes after, by these reads and writes of it."""
         tid = self._told[number].tid
         for item, serial in reads:
-            writer = self._numbers[serial]
-            if writer != number:
-                yield _Link(writer, number, _Kind.SAW, item)
+            place = bisect_left(item.versions, serial)
+            for seen in (place, *item.below(place)):
+                writer = self._numbers[item.versions[seen]]
+                if writer != number:
+                    yield _Link(writer, number, _Kind.SAW, item)
+                if item.is_ordered(seen):
+                    break
         for item in writes:
-            place = bisect_left(item.versions, tid) - 1
-            if place < 0:
-                continue
-            writer = self._numbers[item.versions[place]]
-            yield _Link(writer, number, _Kind.REPLACED, item)
-            for reader in item.readers_of(place):
-                if reader != number:
-                    yield _Link(reader, number, _Kind.MISSED, item)
+            place = bisect_left(item.versions, tid)
+            is_ordered = item.is_ordered(place)
+            for older in item.below(place):
+                if is_ordered or item.is_ordered(older):
+                    writer = self._numbers[item.versions[older]]
+                    yield _Link(writer, number, _Kind.REPLACED, item)
+                for reader in item.readers_of(older):
+                    # Who wrote it in between missed nothing that came after that.
+                    own = self._told[reader].tid
+                    if reader != number and not item.has_between(own, older, place):
+                        yield _Link(reader, number, _Kind.MISSED, item)
 
     def _after(self, number: int) -> Iterator[_Link]:
         """What comes after this one."""
         told = self._told[number]
         yield from self._after_writes(number, told.tid, told.writes)
         for item, serial in told.versions_read():
-            place = bisect_right(item.versions, serial)
-            if place < len(item.versions):
-                writer = self._numbers[item.versions[place]]
-                if writer != number:
-                    yield _Link(number, writer, _Kind.MISSED, item)
+            place = bisect_left(item.versions, serial)
+            for newer in item.above(place):
+                writer = self._numbers[item.versions[newer]]
+                if writer == number:
+                    break
+                yield _Link(number, writer, _Kind.MISSED, item)
 
     def _after_writes(
         self, number: int, tid: int, writes: Iterable[_Item]
     ) -> Iterator[_Link]:
         for item in writes:
             place = bisect_left(item.versions, tid)
-            for reader in item.readers_of(place):
-                if reader != number:
-                    yield _Link(number, reader, _Kind.SAW, item)
-            if place + 1 < len(item.versions):
-                writer = self._numbers[item.versions[place + 1]]
-                yield _Link(number, writer, _Kind.REPLACED, item)
+            is_ordered = item.is_ordered(place)
+            yield from self._readers(number, item, place)
+            for newer in item.above(place):
+                if is_ordered or item.is_ordered(newer):
+                    writer = self._numbers[item.versions[newer]]
+                    yield _Link(number, writer, _Kind.REPLACED, item)
+                if not item.is_ordered(newer):
+                    yield from self._readers(number, item, newer)
+
+    def _readers(self, number: int, item: _Item, place: int) -> Iterator[_Link]:
+        for reader in item.readers_of(place):
+            if reader != number:
+                yield _Link(number, reader, _Kind.SAW, item)
 
     def _judge(self, number: int, circles: list[_Circle]) -> tuple[Violation, ...]:
         told = self._told[number]
