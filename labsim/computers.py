@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
 
+from labsim.documents import Ran, Seen, Took
+from labsim.history import Placed
 from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.models.supervisord import SupervisordModel
-from labsim.world.host import Host
+from labsim.overhearing import OverheardNetwork
+from labsim.world.host import Host, Process
 from runtime.ports import Runtime
 from slapgrid.config import Config
 from slapgrid.format.settings import FormatSettings
@@ -18,8 +23,15 @@ from slapgrid.service import build_model_service
 from slapgrid.software.settings import SoftwareSettings
 
 
+def _tell_nobody(_: Seen) -> None:
+    """Nobody wants to know."""
+
+
 class Computer:
-    """One simulated computer; ``settings`` override those of its agent."""
+    """One simulated computer; ``settings`` override those of its agent.
+
+    What it took and what it runs is told from outside of the agent.
+    """
 
     def __init__(
         self,
@@ -28,8 +40,12 @@ class Computer:
         model: BuildoutModel,
         partition_count: int,
         settings: dict[str, Any] | None = None,
+        *,
+        tell: Callable[[Seen], None] = _tell_nobody,
     ) -> None:
         self.host = host
+        self._tell = tell
+        self._etag = ""
         self.config = evolve(
             Config(
                 computer_id=host.name,
@@ -42,7 +58,7 @@ class Computer:
             ),
             **(settings or {}),
         )
-        model.add_to(host)
+        evolve(model, sign=self._sign, notice=self._notice).add_to(host)
         self._supervision: SupervisordModel | None = None
 
     async def format(self) -> ExitStatus:
@@ -60,7 +76,7 @@ class Computer:
         self.host.boot(
             lambda runtime: build_model_service(
                 self.config,
-                runtime,
+                evolve(runtime, network=OverheardNetwork(runtime.network, self._hear)),
                 simulated_platform(),
                 self._build_supervision(runtime),
             )
@@ -71,6 +87,23 @@ class Computer:
         await self.host.stop_services()
         if self._supervision is not None:
             await self._supervision.shut_down()
+
+    def _now(self) -> float:
+        return self.host.runtime.clock.seconds()
+
+    def _hear(self, etag: str) -> None:
+        self._etag = etag
+        self._tell(Took(self._now(), self.host.name, etag))
+
+    def _sign(self, _: Process, directory: str, /, *, is_free: bool) -> str:
+        if is_free:
+            partition_id = posixpath.basename(directory)
+            self._tell(Placed(self._now(), self.host.name, partition_id, ""))
+        return self._etag
+
+    def _notice(self, _: Process, directory: str, etag: str) -> None:
+        partition_id = posixpath.basename(directory)
+        self._tell(Ran(self._now(), self.host.name, partition_id, etag))
 
     def _build_supervision(self, runtime: Runtime) -> SupervisordModel:
         tree = runtime.file_tree(self.config.instance_root)

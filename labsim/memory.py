@@ -15,8 +15,8 @@ PARTITION_BYTES = 44 * 1024
 """Measured of ``dense``, half filled, over a base of 77 MiB: 20 computers of 20
 partitions took 18 MiB, 5 of 100 took 23."""
 
-OPERATION_BYTES = 2 * 1024
-"""With what the history keeps of it."""
+OPERATION_BYTES = 12 * 1024
+"""With what the history keeps of it: two or three transactions, and what they read."""
 
 AMPLE_BYTES = 1 << 62
 """Where the kernel does not say what is free."""

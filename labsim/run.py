@@ -22,12 +22,12 @@ from twisted.internet.defer import Deferred, gatherResults
 from labsim.checkers.table import judge
 from labsim.checkers.violation import Bounds, Violation
 from labsim.computers import Computer
+from labsim.documents import Documents, Seen, as_told
 from labsim.faults import table as fault_table
 from labsim.history import (
     Ending,
     FaultBegan,
     FaultEnded,
-    Happening,
     History,
     Life,
     Phase,
@@ -38,7 +38,7 @@ from labsim.models.buildout import BuildoutModel
 from labsim.plan import Plan, check_plan
 from labsim.scenario import Scenario
 from labsim.schedule import TimedFault
-from labsim.stores import open_shared_memory
+from labsim.stores import SharedMemory
 from labsim.workloads import table as work_table
 from labsim.workloads.client import Client
 from labsim.workloads.instances import RELEASE
@@ -119,13 +119,15 @@ def play(
     plan: Plan,
     build_client: Callable[..., Client] = Client,
     follow: Callable[[str], None] | None = None,
+    build_stage: Callable[..., Stage] | None = None,
 ) -> Played:
     """Play a plan and judge its history; the same plan gives the same.
 
-    ``follow`` is given each line of the trace.
+    ``follow`` is given each line of the trace. ``build_stage`` is for tests, whose
+    worlds have something wrong in them.
     """
     check_plan(plan, Injector.VERBS)
-    stage = Stage(plan, build_client)
+    stage = (build_stage or Stage)(plan, build_client)
     if follow is not None:
         stage.world.follow(follow)
     clock = stage.world.clock
@@ -135,7 +137,11 @@ def play(
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a violation
         sentence = str(error) if isinstance(error, WorldStuck) else _tell(error)
         broken.append(Violation(BROKEN, clock.seconds(), sentence))
-    history = tuple(stage.history)
+    history: History = ()
+    try:
+        history = stage.told()
+    except AssertionError as error:
+        broken.append(Violation(BROKEN, clock.seconds(), _tell(error)))
     found = judge(history, Bounds(plan.scenario.durations.settle_seconds))
     digest = stage.world.digest()
     return Played(plan, history, digest, clock.seconds(), (*broken, *found))
@@ -155,13 +161,13 @@ class Stage:
     ) -> None:
         self.plan = plan
         self.world = World(plan.seed)
-        self.history: list[Happening] = []
+        self.seen: list[Seen] = []
         self.has_settled = False
         for region in plan.topology.regions:
             for name in region.hosts:
                 self.world.host(name, region.name)
         self._builds = self.world.entropy("builds")
-        self._open = open_shared_memory()
+        self.store = self.build_store()
         self._urls = tuple(
             f"http://[{self.world.host(name).address}]:{PORT}"
             for name in plan.topology.masters
@@ -201,8 +207,12 @@ class Stage:
         self._tell_phase(Phase.ENDED)
         self._finish()
 
-    def tell(self, happening: Happening) -> None:
-        self.history.append(happening)
+    def tell(self, seen: Seen) -> None:
+        self.seen.append(seen)
+
+    def told(self) -> History:
+        """All that happened until now."""
+        return tuple(as_told(self.seen, Documents(self.store.whole())))
 
     @property
     def _observer_clock(self) -> Any:
@@ -214,9 +224,7 @@ class Stage:
         for name in topology.masters:
             self._boot_master(name)
         self.world.run_for(1)
-        model = BuildoutModel(
-            build_seconds=agents.build_seconds, fails=self._fails, has_promises=False
-        )
+        model = self.build_model()
         settings = {
             "poll_seconds": agents.poll_seconds,
             "recheck_seconds": agents.recheck_seconds,
@@ -229,8 +237,21 @@ class Stage:
                     model,
                     self.plan.scenario.fleet.partitions,
                     settings,
+                    tell=self.tell,
                 )
         self._await([self._prepare(it) for it in self._computers.values()])
+
+    def build_store(self) -> SharedMemory:
+        """Where masters keep what they are told."""
+        return SharedMemory(self.tell, self.world.clock.seconds)
+
+    def build_model(self) -> BuildoutModel:
+        """What builds and installations do on all computers."""
+        return BuildoutModel(
+            build_seconds=self.plan.scenario.agents.build_seconds,
+            fails=self._fails,
+            has_promises=False,
+        )
 
     async def _prepare(self, computer: Computer) -> None:
         name = computer.host.name
@@ -247,7 +268,9 @@ class Stage:
         host = self.world.host(name)
         listen = TcpAddress(host.address, PORT)
         config = master_config.Config("memory:", listen, is_loopback_only=False)
-        host.boot(lambda runtime: build_master(config, runtime, self._open))
+        host.boot(
+            lambda runtime: build_master(config, runtime, self.store.opening(name))
+        )
 
     def _nearest(self, masters: tuple[str, ...]) -> tuple[str, ...]:
         """All masters, those of the own region first."""

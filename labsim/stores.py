@@ -1,10 +1,13 @@
-"""Shell. Where simulated masters keep what they are told."""
+"""Shell. Where simulated masters keep what they are told, and who hears of commits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ZODB.DB import DB  # type: ignore[import-untyped]
 
-from master_cluster.store.announcing import AnnouncingStorage
+from labsim.recording import RecordedDatabase, RecordingStorage, Tell
 from master_cluster.store.storages import (
     CACHED_OBJECTS_MAX,
     CONNECTIONS_MAX,
@@ -17,32 +20,47 @@ MASTERS_MAX = 20
 """That use one database at once, with as many connections as each would have alone."""
 
 
-class LastingDatabase(DB):  # type: ignore[misc] # ZODB has no types
-    """One that all masters of a world use; it lasts when one of them stops."""
-
-    def close(self) -> None:
-        """Leave it open: others use it."""
-
-
-def open_shared_memory() -> Opening:
+class SharedMemory:
     """One memory for all masters of a world, which stays while they come and go.
 
     It stands beside all hosts: no fault reaches it. Its transaction ids follow the
     calendar of the master that was first.
     """
-    opened: list[DB] = []
 
-    def open_it(uri: str, calendar: ICalendar) -> DB:
-        assert uri == "memory:", uri
-        if not opened:
-            storage = AnnouncingStorage(MemoryStorage(calendar))
-            opened.append(
-                LastingDatabase(
-                    storage,
-                    pool_size=MASTERS_MAX * CONNECTIONS_MAX,
-                    cache_size=CACHED_OBJECTS_MAX,
-                )
-            )
-        return opened[0]
+    uri = "memory:"
 
-    return open_it
+    def __init__(self, tell: Tell, seconds: Callable[[], float]) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._opened: list[DB] = []
+
+    def opening(self, master: str) -> Opening:
+        """What a master of that name opens its store with."""
+
+        def open_it(uri: str, calendar: ICalendar) -> Any:
+            assert uri == self.uri, uri
+            if not self._opened:
+                self._opened.append(self._open(self.build_storage(calendar)))
+            return RecordedDatabase(self._opened[0], master, is_shared=True)
+
+        return open_it
+
+    def whole(self) -> DB:
+        """A database that has all that was committed, and each version of it."""
+        assert self._opened, "no master has begun"
+        return self._opened[0]
+
+    def build_storage(self, calendar: ICalendar) -> MemoryStorage:
+        """What all of it stands on."""
+        return MemoryStorage(calendar)
+
+    def build_recording(self, storage: object) -> RecordingStorage:
+        """The same as connections have it, with commits told."""
+        return RecordingStorage(storage, self._tell, self._seconds)
+
+    def _open(self, storage: object) -> DB:
+        return DB(
+            self.build_recording(storage),
+            pool_size=MASTERS_MAX * CONNECTIONS_MAX,
+            cache_size=CACHED_OBJECTS_MAX,
+        )

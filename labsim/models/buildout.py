@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from string import ascii_letters
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -34,6 +35,7 @@ INTERPRETER = "/usr/bin/python3"
 TEMPLATE = b"[buildout]\nparts =\n"
 SHIMS = "/usr/lib/slapgrid"
 FIRST_UID = 1000
+SERVER = f"{SERVICE_DIRECTORY}/server"
 SYNCHRONISATION_SECONDS = 0.05
 #: What a promise that breaks says.
 BREAKAGE = "it is not alive"
@@ -41,6 +43,26 @@ BREAKAGE = "it is not alive"
 
 def _never(_: str) -> bool:
     return False
+
+
+def _sign_nothing(_: Process, __: str, *, is_free: bool) -> str:
+    del is_free
+    return ""
+
+
+def _notice_nothing(_: Process, __: str, ___: str) -> None:
+    """Nobody wants to know."""
+
+
+class Sign(Protocol):
+    """Says what the programs of an installation that begins are to be known by.
+
+    ``is_free``: neither a program nor the file of one is in the directory.
+    """
+
+    def __call__(
+        self, process: Process, directory: str, /, *, is_free: bool
+    ) -> str: ...
 
 
 def simulated_platform() -> Platform:
@@ -68,6 +90,9 @@ class BuildoutModel:
     ``fails`` is asked with the directory of each run, as ``build_seconds`` may be. Each
     instance gets one program that lasts and, if it has any, one promise, an executable
     unless ``has_plugin``, which holds unless ``breaks`` says so.
+
+    ``sign`` is asked when an installation begins, and ``notice`` told, with what it
+    said then, when a program begins.
     """
 
     build_seconds: float | Callable[[str], float] = 30.0
@@ -77,6 +102,8 @@ class BuildoutModel:
     breaks: Callable[[str], bool] = _never
     has_promises: bool = True
     has_plugin: bool = False
+    sign: Sign = _sign_nothing
+    notice: Callable[[Process, str, str], None] = _notice_nothing
 
     def add_to(self, host: Host) -> None:
         """Give the host these behaviours."""
@@ -95,6 +122,8 @@ class BuildoutModel:
 
     async def _buildout(self, program: Program, process: Process) -> Exit:
         is_build = "-N" in program.argv
+        if not is_build:
+            signature = self._sign(program.directory, process)
         files = process.host.pending_files(program.directory)
         assert files.status(BUILDOUT_CFG) is not None, "the agent writes it first"
         build_seconds = self.build_seconds
@@ -107,7 +136,7 @@ class BuildoutModel:
             files.write(INSTANCE_TEMPLATES[0], TEMPLATE)
             return Exit(0, output=b"Installing instance.\n")
         files.make_directory(SERVICE_DIRECTORY)
-        files.write(f"{SERVICE_DIRECTORY}/server", b"#!/bin/sh\n", 0o755)
+        files.write(SERVER, f"#!/bin/sh\n{signature}".encode(), 0o755)
         if self.has_promises:
             directory = PLUGIN_DIRECTORY if self.has_plugin else PROMISE_DIRECTORY
             files.make_directory(directory)
@@ -115,8 +144,18 @@ class BuildoutModel:
             files.write(f"{directory}/{name}", b"#!/bin/sh\n", 0o755)
         return Exit(0, output=b"Installing server.\n")
 
+    def _sign(self, directory: str, process: Process) -> str:
+        files = process.host.pending_files(directory)
+        running = any(
+            it.argv[0] == files.path(SERVER) for it in process.host.running_programs
+        )
+        is_free = files.status(SERVER) is None and not running
+        return self.sign(process, directory, is_free=is_free)
+
     async def _serve(self, program: Program, process: Process) -> Exit:
-        del program
+        with suppress(OSError, UnicodeDecodeError):
+            content = process.host.pending_files(program.directory).read(SERVER)
+            self.notice(process, program.directory, content.decode().split("\n")[1])
         while True:
             await process.sleep(86400)
 

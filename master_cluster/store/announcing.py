@@ -54,8 +54,8 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
         for listener in self._listeners:
             listener(oids)
 
-    def new_instance(self) -> _AnnouncingInstance:
-        instance = _AnnouncingInstance(self)
+    def new_instance(self) -> AnnouncingInstance:
+        instance = AnnouncingInstance(self)
         with self._lock:
             self._instances.add(instance)
         return instance
@@ -69,7 +69,7 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
         self.announce(EVERYTHING)
 
 
-class _AnnouncingInstance(MVCCAdapterInstance):  # type: ignore[misc] # as above
+class AnnouncingInstance(MVCCAdapterInstance):  # type: ignore[misc] # as above
     """What one connection stands on."""
 
     _base: AnnouncingStorage
