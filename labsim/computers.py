@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from labsim.documents import Ran, Seen, Took
+from labsim.documents import OfAgent, Ran, Took
 from labsim.history import Placed
 from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.models.supervisord import SupervisordModel
@@ -23,7 +23,7 @@ from slapgrid.service import build_model_service
 from slapgrid.software.settings import SoftwareSettings
 
 
-def _tell_nobody(_: Seen) -> None:
+def _tell_nobody(_: OfAgent) -> None:
     """Nobody wants to know."""
 
 
@@ -41,7 +41,7 @@ class Computer:
         partition_count: int,
         settings: dict[str, Any] | None = None,
         *,
-        tell: Callable[[Seen], None] = _tell_nobody,
+        tell: Callable[[OfAgent], None] = _tell_nobody,
     ) -> None:
         self.host = host
         self._tell = tell

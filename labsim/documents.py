@@ -13,7 +13,7 @@ import transaction  # type: ignore[import-untyped]
 from attrs import define, field, frozen
 from ZODB.DB import DB  # type: ignore[import-untyped]
 
-from labsim.history import Applied, Happening, Placed
+from labsim.history import Applied, Doubted, Happening, Placed
 from master_cluster.polling import build_document
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.documents import document_of_computer
@@ -43,7 +43,16 @@ class Ran:
     etag: str
 
 
-Seen = Happening | Took | Ran
+@define(eq=False)
+class Finishing:
+    """A master awaits the end of a transaction, for ever when it is lost meanwhile."""
+
+    doubted: Doubted
+    has_ended: bool = False
+
+
+OfAgent = Took | Ran | Placed
+Seen = Happening | OfAgent | Finishing
 
 
 @frozen
@@ -114,5 +123,8 @@ def as_told(seen: Iterable[Seen], documents: Documents) -> Iterator[Happening]:
                 for version in documents.find(computer, etag)[:1]:
                     instance = version.occupants.get(partition, f"nobody of {etag}")
                     yield Placed(at, computer, partition, instance)
+            case Finishing(doubted, has_ended):
+                if not has_ended:
+                    yield doubted
             case _:
                 yield it

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from labsim.faults.table import PACKAGES, check_verbs
 from labsim.lines import line_in_json
 from labsim.refusals import BadInput, inside
-from labsim.scenario import Scenario, decode_scenario, encode_scenario
+from labsim.scenario import NEO, Scenario, decode_scenario, encode_scenario
 from labsim.schedule import (
     Reader,
     Schedule,
@@ -23,7 +23,7 @@ from labsim.schedule import (
     decode_fault,
     encode_fault,
 )
-from labsim.topology import Region, Topology
+from labsim.topology import ROLES, ROLES_OF_NEO, Region, Topology
 from labsim.workloads import table as work_table
 from labsim.workloads.operation import (
     OPERATIONS_MAX,
@@ -50,6 +50,14 @@ class Plan:
     topology: Topology
     faults: Schedule = ()
     operations: tuple[Operation, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        topology = self.topology
+        if self.scenario.store != NEO:
+            if topology.neo_masters or topology.storage_nodes:
+                raise BadInput(f"only a store {NEO!r} has neo_masters, storage_nodes")
+        elif not (topology.neo_masters and topology.storage_nodes):
+            raise BadInput(f"a store {NEO!r} needs neo_masters and storage_nodes")
 
     @property
     def size(self) -> str:
@@ -81,11 +89,11 @@ def encode_plan(plan: Plan) -> str:
     """A JSON text with one line for each fault and operation."""
     scenario = json.dumps(encode_scenario(plan.scenario), indent=1)
     regions = [
-        {
-            "name": it.name,
-            "masters": list(it.masters),
-            "computers": list(it.computers),
-            "people": list(it.people),
+        {"name": it.name}
+        | {
+            role: list(getattr(it, role))
+            for role in ROLES
+            if getattr(it, role) or role not in ROLES_OF_NEO
         }
         for it in plan.topology.regions
     ]
@@ -145,7 +153,8 @@ def _decode(document: object) -> Plan:
     with inside("operations"):
         operations = _decoded(read.get("operations", []), "operation", decode_operation)
     read.check_all_read()
-    return Plan(seed, scenario, topology, faults, operations)
+    with inside("regions"):
+        return Plan(seed, scenario, topology, faults, operations)
 
 
 def without_rest(plan: Plan) -> Plan:
@@ -173,12 +182,8 @@ def _lines(entries: list[dict[str, Any]]) -> str:
 
 def _decode_region(document: object) -> Region:
     read = Reader(document, "a region")
-    region = Region(
-        read.text("name"),
-        read.texts("masters", ()),
-        read.texts("computers", ()),
-        read.texts("people", ()),
-    )
+    hosts = {role: read.texts(role, ()) for role in ROLES}
+    region = Region(read.text("name"), **hosts)
     read.check_all_read()
     return region
 

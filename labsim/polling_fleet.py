@@ -13,7 +13,7 @@ from labsim.faults.package import FaultProfile
 from labsim.injector import Injector
 from labsim.pollers import Counts, Kept, MasterPlace, Poller
 from labsim.schedule import TimedFault
-from labsim.stores import open_shared_memory
+from labsim.stores import open_untold_memory
 from labsim.topology import Topology
 from labsim.world.world import World
 from master_cluster import config as master_config
@@ -60,7 +60,7 @@ class PollingFleet:
         for region in topology.regions:
             for name in region.hosts:
                 self.world.host(name, region.name)
-        self._open = open_shared_memory()
+        self._open = open_untold_memory()
         self._injector = Injector(self.world, topology, self._storm)
         self._requests = fill(self._open, self.world.host("observer").calendar)
         self._pollers: dict[str, Poller] = {}

@@ -17,11 +17,11 @@ from ZODB.Connection import Connection  # type: ignore[import-untyped]
 from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.utils import get_pickle_metadata  # type: ignore[import-untyped]
 
-from labsim.history import Committed, Doubted, Happening
+from labsim.documents import Finishing, Seen
+from labsim.history import Committed, Doubted
 from master_cluster.store.announcing import AnnouncingInstance, AnnouncingStorage
-from master_cluster.store.outages import InDoubt
 
-Tell = Callable[[Happening], None]
+Tell = Callable[[Seen], None]
 
 
 class RecordingStorage(AnnouncingStorage):
@@ -95,11 +95,10 @@ class RecordingInstance(AnnouncingInstance):
         writes = tuple(sorted(oid.hex() for oid in self._modified))
         merged = tuple(sorted(oid.hex() for oid in self._merged))
         base = self._base
-        try:
-            tid = super().tpc_finish(transaction, func)
-        except InDoubt:
-            base.tell(Doubted(base.seconds(), self.master, reads, writes))
-            raise
+        finishing = Finishing(Doubted(base.seconds(), self.master, reads, writes))
+        base.tell(finishing)
+        tid = super().tpc_finish(transaction, func)
+        finishing.has_ended = True
         told = Committed(
             base.seconds(), self.master, tid.hex(), reads, writes, merged, epoch
         )

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 
 from labsim.checkers.table import judge
 from labsim.checkers.violation import Bounds, Violation
 from labsim.computers import Computer
-from labsim.documents import Documents, Seen, as_told
+from labsim.documents import Documents, OfAgent, Seen, as_told
 from labsim.faults import table as fault_table
 from labsim.history import (
     Ending,
@@ -36,9 +36,9 @@ from labsim.history import (
 from labsim.injector import Injector
 from labsim.models.buildout import BuildoutModel
 from labsim.plan import Plan, check_plan
-from labsim.scenario import Scenario
+from labsim.scenario import NEO, Scenario
 from labsim.schedule import TimedFault
-from labsim.stores import SharedMemory
+from labsim.stores import SharedMemory, SharedNeo, Store
 from labsim.workloads import table as work_table
 from labsim.workloads.client import Client
 from labsim.workloads.instances import RELEASE
@@ -48,10 +48,9 @@ from labsim.workloads.table import WORKS
 from labsim.world.entropy import stream
 from labsim.world.world import World, WorldStuck
 from master_cluster import config as master_config
-from master_cluster.service import build_service as build_master
 from runtime.ports import TcpAddress
 from slap import calls
-from slap.errors import SlapError
+from slap.errors import MasterAway, SlapError
 from slap.model import RequestedState, SoftwareInstallation
 from slap.replicas import Replicas
 from slapgrid.passes import ExitStatus
@@ -61,6 +60,9 @@ PORT = 5000
 
 BUILDING_SECONDS_MAX = 3600.0
 """To format and supply the largest fleet while nothing is broken yet."""
+
+STARTING_SECONDS = 10.0
+"""Masters at a store that is there begin within a few."""
 
 LOOK_SECONDS = 60.0
 """Between two looks at whether all is as wanted."""
@@ -210,6 +212,10 @@ class Stage:
     def tell(self, seen: Seen) -> None:
         self.seen.append(seen)
 
+    def tell_now(self, seen: OfAgent) -> None:
+        """The same of an agent, whose own clock may be wrong."""
+        self.tell(evolve(seen, at=self.world.clock.seconds()))
+
     def told(self) -> History:
         """All that happened until now."""
         return tuple(as_told(self.seen, Documents(self.store.whole())))
@@ -221,9 +227,10 @@ class Stage:
     def _build(self) -> None:
         """Boot masters, format and boot computers, say where they are, supply them."""
         topology, agents = self.plan.topology, self.plan.scenario.agents
+        self.store.boot()
         for name in topology.masters:
             self._boot_master(name)
-        self.world.run_for(1)
+        self.world.run_for(STARTING_SECONDS)
         model = self.build_model()
         settings = {
             "poll_seconds": agents.poll_seconds,
@@ -237,12 +244,14 @@ class Stage:
                     model,
                     self.plan.scenario.fleet.partitions,
                     settings,
-                    tell=self.tell,
+                    tell=self.tell_now,
                 )
         self._await([self._prepare(it) for it in self._computers.values()])
 
-    def build_store(self) -> SharedMemory:
+    def build_store(self) -> Store:
         """Where masters keep what they are told."""
+        if self.plan.scenario.store == NEO:
+            return SharedNeo(self.world, self.plan.topology, self.tell)
         return SharedMemory(self.tell, self.world.clock.seconds)
 
     def build_model(self) -> BuildoutModel:
@@ -267,10 +276,9 @@ class Stage:
     def _boot_master(self, name: str) -> None:
         host = self.world.host(name)
         listen = TcpAddress(host.address, PORT)
-        config = master_config.Config("memory:", listen, is_loopback_only=False)
-        host.boot(
-            lambda runtime: build_master(config, runtime, self.store.opening(name))
-        )
+        uri = self.store.uri
+        config = master_config.Config(uri, listen, is_loopback_only=False)
+        host.boot(lambda runtime: self.store.build_master(name, config, runtime))
 
     def _nearest(self, masters: tuple[str, ...]) -> tuple[str, ...]:
         """All masters, those of the own region first."""
@@ -308,18 +316,30 @@ class Stage:
         """Wait until everything is as wanted, or no longer."""
         limit = self.world.clock.seconds() + limit_seconds
         while True:
-            endings = self._look()
+            endings = self._look() if self.store.is_whole() else None
             is_over = self.world.clock.seconds() >= limit
             are_idle = all(each.called for each in playing)
-            if is_over or (are_idle and all(it.wanted == it.found for it in endings)):
+            if is_over or (
+                are_idle and endings and all(it.wanted == it.found for it in endings)
+            ):
                 break
             self.world.run_for(LOOK_SECONDS)
+        assert endings is not None, "the store is away after all was healed"
         for ending in endings:
             self.tell(ending)
         assert are_idle, "clients are not answered after all was healed"
 
-    def _look(self) -> tuple[Ending, ...]:
-        """What is there now of all that was granted, and of its programs."""
+    def _look(self) -> tuple[Ending, ...] | None:
+        """What is there now of all that was granted, and of its programs.
+
+        ``None`` when no master can say.
+        """
+        try:
+            return self._found()
+        except MasterAway:
+            return None
+
+    def _found(self) -> tuple[Ending, ...]:
         at = self.world.clock.seconds()
         reports: dict[str, object] = {}
         program_counts = dict.fromkeys(self._computers, 0)

@@ -97,8 +97,12 @@ class Durations:
         return self.beginning_seconds + self.fault_seconds
 
 
-STORES = ("memory",)
-"""Where masters keep what they are told: beside all hosts, and never broken."""
+MEMORY = "memory"
+NEO = "neo"
+
+STORES = (MEMORY, NEO)
+"""Where masters keep what they are told: beside all hosts and never broken, or in a
+neo_cluster, of which each region has a neo_master and a storage node."""
 
 
 @frozen
@@ -121,7 +125,11 @@ class Scenario:
     def topology(self) -> Topology:
         fleet = self.fleet
         return build_topology(
-            fleet.regions, fleet.masters, fleet.computers, self.workload.people
+            fleet.regions,
+            fleet.masters,
+            fleet.computers,
+            self.workload.people,
+            has_neo=self.store == NEO,
         )
 
 

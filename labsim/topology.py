@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from labsim.refusals import BadInput
 
@@ -13,22 +13,31 @@ from labsim.refusals import BadInput
 class Region:
     """A place that fails as a whole, with the names of its hosts by their roles.
 
-    ``people`` are where clients work; no fault hits them but cuts.
+    ``people`` are where clients work; no fault hits them but cuts. ``neo_masters`` and
+    ``storage_nodes`` are there when masters keep what they are told in NEO.
     """
 
     name: str
     masters: tuple[str, ...] = ()
     computers: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    neo_masters: tuple[str, ...] = ()
+    storage_nodes: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        return (*self.masters, *self.computers, *self.people)
+        return (*self.machines, *self.people)
 
     @property
     def machines(self) -> tuple[str, ...]:
         """What has power to lose."""
-        return (*self.masters, *self.computers)
+        store = (*self.neo_masters, *self.storage_nodes)
+        return (*self.masters, *store, *self.computers)
+
+
+ROLES_OF_NEO = ("neo_masters", "storage_nodes")
+ROLES = ("masters", "computers", "people", *ROLES_OF_NEO)
+"""The fields of a region that name hosts."""
 
 
 @frozen
@@ -48,6 +57,14 @@ class Topology:
     @property
     def masters(self) -> tuple[str, ...]:
         return tuple(host for it in self.regions for host in it.masters)
+
+    @property
+    def neo_masters(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.neo_masters)
+
+    @property
+    def storage_nodes(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.storage_nodes)
 
     @property
     def computers(self) -> tuple[str, ...]:
@@ -78,11 +95,12 @@ class Topology:
     def keeping(self, hosts: Collection[str]) -> Topology:
         """The same without the other hosts, and without regions that have none."""
         kept = (
-            evolve(
-                it,
-                masters=tuple(host for host in it.masters if host in hosts),
-                computers=tuple(host for host in it.computers if host in hosts),
-                people=tuple(host for host in it.people if host in hosts),
+            Region(
+                it.name,
+                **{
+                    role: tuple(host for host in getattr(it, role) if host in hosts)
+                    for role in ROLES
+                },
             )
             for it in self.regions
         )
@@ -90,9 +108,18 @@ class Topology:
 
 
 def build_topology(
-    region_count: int, master_count: int, computer_count: int, people_count: int
+    region_count: int,
+    master_count: int,
+    computer_count: int,
+    people_count: int,
+    *,
+    has_neo: bool = False,
 ) -> Topology:
-    """Spread so many of each evenly over the regions ``r1``, ``r2`` ..."""
+    """Spread so many of each evenly over the regions ``r1``, ``r2`` ...
+
+    With NEO each region has a neo_master and a storage node besides.
+    """
+    neo_count = region_count if has_neo else 0
 
     def names(prefix: str, count: int, region: int) -> tuple[str, ...]:
         numbers = range(region, count, region_count)
@@ -105,6 +132,8 @@ def build_topology(
                 names("master", master_count, region),
                 names("COMP", computer_count, region),
                 names("people", people_count, region),
+                names("neo", neo_count, region),
+                names("storage", neo_count, region),
             )
             for region in range(region_count)
         )

@@ -76,17 +76,22 @@ def open_database(uri: str, calendar: ICalendar) -> DB:
     return database_on(storage)
 
 
-def database_on(storage: object) -> DB:
-    """Open the database of a storage, empty or not, whoever else does."""
+def database_on(
+    storage: object, adapt: Callable[[object], AnnouncingStorage] = AnnouncingStorage
+) -> DB:
+    """Open the database of a storage, empty or not, whoever else does.
+
+    Connections have the storage as ``adapt`` makes it.
+    """
     for _ in range(OPENINGS_MAX - 1):
         with suppress(ConflictError):
-            return _open(storage)
-    return _open(storage)
+            return _open(adapt(storage))
+    return _open(adapt(storage))
 
 
-def _open(storage: object) -> DB:
+def _open(storage: AnnouncingStorage) -> DB:
     return DB(
-        AnnouncingStorage(storage),
+        storage,
         pool_size=CONNECTIONS_MAX,
         cache_size=CACHED_OBJECTS_MAX,
     )

@@ -10,14 +10,18 @@ from attrs import evolve
 
 from labsim.cli import cli, load_scenario, scenario_names
 from labsim.history import (
+    Applied,
     CallEnded,
+    Committed,
     Ending,
+    Epoch,
     FaultBegan,
     FaultEnded,
     Life,
     Outcome,
     Phase,
     PhaseBegan,
+    Placed,
 )
 from labsim.plan import encode_plan
 from labsim.run import Played, draw_plan, play
@@ -25,7 +29,8 @@ from labsim.scenario import resize
 from labsim.schedule import active_at
 
 SMALL = ("cuts", "everything", "power")
-SEEDS_EACH = 7
+SEEDS_EACH = 6
+ON_NEO = (("neo", 1), ("neo", 2))
 COMPUTERS = 6
 """Two in a region: a seed costs half of what it does at the size in the file."""
 
@@ -35,8 +40,10 @@ def played(name: str, seed: int) -> Played:
     return play(draw_plan(scenario, seed))
 
 
-@pytest.mark.parametrize("seed", range(SEEDS_EACH))
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [*((name, seed) for name in SMALL for seed in range(SEEDS_EACH)), *ON_NEO],
+)
 def test_everything_comes_to_what_was_wanted_once_the_world_is_whole(
     name, seed
 ) -> None:
@@ -46,6 +53,9 @@ def test_everything_comes_to_what_was_wanted_once_the_world_is_whole(
     assert run.violations == (), (
         f"labsim run {name} --computers {COMPUTERS} --seed {seed}"
     )
+    kinds = {type(it) for it in run.history}
+    assert {Applied, Committed, Placed} <= kinds
+    assert (Epoch in kinds) == (name == "neo")
     phases = [it.phase for it in run.history if isinstance(it, PhaseBegan)]
     assert phases == list(Phase)
     # What makes it a test of anything:

@@ -8,24 +8,33 @@ from attrs import evolve
 from labsim.cli import load_scenario
 from labsim.plan import Plan
 from labsim.run import draw_plan, play
-from labsim.scenario import resize
+from labsim.scenario import Scenario, resize
 from tests.simulation.wrong_runs import (
     Forgetting,
     Overwriting,
     Restoring,
     Stale,
+    WithoutMajority,
 )
 
 
-def busy_plan(seed: int) -> Plan:
+def busy_plan(seed: int = 1) -> Plan:
     """A small cloud in which instances come and go."""
     scenario = resize(load_scenario("cuts"), computers=3, partitions=2)
-    scenario = evolve(
-        scenario,
-        workload=evolve(scenario.workload, requests=4.0, destructions=4.0),
-        durations=evolve(scenario.durations, fault_seconds=200, settle_seconds=300),
+    workload = evolve(scenario.workload, requests=4.0, destructions=4.0)
+    return draw_plan(evolve(_short(scenario), workload=workload), seed)
+
+
+def plan_on_neo(seed: int = 3) -> Plan:
+    """In this one two regions are apart while the third is down."""
+    return draw_plan(
+        _short(resize(load_scenario("neo"), computers=3, partitions=2)), seed
     )
-    return draw_plan(scenario, seed)
+
+
+def _short(scenario: Scenario) -> Scenario:
+    durations = evolve(scenario.durations, fault_seconds=200, settle_seconds=300)
+    return evolve(scenario, durations=durations)
 
 
 def rejecting(plan: Plan, **wrong) -> set[str]:
@@ -33,17 +42,19 @@ def rejecting(plan: Plan, **wrong) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("checker", "wrong"),
+    ("checker", "stage", "build_plan"),
     [
-        ("acknowledged", {"build_stage": Forgetting}),
-        ("partitions", {"build_stage": Restoring}),
-        ("tids", {"build_stage": Stale}),
-        ("transactions", {"build_stage": Overwriting}),
+        ("acknowledged", Forgetting, busy_plan),
+        ("epochs", WithoutMajority, plan_on_neo),
+        ("partitions", Restoring, busy_plan),
+        ("tids", Stale, busy_plan),
+        ("transactions", Overwriting, busy_plan),
     ],
 )
-def test_a_wrong_run_is_rejected(checker, wrong) -> None:
-    assert checker in rejecting(busy_plan(1), **wrong)
+def test_a_wrong_run_is_rejected(checker, stage, build_plan) -> None:
+    assert checker in rejecting(build_plan(), build_stage=stage)
 
 
-def test_the_same_run_without_it_is_not() -> None:
-    assert rejecting(busy_plan(1)) == set()
+@pytest.mark.parametrize("build_plan", [busy_plan, plan_on_neo])
+def test_the_same_run_without_it_is_not(build_plan) -> None:
+    assert rejecting(build_plan()) == set()

@@ -11,10 +11,12 @@ from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 from labsim.models.buildout import SERVER, BuildoutModel
 from labsim.recording import RecordingInstance, RecordingStorage
 from labsim.run import Stage
-from labsim.stores import SharedMemory
+from labsim.stores import SharedMemory, SharedNeo, Store
 from labsim.world.host import Process
 from master_cluster.store.storages import MemoryStorage
 from runtime.ports import Exit, ICalendar, Program
+from tests.model.mutants import named_mutant
+from tests.simulation.neo_mutants import mutated_rule
 
 STALE_SECONDS = 60.0
 """As long as a snapshot of ``StaleInstance`` is kept."""
@@ -80,7 +82,7 @@ class ForgettingMemory(SharedMemory):
 
 
 class Forgetting(Stage):
-    def build_store(self) -> SharedMemory:
+    def build_store(self) -> Store:
         return ForgettingMemory(self.tell, self.world.clock.seconds)
 
 
@@ -90,7 +92,7 @@ class OverwritingMemory(SharedMemory):
 
 
 class Overwriting(Stage):
-    def build_store(self) -> SharedMemory:
+    def build_store(self) -> Store:
         return OverwritingMemory(self.tell, self.world.clock.seconds)
 
 
@@ -123,5 +125,13 @@ class StaleMemory(SharedMemory):
 
 
 class Stale(Stage):
-    def build_store(self) -> SharedMemory:
+    def build_store(self) -> Store:
         return StaleMemory(self.tell, self.world.clock.seconds)
+
+
+class WithoutMajority(Stage):
+    """Each part of a neo_cluster goes on alone, in an epoch of the same number."""
+
+    def build_store(self) -> Store:
+        rule = mutated_rule(named_mutant("a recovery needs no majority"))
+        return SharedNeo(self.world, self.plan.topology, self.tell, rule)

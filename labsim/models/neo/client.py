@@ -290,6 +290,11 @@ class NeoClient(ConflictResolvingStorage):  # type: ignore[misc] # ZODB has no t
     def supportsUndo(self) -> bool:
         return False
 
+    @property
+    def epoch(self) -> int:
+        """That of the primary that it has, 0 without one."""
+        return self._table.table_id.epoch if self._table else 0
+
     def lastTransaction(self) -> Tid:
         return self._last_tid
 

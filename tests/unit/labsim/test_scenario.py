@@ -314,3 +314,33 @@ def test_a_run_that_would_not_fit_says_so_before_it_starts() -> None:
     check_fits(plan, available=1 << 40)
     with pytest.raises(BadInput, match=r"need about 0\.1 GiB, and 0\.1 GiB are free"):
         check_fits(plan, available=100 * 1024**2)
+
+
+def a_plan_on_neo() -> Plan:
+    scenario = evolve(a_plan().scenario, store="neo")
+    return Plan(1, scenario, scenario.topology)
+
+
+def test_regions_of_a_neo_cluster_have_hosts_for_it_that_a_plan_keeps() -> None:
+    plan = a_plan_on_neo()
+
+    assert plan.topology.neo_masters == ("neo-0", "neo-1")
+    assert plan.topology.storage_nodes == ("storage-0", "storage-1")
+    assert {"neo-0", "storage-1"} <= set(plan.topology.machines)
+    assert decode_plan(encode_plan(plan), "plan") == plan
+
+
+@pytest.mark.parametrize(
+    ("store", "hosts", "sentence"),
+    [
+        ("memory", ("neo-0",), "only a store 'neo' has neo_masters, storage_nodes"),
+        ("neo", ("neo-0",), "a store 'neo' needs neo_masters and storage_nodes"),
+        ("neo", ("storage-0",), "a store 'neo' needs neo_masters and storage_nodes"),
+    ],
+)
+def test_a_plan_has_the_hosts_of_its_store(store, hosts, sentence) -> None:
+    plan = a_plan_on_neo()
+    kept = plan.topology.keeping({"master-0", *hosts})
+
+    with pytest.raises(BadInput, match=sentence):
+        Plan(1, evolve(plan.scenario, store=store), kept)
