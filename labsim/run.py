@@ -144,9 +144,19 @@ def play(
         history = stage.told()
     except AssertionError as error:
         broken.append(Violation(BROKEN, clock.seconds(), _tell(error)))
-    found = judge(history, Bounds(plan.scenario.durations.settle_seconds))
+    found = judge(history, bounds_of(plan.scenario))
     digest = stage.world.digest()
     return Played(plan, history, digest, clock.seconds(), (*broken, *found))
+
+
+def bounds_of(scenario: Scenario) -> Bounds:
+    """How long things may take in a run of it."""
+    recovery = scenario.recovery
+    return Bounds(
+        scenario.durations.settle_seconds,
+        recovery.healed_seconds,
+        recovery.fault_seconds,
+    )
 
 
 def _tell(error: Exception) -> str:

@@ -19,7 +19,14 @@ from attrs import evolve, field, frozen
 from labsim.faults.package import FaultProfile
 from labsim.faults.table import PACKAGES
 from labsim.lines import line_in_toml
-from labsim.refusals import BadInput, Limits, check_known, fields_within
+from labsim.refusals import (
+    BadInput,
+    Limits,
+    check_known,
+    check_range,
+    fields_within,
+)
+from labsim.schedule import SECONDS_MAX
 from labsim.topology import Topology, build_topology
 from labsim.workloads.fleets import FLEETS, Fleet
 
@@ -46,6 +53,7 @@ LIMITS: Limits = MappingProxyType(
         # A simulated month.
         "fault_seconds": (0, 31 * 86400),
         "settle_seconds": (1, 86400),
+        "healed_seconds": (1, 86400),
     }
 )
 
@@ -97,6 +105,22 @@ class Durations:
         return self.beginning_seconds + self.fault_seconds
 
 
+@frozen
+class Recovery:
+    """How soon a change that is asked for has to be acknowledged again.
+
+    ``healed_seconds`` is after the healing, ``fault_seconds`` after the beginning of a
+    fault that is alone, by its kind; a kind that is not there has no bound.
+    """
+
+    healed_seconds: float = _within(86400.0)
+    fault_seconds: dict[str, float] = field(factory=dict, converter=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for kind, seconds in self.fault_seconds.items():
+            check_range(f"fault_seconds of {kind!r}", seconds, 1, SECONDS_MAX)
+
+
 MEMORY = "memory"
 NEO = "neo"
 
@@ -116,10 +140,12 @@ class Scenario:
     workload: Workload = field(factory=Workload)
     faults: FaultProfile = field(factory=FaultProfile)
     durations: Durations = field(factory=Durations)
+    recovery: Recovery = field(factory=Recovery)
 
     def __attrs_post_init__(self) -> None:
         check_known("store", (self.store,), STORES)
         check_known("kinds", self.faults.kinds, PACKAGES)
+        check_known("fault_seconds", self.recovery.fault_seconds, PACKAGES)
 
     @property
     def topology(self) -> Topology:
@@ -150,6 +176,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "workload": Workload,
         "faults": FaultProfile,
         "durations": Durations,
+        "recovery": Recovery,
     }
 )
 
@@ -191,8 +218,8 @@ def decode_scenario(document: Mapping[str, Any]) -> Scenario:
         return Scenario(**texts, **fields)
     except BadInput as error:
         key = str(error).partition(":")[0]
-        path = ("faults", key) if key == "kinds" else (key,)
-        raise BadInput(str(error), *path) from error
+        sections = {"kinds": ("faults",), "fault_seconds": ("recovery",)}
+        raise BadInput(str(error), *sections.get(key, ()), key) from error
 
 
 def encode_scenario(scenario: Scenario) -> dict[str, Any]:
@@ -251,6 +278,11 @@ def _checked(value: Any, like: object, section: str, key: str) -> Any:
             isinstance(each, str) for each in value
         )
         value, kind = tuple(value) if is_right else value, "a list of texts"
+    elif isinstance(like, dict):
+        is_right = isinstance(value, dict) and all(
+            type(each) in (int, float) for each in value.values()
+        )
+        kind = "a table of numbers"
     elif isinstance(like, int):
         is_right, kind = type(value) is int, "a whole number"
     else:

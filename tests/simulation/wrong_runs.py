@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import field, frozen
+from twisted.application.service import IService, Service
 from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 
@@ -13,13 +14,16 @@ from labsim.recording import RecordingInstance, RecordingStorage
 from labsim.run import Stage
 from labsim.stores import SharedMemory, SharedNeo, Store
 from labsim.world.host import Process
+from master_cluster.config import Config
 from master_cluster.store.storages import MemoryStorage
-from runtime.ports import Exit, ICalendar, Program
+from runtime.ports import Exit, ICalendar, Program, Runtime
 from tests.model.mutants import named_mutant
 from tests.simulation.neo_mutants import mutated_rule
 
 STALE_SECONDS = 60.0
 """As long as a snapshot of ``StaleInstance`` is kept."""
+
+LATE_SECONDS = 90.0
 
 FORGOTTEN = range(60, 70)
 """Of the transactions of ``ForgettingStorage``: some that people made."""
@@ -89,6 +93,36 @@ class Forgetting(Stage):
 class OverwritingMemory(SharedMemory):
     def build_storage(self, calendar: ICalendar) -> MemoryStorage:
         return OverwritingStorage(calendar)
+
+
+class Late(Service):
+    """A program that begins long after it was started."""
+
+    def __init__(self, program: IService, runtime: Runtime) -> None:
+        self._program = program
+        self._clock = runtime.clock
+
+    def startService(self) -> None:
+        self._clock.callLater(LATE_SECONDS, self._program.startService)
+
+    def stopService(self) -> Any:
+        return self._program.stopService()
+
+
+class LateMemory(SharedMemory):
+    """Masters that are late each time but the first."""
+
+    lives = 0
+
+    def build_master(self, name: str, config: Config, runtime: Runtime) -> IService:
+        self.lives += 1
+        program = super().build_master(name, config, runtime)
+        return program if self.lives == 1 else Late(program, runtime)
+
+
+class Tardy(Stage):
+    def build_store(self) -> Store:
+        return LateMemory(self.tell, self.world.clock.seconds)
 
 
 class Overwriting(Stage):

@@ -7,6 +7,7 @@ import json
 import pytest
 from attrs import evolve
 
+from labsim.checkers.violation import Bounds
 from labsim.injector import Injector
 from labsim.memory import check_fits
 from labsim.plan import (
@@ -18,7 +19,7 @@ from labsim.plan import (
     without_rest,
 )
 from labsim.refusals import BadInput
-from labsim.run import draw_plan
+from labsim.run import bounds_of, draw_plan
 from labsim.scenario import (
     Scenario,
     decode_scenario,
@@ -79,8 +80,10 @@ def test_a_scenario_is_read_with_defaults_for_what_it_does_not_say() -> None:
 
 
 def test_a_scenario_is_read_as_it_was_written() -> None:
-    scenario = read_scenario(TEXT, "test.toml")
+    bounds = "[recovery]\nhealed_seconds = 90\nfault_seconds = {crash = 60}\n"
+    scenario = read_scenario(TEXT + bounds, "test.toml")
 
+    assert bounds_of(scenario) == Bounds(1800.0, 90, {"crash": 60})
     assert (
         decode_scenario(json.loads(json.dumps(encode_scenario(scenario)))) == scenario
     )
@@ -150,6 +153,21 @@ def test_the_fleet_of_the_design_documents_has_a_name() -> None:
             'title = "A test"',
             'title = "A test"\nstore = "disk"',
             "test.toml:2: store: no 'disk'; there are memory",
+        ),
+        (
+            "[durations]",
+            "[recovery]\nfault_seconds = {crush = 60}\n\n[durations]",
+            "test.toml:21: fault_seconds: no 'crush'; there are cut, one-way cut,",
+        ),
+        (
+            "[durations]",
+            "[recovery]\nfault_seconds = {crash = 0.5}\n\n[durations]",
+            "test.toml:21: fault_seconds of 'crash' must be 1 to 2.6784e+06, not 0.5",
+        ),
+        (
+            "[durations]",
+            "[recovery]\nfault_seconds = 60\n\n[durations]",
+            "test.toml:21: fault_seconds must be a table of numbers, not 60",
         ),
         (
             "fault_seconds = 600",
