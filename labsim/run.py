@@ -326,9 +326,10 @@ class Stage:
         """Wait until everything is as wanted, or no longer."""
         limit = self.world.clock.seconds() + limit_seconds
         while True:
+            # Before the look, which takes time: what is granted meanwhile is not in it.
+            are_idle = all(each.called for each in playing)
             endings = self._look() if self.store.is_whole() else None
             is_over = self.world.clock.seconds() >= limit
-            are_idle = all(each.called for each in playing)
             if is_over or (
                 are_idle and endings and all(it.wanted == it.found for it in endings)
             ):
@@ -354,7 +355,8 @@ class Stage:
         reports: dict[str, object] = {}
         program_counts = dict.fromkeys(self._computers, 0)
         endings = []
-        for granted in (it for each in self._clients for it in each.granted.values()):
+        known = [it for each in self._clients for it in each.granted.values()]
+        for granted in known:
             operation, work = granted.operation, WORKS[granted.operation.verb]
             found = work.found(operation, self._report(work.look(operation), reports))
             endings.append(Ending(at, operation.subject, operation.wanted, found))

@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from labsim.cli import load_plan
-from labsim.history import CallEnded, Outcome
-from labsim.plan import encode_plan
+from labsim.history import CallEnded, Ending, Outcome
+from labsim.plan import Plan, encode_plan
 from labsim.run import play
+from labsim.scenario import Durations, Scenario
+from labsim.topology import Region, Topology
+from labsim.workloads.operating import KEPT
+from labsim.workloads.operation import Operation
 from tests.simulation.forgetting import Forgetful
 
 PLANS = sorted(Path(__file__).parent.joinpath("plans").glob("*.json"))
+HOST = "COMP-0"
 UNMENDED = sorted(Path(__file__).parent.joinpath("unmended").glob("*.json"))
 
 
@@ -46,3 +51,17 @@ def test_a_client_without_an_answer_asks_again_until_it_has_one() -> None:
     assert outcomes[-1] is Outcome.ACKNOWLEDGED
     assert set(outcomes[:-1]) == {Outcome.UNKNOWN}
     assert play(plan, Forgetful).failure == "settled"
+
+
+def test_clients_go_on_while_it_is_looked_whether_all_is_as_wanted() -> None:
+    operations = tuple(
+        Operation(98 + number / 50, "people-0", "use", f"usage {number}", KEPT, HOST)
+        for number in range(100)
+    )
+    region = Region("r1", ("master-0",), (HOST,), ("people-0",))
+    scenario = Scenario("Late calls", durations=Durations(60, 40, 300))
+
+    run = play(Plan(1, scenario, Topology((region,)), (), operations))
+
+    assert run.violations == ()
+    assert len([it for it in run.history if isinstance(it, Ending)]) == 101
