@@ -36,17 +36,18 @@ def main(arguments: list[str]) -> int:
     neo_environment()
     status = pytest.main([str(Path(__file__).parent), *arguments])
     told = figures.read_text().splitlines() if figures.exists() else []
+    its_figures = [json.loads(it) for it in told]
     run = {
         "commit": present_commit(),
         "at": started,
         "seconds": time.time() - started,  # noqa: TID251
         "machine": f"{platform.platform()}, {os.cpu_count()} cores",
         "status": int(status),
-        "figures": [json.loads(it) for it in told],
+        "figures": its_figures,
     }
     with RUNS.open("a") as runs:
         runs.write(json.dumps(run) + "\n")
-    for figure in run["figures"]:
+    for figure in its_figures:
         print(json.dumps(figure))  # noqa: T201 - the answer
     return int(status)
 

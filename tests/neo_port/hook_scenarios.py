@@ -139,7 +139,7 @@ class Stand:
         self._count += 1
         sign = self.home / f"sign-{self._count}"
         log = self.home / f"held-{self._count}.log"
-        argv = (str(self.regions.bin / "python"), str(HELD_CLIENT))
+        argv: tuple[str, ...] = (str(self.regions.bin / "python"), str(HELD_CLIENT))
         # It is stopped for a while, and must not take that for silence.
         argv += (self.regions.master_nodes, str(STEP_SECONDS_MAX * 4))
         argv += (self.regions.translated(region), "", str(sign))
@@ -248,12 +248,11 @@ def after_stall(stand: Stand, homes: tuple[int, ...], error: AssertionError) -> 
         client = Committing(stand.regions, region, 0, f"of-{region}")
         last = client.acknowledged()[-1][1]
         try:
-            count, first = client.first_missing()
+            first = client.missing()
         except subprocess.TimeoutExpired:
             return f"stalled: {seen}"
-        if first is not None or count <= last:
-            lost = count if first is None else first
-            return f"missing: {lost} is the first one of {last + 1}"
+        if first is not None:
+            return f"missing: {first} is the first one of {last + 1}"
     return f"stalled: {seen}, {len(ended)} storage nodes ended"
 
 

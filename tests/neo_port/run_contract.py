@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -69,9 +70,7 @@ class ProcessBench:
                 running.enter_context(programs.running(argv, client.log))
             for client in both:
                 self.wait_until(
-                    lambda it=client: "counted" in it.log.read_text(),
-                    GOES_ON_SECONDS_MAX,
-                    "counted",
+                    partial(_has_counted, client.log), GOES_ON_SECONDS_MAX, "counted"
                 )
         done = programs.run(
             both[0].argv("count-0"), timeout_seconds=GOES_ON_SECONDS_MAX
@@ -109,6 +108,10 @@ class ProcessBench:
 def _ways(region: int) -> list[tuple[int, int]]:
     others = [it for it in REGIONS if it != region]
     return [way for it in others for way in ((it, region), (region, it))]
+
+
+def _has_counted(log: Path) -> bool:
+    return "counted" in log.read_text()
 
 
 def main() -> None:
