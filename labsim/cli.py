@@ -15,8 +15,12 @@ from attrs import frozen
 from labsim.faults.table import PACKAGES
 from labsim.injector import Injector
 from labsim.memory import check_fits
+from labsim.mutants.page import render_page
+from labsim.mutants.score import Score
+from labsim.mutants.scoring import ScoreBatch, score_on
+from labsim.mutants.table import MUTANTS
 from labsim.plan import Plan, check_plan, decode_plan, encode_plan, located
-from labsim.refusals import BadInput
+from labsim.refusals import BadInput, check_known
 from labsim.report.page import explain as explain_run
 from labsim.run import Played, draw_plan, play
 from labsim.scenario import Scenario, read_scenario, resize
@@ -266,6 +270,68 @@ def soak(
     }
     _answer(answer, document, _facts({**document, "failed": len(failed)}))
     return VIOLATED if failed else 0
+
+
+@cli.command(
+    epilog="JSON: {commit, mutants: [{mutant, checker, trial, seed, seed_count, "
+    "cpu_seconds}]}; null for what was not found. A seed that is in the file for this "
+    "commit is not played again. Exit code 1 when a mutant is not found."
+)
+@click.argument("mutant", nargs=-1)
+@click.option("--seeds", type=int, default=10, show_default=True, metavar="N")
+@click.option("--jobs", type=int, default=os.cpu_count(), show_default=True)
+@click.option(
+    "--file", type=click.Path(), default=".soak/score.jsonl", show_default=True
+)
+@click.option("--page", type=click.Path(), help="Write what was found there, in text.")
+@_pass_answer
+def score(
+    answer: Answer,
+    /,
+    mutant: tuple[str, ...],
+    *,
+    seeds: int,
+    jobs: int,
+    file: str,
+    page: str | None,
+) -> int:
+    """Take one safeguard after the other out of production code, and look for it.
+
+    A MUTANT is the name of one; all without.
+    """
+    known = tuple(it.name for it in MUTANTS)
+    progress = Progress("score", is_silent=answer.is_json)
+    scores: dict[str, Score] = {}
+    with _sentences(), closing(progress):
+        check_known("mutant", mutant, known)
+        batch = ScoreBatch(mutant or known, seeds, jobs, Path(file))
+        for done, found in enumerate(score_on(batch), start=1):
+            scores[found.mutant] = found
+            missed = sum(not it.is_found for it in scores.values())
+            total = len(batch.mutants)
+            progress.show(f"{done} of {total}, {missed} not found", done, total)
+    in_order = tuple(scores[it] for it in batch.mutants)
+    if page is not None:
+        Path(page).write_text(render_page(batch.commit, in_order))
+    document = [describe_score(it) for it in in_order]
+    columns = ("mutant", "checker", "trial", "seed", "seed_count", "cpu_seconds")
+    rows = tuple(line(*(it[column] for column in columns)) for it in document)
+    table = Table(tuple(it.replace("_", " ") for it in columns), rows)
+    _answer(answer, {"commit": batch.commit, "mutants": document}, table)
+    return 0 if all(it.is_found for it in in_order) else 1
+
+
+def describe_score(score: Score) -> dict[str, object]:
+    """What became of a mutant, as JSON."""
+    finding = score.finding
+    return {
+        "mutant": score.mutant,
+        "checker": finding and finding.checker,
+        "trial": finding and finding.trial,
+        "seed": None if finding is None else finding.seed,
+        "seed_count": len(score.attempts),
+        "cpu_seconds": score.cpu_seconds,
+    }
 
 
 def play_seed(scenario: str, seed: int) -> str | None:

@@ -46,6 +46,7 @@ from labsim.workloads.operation import Operation
 from labsim.workloads.sharing import HALL, HALL_RELEASE
 from labsim.workloads.table import WORKS
 from labsim.world.entropy import stream
+from labsim.world.persistence import FileSystem
 from labsim.world.world import World, WorldStuck
 from master_cluster import config as master_config
 from runtime.ports import TcpAddress
@@ -62,10 +63,13 @@ BUILDING_SECONDS_MAX = 3600.0
 """To format and supply the largest fleet while nothing is broken yet."""
 
 STARTING_SECONDS = 10.0
-"""Masters at a store that is there begin within a few."""
+"""Masters at a store that is there begin within a few, also after their last fault."""
 
 LOOK_SECONDS = 60.0
 """Between two looks at whether all is as wanted."""
+
+FILE_SYSTEMS = (FileSystem.EXT4, FileSystem.LOOSE)
+"""Of a host, as drawn: one keeps more than POSIX asks for, the other does not."""
 
 PLACING_VERBS = ("request", "update")
 """What is granted then has programs of its own, when it is started."""
@@ -177,7 +181,8 @@ class Stage:
         self.has_settled = False
         for region in plan.topology.regions:
             for name in region.hosts:
-                self.world.host(name, region.name)
+                disk = self.world.host(name, region.name).disk
+                disk.use(self.world.entropy(name, "file system").choice(FILE_SYSTEMS))
         self._builds = self.world.entropy("builds")
         self.store = self.build_store()
         self._urls = tuple(
@@ -325,6 +330,7 @@ class Stage:
     def _settle(self, playing: list[Deferred[None]], limit_seconds: float) -> None:
         """Wait until everything is as wanted, or no longer."""
         limit = self.world.clock.seconds() + limit_seconds
+        self.world.run_for(STARTING_SECONDS)
         while True:
             # Before the look, which takes time: what is granted meanwhile is not in it.
             are_idle = all(each.called for each in playing)

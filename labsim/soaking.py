@@ -25,6 +25,16 @@ SEEDS_MAX = 1_000_000
 JOBS_MAX = 512
 
 
+def describe_commit() -> str:
+    """What is checked out, and whether it was changed since."""
+    argv = ("git", "describe", "--always", "--abbrev=12", "--dirty")
+    here = Path(__file__).parent
+    described = subprocess.run(  # noqa: S603 - nobody gives it
+        argv, cwd=here, capture_output=True, text=True, check=False
+    )
+    return described.stdout.strip() or "unknown"
+
+
 @frozen
 class Verdict:
     """How a seed ended; ``failure`` is ``None`` when all was as it must be."""
@@ -54,13 +64,7 @@ class Batch:
 
     @cached_property
     def commit(self) -> str:
-        """What is checked out, and whether it was changed since."""
-        argv = ("git", "describe", "--always", "--abbrev=12", "--dirty")
-        here = Path(__file__).parent
-        described = subprocess.run(  # noqa: S603 - nobody gives it
-            argv, cwd=here, capture_output=True, text=True, check=False
-        )
-        return described.stdout.strip() or "unknown"
+        return describe_commit()
 
     @property
     def total(self) -> int:

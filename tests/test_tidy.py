@@ -35,6 +35,8 @@ COMPOSITION_ROOTS = (
     "labsim.world.determinism",  # starts other interpreters
     "labsim.cli",  # a program, as those of slapcluster
     "labsim.soaking",  # seeds are played by processes of their own
+    "labsim.mutants.scoring",  # each mutant needs an interpreter of its own
+    "labsim.mutants.playing",  # is that interpreter
 )
 """Modules that may touch the world directly; ruff's TID251 asks a reason per line."""
 

@@ -41,6 +41,10 @@ SYNCHRONISATION_SECONDS = 0.05
 BREAKAGE = "it is not alive"
 
 
+NOT_FOUND = 127
+"""The status of a shell that finds no such program."""
+
+
 def _never(_: str) -> bool:
     return False
 
@@ -153,6 +157,9 @@ class BuildoutModel:
         return self.sign(process, directory, is_free=is_free)
 
     async def _serve(self, program: Program, process: Process) -> Exit:
+        files = process.host.pending_files("/")
+        if files.status(program.argv[0].lstrip("/")) is None:
+            return Exit(NOT_FOUND, output=b"it is not there\n")
         with suppress(OSError, UnicodeDecodeError):
             content = process.host.pending_files(program.directory).read(SERVER)
             self.notice(process, program.directory, content.decode().split("\n")[1])

@@ -13,6 +13,10 @@ from slap.reports import CloudReport, TreeReport
 RELEASE = "http://releases.example/service.cfg"
 
 
+REPEAT_SECONDS = 600.0
+"""Within them a client that wants the same again says it in the same bytes."""
+
+
 def draw_request(estate: Estate, at: float) -> Operation | None:
     """A new instance, in the next region that has room."""
     number = estate.number("instance")
@@ -51,10 +55,11 @@ def _draw_question(estate: Estate, at: float) -> Operation | None:
 
 
 def _call_request(operation: Operation) -> Call:
+    at = operation.at // REPEAT_SECONDS * REPEAT_SECONDS
     wanted = InstanceRequest(
         operation.subject,
         RELEASE,
-        parameters={"at": f"{operation.at:g}"},
+        parameters={"at": f"{at:g}"},
         allocation_filter={"region": operation.place} if operation.place else {},
         requested_state=RequestedState(operation.wanted),
     )

@@ -8,16 +8,15 @@ whose text is no longer there is an error: the rule went on without it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 from attrs import frozen
 
-from tests.source_tree import TOP
+from labsim.mutants.changing import changed_texts, compiled, module_of
+from labsim.mutants.mutant import Change
+from labsim.mutants.quorum import RULE, changes_of
 
-RULE = "replication/quorum.py"
 ASKED = "tests/model/rule.py"
 STORAGE_STEPS = "tests/model/storage_steps.py"
 JUDGE = "tests/model/judge.py"
@@ -27,19 +26,6 @@ MODEL = "tests/model/neo.py"
 LOADED = (RULE, ASKED, STORAGE_STEPS, JUDGE, PRIMARY_STEPS, CHOICES, MODEL)
 """What is loaded anew, each after those that it imports. The other modules of the model
 have values only."""
-
-
-class TargetGone(Exception):
-    """What a mutant takes out is not in the source any more."""
-
-
-@frozen
-class Change:
-    """In a file, a text that stands there once, and what stands there instead."""
-
-    path: str
-    before: str
-    after: str
 
 
 @frozen
@@ -75,31 +61,11 @@ def in_model(before: str, after: str) -> Change:
     return Change(MODEL, before, after)
 
 
-def changed_texts(
-    changes: Iterable[Change], paths: Iterable[str] = LOADED
-) -> dict[str, str]:
-    """Return the sources of what is loaded, with these changes."""
-    texts = {path: (TOP / path).read_text() for path in paths}
-    for change in changes:
-        if change.path not in texts:
-            raise TargetGone(f"{change.path} is not loaded anew")
-        if texts[change.path].count(change.before) != 1:
-            raise TargetGone(f"{change.path} has not once: {change.before}")
-        texts[change.path] = texts[change.path].replace(change.before, change.after)
-    return texts
-
-
-def texts_of(changes: Iterable[Change]) -> dict[str, str]:
-    """Return the whole text of each file that is changed."""
-    given = tuple(changes)
-    return changed_texts(given, sorted({it.path for it in given}))
-
-
 @cache
 def load(changes: tuple[Change, ...] = ()) -> ModuleType:
     """Return the model of NEO over a rule, both with these changes."""
-    texts = changed_texts(changes)
-    names = {path: path.removesuffix(".py").replace("/", ".") for path in texts}
+    texts = changed_texts(changes, LOADED)
+    names = {path: module_of(path) for path in texts}
     originals = {name: sys.modules.get(name) for name in names.values()}
     try:
         for path, name in names.items():
@@ -112,23 +78,6 @@ def load(changes: tuple[Change, ...] = ()) -> ModuleType:
             if original is not None:
                 sys.modules[name] = original
     return module
-
-
-def run(path: str, text: str) -> ModuleType:
-    """Return one module of a text, which nobody else can import."""
-    module = ModuleType(f"changed.{Path(path).stem}")
-    # Classes of values look up their module while they are made.
-    sys.modules[module.__name__] = module
-    try:
-        exec(compiled(path, text), module.__dict__)
-    finally:
-        del sys.modules[module.__name__]
-    return module
-
-
-@cache
-def compiled(path: str, text: str) -> CodeType:
-    return compile(text, path, "exec")
 
 
 EARLY = """    def _on_early(
@@ -146,6 +95,12 @@ EARLY = """    def _on_early(
 """
 """For the refuted designs: locks, or a table, before the new table is there."""
 
+
+def known_mutant(name: str, scope: str) -> Mutant:
+    """Return one that simulated lives find too."""
+    return Mutant(name, changes_of(name), scope)
+
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "acknowledged when nobody is waited for",
@@ -158,16 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scope="calm",
     ),
-    Mutant(
-        "others are not waited for when a majority locked",
-        (
-            in_rule(
-                "    if waiting:\n        return Ending.WAIT\n",
-                "    if waiting and not check_majority(rows, lockers):\n        return Ending.WAIT\n",
-            ),
-        ),
-        scope="short",
-    ),
+    known_mutant("others are not waited for when a majority locked", scope="short"),
     Mutant(
         "lockers that were lost count",
         (
@@ -190,16 +136,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scope="calm",
     ),
-    Mutant(
-        "a recovery needs no majority",
-        (
-            in_rule(
-                "    if not verdict:\n        return Wait(verdict.reason + _suspicion(table, claims))\n",
-                "",
-            ),
-        ),
-        scope="short",
-    ),
+    known_mutant("a recovery needs no majority", scope="short"),
     Mutant(
         "any node of a region votes for it",
         (
@@ -212,18 +149,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scope="twins",
     ),
-    Mutant(
-        "no epoch",
-        (
-            in_rule(
-                "TableId(source.epoch, 0)",
-                "TableId(source.table.table_id.epoch, source.table.table_id.counter + 1)",
-            ),
-            in_rule("max(seen) + 1)", "max(table.table_id.epoch, 1))"),
-            in_rule("    if offered <= highest:\n", "    if offered < highest:\n"),
-        ),
-        scope="short",
-    ),
+    known_mutant("no epoch", scope="short"),
     Mutant(
         "the epoch is above epochs alone",
         (
@@ -351,35 +277,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scope="apart",
     ),
-    Mutant(
-        "votes that were never locked are committed",
-        (in_rule("        if tid is not None\n", ""),),
-        scope="short",
-    ),
-    Mutant(
-        "an older table will do",
-        (in_rule("top = max(table.table_id", "top = min(table.table_id"),),
-        scope="short",
-    ),
-    Mutant(
-        "nobody with all is there",
-        (
-            in_rule(
-                "    if not all(row.readable & present for row in table.rows):\n",
-                "    if False:\n",
-            ),
-        ),
-        scope="two elections",
-    ),
-    Mutant(
-        "who is absent stays readable",
-        (
-            in_rule(
-                "readable=row.readable & source.participants", "readable=row.readable"
-            ),
-        ),
-        scope="short",
-    ),
+    known_mutant("votes that were never locked are committed", scope="short"),
+    known_mutant("an older table will do", scope="short"),
+    known_mutant("nobody with all is there", scope="two elections"),
+    known_mutant("who is absent stays readable", scope="short"),
     Mutant(
         "a running primary changes the table without a majority",
         (
@@ -549,11 +450,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scope="last copy",
     ),
-    Mutant(
-        "an empty disk counts in any epoch",
-        (in_rule("(claim.table or claim.promise)", "True"),),
-        scope="empty disk",
-    ),
+    known_mutant("an empty disk counts in any epoch", scope="empty disk"),
     Mutant(
         "an interrupted creation is not repeated",
         (

@@ -10,7 +10,8 @@ from types import ModuleType
 
 from attrs import frozen
 
-from tests.model.mutants import Change, in_storage, load, named_mutant
+from labsim.mutants.mutant import Change
+from tests.model.mutants import in_storage, load, named_mutant
 from tests.model.scopes import ONE, THREE
 from tests.model.search import read_step
 from tests.model.walks import conclude, heal

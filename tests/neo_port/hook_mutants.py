@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tests.model.mutants import Change
+from labsim.mutants.mutant import Change
 
 NEO_MASTER = "replication/neo/neo_master.py"
 RECOVERING = "replication/neo/recovering.py"

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from attrs import define, field
 
+from labsim.mutants.mutant import Change
 from replication.observation import decode_table_id, region_of
 from tests import programs
-from tests.model.mutants import Change
 from tests.neo_port.faults import (
     EQUAL_SECONDS_MAX,
     Committing,

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from attrs import define, field
 
+from labsim.mutants.changing import texts_of
+from labsim.mutants.mutant import Change
 from tests import programs
-from tests.model.mutants import Change, texts_of
 from tests.neo_port.certificates import certificate_with_key, write_certificates
 from tests.source_tree import TOP
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from labsim.lives.neo import Life, play
+from labsim.mutants.changing import run, texts_of
+from labsim.mutants.mutant import Mutant
+from labsim.mutants.quorum import MUTANTS, RULE
 from replication import quorum
-from tests.model.mutants import named_mutant
-from tests.simulation.neo_lives import Life, play
-from tests.simulation.neo_mutants import FOUND, mutated_rule
 
 SEEDS = range(1, 9)
 TUNNELLED_SEEDS = range(1, 3)
@@ -52,6 +53,8 @@ def test_two_plays_of_a_seed_are_the_same() -> None:
     assert play(1).digest == play(1).digest
 
 
-@pytest.mark.parametrize(("name", "seed"), FOUND.items())
-def test_a_clause_that_goes_is_missed(name: str, seed: int) -> None:
-    assert not play(seed, mutated_rule(named_mutant(name)))
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda it: it.name)
+def test_a_clause_that_goes_is_missed(mutant: Mutant) -> None:
+    rule = run(RULE, texts_of(mutant.changes)[RULE])
+
+    assert not play(mutant.seed, rule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import field, frozen
+from tests.simulation.neo_mutants import mutated_rule
 from twisted.application.service import IService, Service
 from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
@@ -18,7 +19,6 @@ from master_cluster.config import Config
 from master_cluster.store.storages import MemoryStorage
 from runtime.ports import Exit, ICalendar, Program, Runtime
 from tests.model.mutants import named_mutant
-from tests.simulation.neo_mutants import mutated_rule
 
 STALE_SECONDS = 60.0
 """As long as a snapshot of ``StaleInstance`` is kept."""

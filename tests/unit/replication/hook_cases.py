@@ -22,8 +22,9 @@ from neo.lib.protocol import CellStates, ClusterStates, NodeStates, ProtocolErro
 from neo.lib.pt import PartitionTable
 from neo.storage.database import buildDatabaseManager
 
+from labsim.mutants.changing import run, texts_of
+from labsim.mutants.mutant import Change
 from replication.observation import COUNTER_MAX, TableId, encode_table_id
-from tests.model.mutants import Change, run, texts_of
 from tests.neo_port.hook_mutants import (
     NEO_MASTER,
     RECOVERING,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.model.mutants import Change, TargetGone, texts_of
+from labsim.mutants.changing import TargetGone, texts_of
+from labsim.mutants.mutant import Change
 from tests.neo_port.hook_mutants import MUTANTS, SERVING, HookMutant
 from tests.source_tree import TOP
 from tests.unit.replication.hook_cases import CASES, Hooks

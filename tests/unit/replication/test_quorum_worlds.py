@@ -8,15 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from tests.model.mutants import (
-    LOADED,
-    MUTANTS,
-    Change,
-    Mutant,
-    TargetGone,
-    load,
-    named_mutant,
-)
+from labsim.mutants.changing import TargetGone
+from labsim.mutants.mutant import Change
+from tests.model.mutants import LOADED, MUTANTS, Mutant, load, named_mutant
 from tests.model.scopes import SCOPES, Small
 from tests.model.search import explore, read_steps, tell
 from tests.model.stories import STORIES, Story

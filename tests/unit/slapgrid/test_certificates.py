@@ -8,6 +8,7 @@ import pytest
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from labsim.lives.dying import Died, Fate, dying, outlive
 from labsim.models.buildout import BuildoutModel, simulated_platform
 from labsim.world.world import World
 from runtime.ports import FileStatus, Runtime
@@ -29,7 +30,6 @@ from slapgrid.instance.certificates import (
 from slapgrid.instance.partitions import Partitions
 from slapgrid.software.releases import Releases
 from slapgrid.warm.servers import WarmServers
-from tests.unit.slapgrid.dying import Died, Fate, dying, outlive
 from tests.unit.slapgrid.test_agent_in_world import URL, SmallCloud
 
 PKI = "/etc/pki/partitions"

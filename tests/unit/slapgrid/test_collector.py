@@ -8,6 +8,7 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
+from labsim.lives.dying import Died, Fate, dying
 from labsim.models.kernel import KernelModel, ModelProcess
 from labsim.world.world import World
 from runtime.ports import Exit, IFileTree, Program, Runtime
@@ -22,7 +23,6 @@ from slapgrid.convergence.plans import ReviveProgram
 from slapgrid.convergence.retrying import Effort, Outcome
 from slapgrid.format.settings import FormatSettings
 from slapgrid.layout import USAGE_DAYS, USAGE_LEDGER
-from tests.unit.slapgrid.dying import Died, Fate, dying
 
 DAY = 86400.0
 JOURNALS = "var/xml_report/COMP-1"

@@ -8,6 +8,7 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
+from labsim.lives.dying import Died, Fate, dying
 from labsim.world.host import Process
 from labsim.world.world import World
 from master_cluster import config as master_config
@@ -26,7 +27,6 @@ from slapgrid.reporting.merging import REPORT_BYTES_MAX
 from slapgrid.reporting.reporter import SETTLED_SECONDS, Reported, Reporter
 from slapgrid.slap_client import SlapClient
 from tests.builders import a_computer_definition, a_usage_document
-from tests.unit.slapgrid.dying import Died, Fate, dying
 
 PORT = 5000
 PARTITION = "slappart0/var/xml_report"

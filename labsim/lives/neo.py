@@ -56,6 +56,9 @@ than one, and the next fault has to hit its middle."""
 OUTAGES = (-1.3, 1.0)
 """The same of how long a fault lasts: 50 ms to 10 s, more than a silence."""
 
+SIGN_COUNT = 4
+"""So many commits say that clients are served."""
+
 MENDING_FRACTION = 0.5
 """Before so many faults all is mended, else nothing runs most of the time."""
 
@@ -186,12 +189,16 @@ class Life:
             places = self.neo_cluster.places_from(host.region)
             client = Counting(host.runtime, places, self.rule)
             self._later(host, partial(self._count, client, number))
-        self.world.run_until(lambda: len(self.commits) >= 4, MENDED_SECONDS_MAX)
+        self.world.run_until(
+            lambda: len(self.commits) >= SIGN_COUNT, MENDED_SECONDS_MAX
+        )
         self._break()
         self._mend()
         self.world.run_until(self._is_mended, MENDED_SECONDS_MAX)
         done = len(self.commits)
-        self.world.run_until(lambda: len(self.commits) > done + 4, MENDED_SECONDS_MAX)
+        self.world.run_until(
+            lambda: len(self.commits) > done + SIGN_COUNT, MENDED_SECONDS_MAX
+        )
         self.is_ending = True
         self.world.run_until(
             lambda: self.idle_count == len(self.client_hosts), MENDED_SECONDS_MAX
@@ -550,3 +557,8 @@ def play(
         len(life.happenings),
         life.world.digest(),
     )
+
+
+def find_problem(seed: int) -> str:
+    """Play one life under the rule of this interpreter."""
+    return play(seed).sentence

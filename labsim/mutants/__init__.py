@@ -1,0 +1,1 @@
+"""Production code with one safeguard taken out, and whether that is found."""

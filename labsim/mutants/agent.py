@@ -1,0 +1,161 @@
+# ruff: noqa: E501 - a text of a source stands as it stands there
+"""Core. What an agent does so that a computer comes to what is wanted, whatever happened."""
+
+from __future__ import annotations
+
+from labsim.mutants.mutant import Change, Mutant
+
+RETRYING = "slapgrid/convergence/retrying.py"
+INSTANCES = "slapgrid/convergence/instances.py"
+DRAFT = "slapgrid/convergence/draft.py"
+CLIENT = "slapgrid/slap_client.py"
+SERVICE = "slapgrid/service.py"
+
+MUTANTS = (
+    Mutant(
+        "a failure of the future delays",
+        (
+            Change(
+                RETRYING,
+                "        if found is None or now < found.tried_at:\n",
+                "        if found is None:\n",
+            ),
+        ),
+        "A calendar that was set back would have everything wait for a day.",
+        ("outage",),
+    ),
+    Mutant(
+        "delays double without end",
+        (
+            Change(
+                RETRYING,
+                "        return min(self.first_seconds * 2.0**doublings, self.seconds_max)\n",
+                "        return self.first_seconds * 2.0**doublings\n",
+            ),
+        ),
+        "After an outage of hours nobody wants to wait for hours again.",
+        ("outage",),
+    ),
+    Mutant(
+        "a report of the future is not repeated",
+        (
+            Change(
+                DRAFT,
+                "        if 0 <= self.now - reported_at < REPORT_AGAIN_SECONDS:\n",
+                "        if self.now - reported_at < REPORT_AGAIN_SECONDS:\n",
+            ),
+        ),
+        "A calendar that was set back would keep a destroyed instance for a day.",
+        ("outage",),
+    ),
+    Mutant(
+        "one report is enough",
+        (
+            Change(
+                DRAFT,
+                "        if last is None or last.text != action.stamp:\n            self.add(action)\n        elif is_contradicted",
+                "        if last is None:\n            self.add(action)\n        elif is_contradicted",
+            ),
+        ),
+        "Each change is to be reported when it is done.",
+        ("prompt", "cuts"),
+    ),
+    Mutant(
+        "programs that rest stay at rest",
+        (
+            Change(
+                INSTANCES,
+                "        plan_resumption(self.draft, self.local)\n        ended",
+                "        ended",
+            ),
+        ),
+        "After a start of supervision nothing would run.",
+        ("sudden", "power"),
+    ),
+    Mutant(
+        "a change of a stopped instance is not installed",
+        (
+            Change(
+                INSTANCES,
+                "        if local.timestamp is None or local.timestamp != self.instance.timestamp:\n",
+                "        if local.timestamp is None:\n",
+            ),
+        ),
+        "What was installed for an earlier wish is not what is wanted.",
+        ("prompt",),
+        excuse="A run counts the programs of a computer; nobody looks at what they were installed for.",
+    ),
+    Mutant(
+        "a silent master is waited for",
+        (
+            Change(
+                CLIENT,
+                "            timeout_seconds = wait_seconds + WAIT_GRACE_SECONDS\n",
+                "            timeout_seconds = 86400.0\n",
+            ),
+        ),
+        "A cut that swallows packets would leave the agent deaf for a day.",
+        ("cuts", "power"),
+    ),
+    Mutant(
+        "a call waits for its answer however long",
+        (
+            Change(
+                CLIENT,
+                "                timeout_seconds=timeout_seconds,\n",
+                "                timeout_seconds=86400.0,\n",
+            ),
+        ),
+        "The answer may have been lost with the power of who gave it.",
+        ("cuts", "power"),
+    ),
+    Mutant(
+        "a master that is away is asked at the next period",
+        (
+            Change(
+                SERVICE,
+                "            away_seconds = min(period, AWAY_POLL_SECONDS_MAX)\n",
+                "            away_seconds = period\n",
+            ),
+        ),
+        "A restart of a master would cost each computer a period.",
+        ("prompt",),
+    ),
+    Mutant(
+        "a new document wakes nobody",
+        (
+            Change(
+                SERVICE,
+                "        if before is desired:\n            return\n        self._instance_nap.wake()\n",
+                "        if before is desired:\n            return\n",
+            ),
+        ),
+        "A change would be made when programs are looked at next.",
+        ("prompt",),
+    ),
+    Mutant(
+        "the next delay of an instance is slept through",
+        (
+            Change(
+                SERVICE,
+                "            waits.append(result.next_wake - self._agent.runtime.calendar.now())\n        return max",
+                "            pass\n        return max",
+            ),
+        ),
+        "What failed once is to be tried again when its delay is over.",
+        ("prompt",),
+    ),
+    Mutant(
+        "a memory that is broken stops the agent",
+        (
+            Change(
+                "slapgrid/kept_memory.py",
+                "            except (OSError, ValueError) as error:\n",
+                "            except ZeroDivisionError as error:\n",
+            ),
+        ),
+        "A block that went bad costs some delays, and no computer.",
+        ("disks",),
+        excuse="Of all files of a computer the drawn one is this one too rarely.",
+    ),
+)

@@ -1,0 +1,18 @@
+"""Lives of parts, of production code as it is; `labsim score` plays them without it."""
+
+from __future__ import annotations
+
+from labsim.lives import rivals, usage
+from labsim.mutants.trials import play_trial
+
+
+def test_all_consumption_is_counted_once_whoever_dies() -> None:
+    assert usage.find_problem(1) == ""
+
+
+def test_rivals_have_what_the_last_of_them_asked_for() -> None:
+    assert rivals.find_problem(1) == ""
+
+
+def test_a_trial_is_played_by_its_name() -> None:
+    assert play_trial("neo", 2) is None
