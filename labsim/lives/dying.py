@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred
@@ -57,10 +57,11 @@ class DyingTree:
 
 def dying(runtime: Runtime, fate: Fate) -> Runtime:
     """The same runtime, for a program that dies as its fate says."""
-    return evolve(
-        runtime,
-        file_tree=lambda root: DyingTree(runtime.file_tree(root), fate),
-    )
+
+    def file_tree(root: str) -> IFileTree:
+        return cast("IFileTree", DyingTree(runtime.file_tree(root), fate))
+
+    return evolve(runtime, file_tree=file_tree)
 
 
 def outlive(deferred: Deferred[Any]) -> list[Any]:

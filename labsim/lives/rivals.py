@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from random import Random
 from traceback import format_exception
 
@@ -93,7 +94,7 @@ class Life:
             host = self.world.host(name)
             address = TcpAddress(host.address, PORT)
             config = master_config.Config("memory:", address, is_loopback_only=False)
-            host.boot(lambda it, config=config: build_master(config, it, opened))
+            host.boot(partial(build_master, config, opening=opened))
             self._urls += (f"http://[{host.address}]:{PORT}",)
         self._wishes = {name: self.world.entropy(name, "wishes") for name in PEOPLE}
         self.world.run_for(1)
