@@ -13,10 +13,9 @@ import subprocess  # noqa: TID251 - a mutant needs an interpreter of its own
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cached_property
 from pathlib import Path
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from labsim.mutants.changing import TOP
 from labsim.mutants.mutant import Mutant
@@ -36,25 +35,23 @@ Play = Callable[[str, str, int], dict[str, object]]
 """Plays a trial of a mutant by names and seed, and gives the rest of an attempt."""
 
 
-@frozen(slots=False)
+@frozen
 class ScoreBatch:
     """Mutants by name, seeds of each of their trials, and the file of what was played.
 
-    The seed that is known to find a mutant comes first, then those from 0.
+    The seed that is known to find a mutant comes first, then those from 0. All is of
+    the commit that is checked out when it begins.
     """
 
     mutants: tuple[str, ...]
     seed_count: int
     job_count: int
     file: Path
+    commit: str = field(factory=describe_commit)
 
     def __attrs_post_init__(self) -> None:
         check_range("seeds", self.seed_count, 1, SEEDS_MAX)
         check_range("jobs", self.job_count, 1, JOBS_MAX)
-
-    @cached_property
-    def commit(self) -> str:
-        return describe_commit()
 
     def known(self) -> dict[tuple[str, str, int], Attempt]:
         """What the file says of the present commit."""
