@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from labsim.lives.dying import Died, Fate, dying
+from labsim.lives.usage import DyingClient
 from labsim.world.host import Process
 from labsim.world.world import World
 from master_cluster import config as master_config
@@ -41,19 +42,6 @@ def a_report(quantity: float = 1, title: str = "a title", count: int = 1) -> byt
         "<category>type/visits</category></movement>"
     )
     return f"<consumption>{movement * count}</consumption>".encode()
-
-
-class DyingClient(SlapClient):
-    """One whose program dies before or after an answer."""
-
-    fate: Fate
-
-    async def perform(self, call: Call) -> object:
-        if self.fate.is_after:
-            answer = await super().perform(call)
-            return self.fate.meet(lambda: answer)
-        self.fate.meet(lambda: None)
-        return await super().perform(call)
 
 
 @define
