@@ -95,7 +95,7 @@ MUTANTS = (
             ),
         ),
         "A cut that swallows packets would leave the agent deaf for a day.",
-        ("cuts", "power"),
+        ("sudden",),
     ),
     Mutant(
         "a call waits for its answer however long",
@@ -107,7 +107,7 @@ MUTANTS = (
             ),
         ),
         "The answer may have been lost with the power of who gave it.",
-        ("cuts", "power"),
+        ("sudden",),
     ),
     Mutant(
         "a master that is away is asked at the next period",
