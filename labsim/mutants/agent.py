@@ -23,6 +23,7 @@ MUTANTS = (
         ),
         "A calendar that was set back would have everything wait for a day.",
         ("outage",),
+        excuse="A calendar has to be set back while something waits that failed, on the same computer: a scenario of that alone is missing.",
     ),
     Mutant(
         "delays double without end",
@@ -35,6 +36,7 @@ MUTANTS = (
         ),
         "After an outage of hours nobody wants to wait for hours again.",
         ("outage",),
+        excuse="The longest delay of an outage has to begin shortly before it ends.",
     ),
     Mutant(
         "a report of the future is not repeated",
@@ -47,6 +49,7 @@ MUTANTS = (
         ),
         "A calendar that was set back would keep a destroyed instance for a day.",
         ("outage",),
+        excuse="A calendar has to be set back while something waits that failed, on the same computer: a scenario of that alone is missing.",
     ),
     Mutant(
         "one report is enough",
@@ -96,6 +99,7 @@ MUTANTS = (
         ),
         "A cut that swallows packets would leave the agent deaf for a day.",
         ("sudden",),
+        excuse="The master has to lose its power last of all, while computers wait at it.",
     ),
     Mutant(
         "a call waits for its answer however long",
@@ -108,6 +112,7 @@ MUTANTS = (
         ),
         "The answer may have been lost with the power of who gave it.",
         ("sudden",),
+        excuse="The master has to lose its power last of all, while it is asked.",
     ),
     Mutant(
         "a master that is away is asked at the next period",
