@@ -99,7 +99,7 @@ MUTANTS = (
         ),
         "A cut that swallows packets would leave the agent deaf for a day.",
         ("sudden",),
-        excuse="The master has to lose its power last of all, while computers wait at it.",
+        seed=1,
     ),
     Mutant(
         "a call waits for its answer however long",
