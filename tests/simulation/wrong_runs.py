@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import field, frozen
-from tests.simulation.neo_mutants import mutated_rule
 from twisted.application.service import IService, Service
 from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 
 from labsim.models.buildout import SERVER, BuildoutModel
+from labsim.mutants.changing import run, texts_of
+from labsim.mutants.quorum import RULE
 from labsim.recording import RecordingInstance, RecordingStorage
 from labsim.run import Stage
 from labsim.stores import SharedMemory, SharedNeo, Store
@@ -167,5 +168,6 @@ class WithoutMajority(Stage):
     """Each part of a neo_cluster goes on alone, in an epoch of the same number."""
 
     def build_store(self) -> Store:
-        rule = mutated_rule(named_mutant("a recovery needs no majority"))
+        mutant = named_mutant("a recovery needs no majority")
+        rule = run(RULE, texts_of(mutant.changes)[RULE])
         return SharedNeo(self.world, self.plan.topology, self.tell, rule)
