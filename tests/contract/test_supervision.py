@@ -23,6 +23,7 @@ from slapgrid.supervision.conf import (
     render_main,
 )
 from slapgrid.supervision.port import GroupStatus, ISupervision, ProgramKey
+from slapgrid.supervision.stopping import STOPPING_SECONDS_MAX
 from slapgrid.supervision.supervisord import Supervisord, find_account
 from tests import programs
 from tests.reactor import ReactorBench
@@ -32,6 +33,9 @@ FAILING = "#!/bin/sh\nexit 3\n"
 #: Ignores the signal that asks it to end for a moment, as a server that flushes does.
 SLOW_TO_END = "#!/bin/sh\ntrap 'sleep 0.5; exit 0' TERM\nsleep 1000 & wait\n"
 SETTLE_SECONDS = 10.0
+SCENARIO_SECONDS_MAX = 2 * STOPPING_SECONDS_MAX
+"""Between fork and exec a program of supervisord swallows the signal to end, one in a
+hundred on a busy machine, and is killed when its time is over."""
 
 
 class Bench:
@@ -63,7 +67,7 @@ class Bench:
             finally:
                 await self.tested.shut_down()
 
-        self._run(whole())
+        self._run(whole(), SCENARIO_SECONDS_MAX)
 
     def group(self, partition_id: str, **scripts: str) -> ProgramGroup:
         """A group whose programs, named ``run_...`` or ``service_...``, do so."""
