@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 
 from labsim.checkers.table import judge
-from labsim.checkers.violation import Bounds, Violation
+from labsim.checkers.violation import BROKEN, Bounds, Violation
 from labsim.computers import Computer
 from labsim.documents import Documents, OfAgent, Seen, as_told
 from labsim.faults import table as fault_table
@@ -75,9 +75,6 @@ PLACING_VERBS = ("request", "update")
 """What is granted then has programs of its own, when it is started."""
 
 RELEASES = (RELEASE, HALL_RELEASE)
-
-BROKEN = "the run itself"
-"""The name of what no checker says: something raised, or was left behind."""
 
 _NUMBERS = re.compile(r"[0-9.]+")
 

@@ -16,10 +16,13 @@ from concurrent.futures import (  # a seed needs a core, not a thread
 )
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import asdict, frozen
 
 from labsim.refusals import BadInput, check_range
+
+T = TypeVar("T")
 
 SEEDS_MAX = 1_000_000
 JOBS_MAX = 512
@@ -33,6 +36,17 @@ def describe_commit() -> str:
         argv, cwd=here, capture_output=True, text=True, check=False
     )
     return described.stdout.strip() or "unknown"
+
+
+def read_lines(file: Path, build: Callable[..., T], noun: str) -> Iterator[T]:
+    """Give what each line of a file says; nothing when there is no file yet."""
+    if not file.exists():
+        return
+    for number, text in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            yield build(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"{file}:{number}: no line of {noun}: {error}") from error
 
 
 @frozen
@@ -72,17 +86,11 @@ class Batch:
 
     def played(self) -> tuple[Verdict, ...]:
         """What the file says of this batch, for the present commit."""
-        if not self.file.exists():
-            return ()
-        found = {}
-        for number, text in enumerate(self.file.read_text().splitlines(), start=1):
-            try:
-                verdict = Verdict(**json.loads(text))
-            except (ValueError, TypeError) as error:
-                place = f"{self.file}:{number}"
-                raise BadInput(f"{place}: no line of a campaign: {error}") from error
-            if verdict.commit == self.commit:
-                found[verdict.scenario, verdict.seed] = verdict
+        found = {
+            (it.scenario, it.seed): it
+            for it in read_lines(self.file, Verdict, "a campaign")
+            if it.commit == self.commit
+        }
         wanted = (
             (name, seed) for seed in range(self.seed_count) for name in self.scenarios
         )

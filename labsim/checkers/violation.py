@@ -11,6 +11,9 @@ from attrs import field, frozen
 
 from labsim.history import Happening
 
+BROKEN = "the run itself"
+"""The name of what no checker says: something raised, or was left behind."""
+
 
 @frozen
 class Violation:

@@ -7,6 +7,7 @@ loses its power, or the master. In the end the master has each of them exactly o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from traceback import format_exception
 
@@ -62,6 +63,22 @@ class DyingClient(SlapClient):
             return self.fate.meet(lambda: answer)
         self.fate.meet(lambda: None)
         return await super().perform(call)
+
+
+def build_reporter(
+    config: Config,
+    runtime: Runtime,
+    identity_of: Callable[[str], Identity],
+    fate: Fate | None,
+) -> tuple[Reporter, SlapClient]:
+    """A process that reports, with its client; it dies if it has a fate."""
+    replicas = Replicas(config.master_urls)
+    client = SlapClient(runtime, replicas)
+    if fate is not None:
+        client = DyingClient(runtime, replicas)
+        client.fate = fate
+        runtime = dying(runtime, fate)
+    return Reporter(config, runtime, identity_of, client), client
 
 
 def report_of(quantity: int) -> bytes:
@@ -178,14 +195,8 @@ class Life:
     def _restart(self, fate: Fate | None) -> None:
         """Another process reports, one that dies if it has a fate."""
         runtime: Runtime = self.world.host("computer").runtime
-        replicas = Replicas(self._config.master_urls)
-        self._client = SlapClient(runtime, replicas)
-        if fate is not None:
-            self._client = DyingClient(runtime, replicas)
-            self._client.fate = fate
-            runtime = dying(runtime, fate)
-        self._reporter = Reporter(
-            self._config, runtime, self._identity_of, self._client
+        self._reporter, self._client = build_reporter(
+            self._config, runtime, self._identity_of, fate
         )
 
     @property

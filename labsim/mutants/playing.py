@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 
+from labsim.checkers.violation import BROKEN
 from labsim.mutants.changing import ChangedSources, texts_of
 from labsim.mutants.table import named_mutant
 from labsim.mutants.trials import Finding, play_trial
@@ -36,7 +37,7 @@ def main() -> None:
 
 def _give_up(*_: object) -> None:
     sentence = f"did not end within {CPU_SECONDS_MAX} s of CPU"
-    _tell(Finding("the run itself", sentence))
+    _tell(Finding(BROKEN, sentence))
     # Whatever stands between here and the trial would catch an exception.
     os._exit(0)
 

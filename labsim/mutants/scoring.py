@@ -17,12 +17,13 @@ from pathlib import Path
 
 from attrs import asdict, field, frozen
 
+from labsim.checkers.violation import BROKEN
 from labsim.mutants.changing import TOP
 from labsim.mutants.mutant import Mutant
 from labsim.mutants.score import Attempt, Score
 from labsim.mutants.table import named_mutant
-from labsim.refusals import BadInput, check_range
-from labsim.soaking import JOBS_MAX, SEEDS_MAX, describe_commit
+from labsim.refusals import check_range
+from labsim.soaking import JOBS_MAX, SEEDS_MAX, describe_commit, read_lines
 
 AS_IT_IS = ""
 """The name of no mutant."""
@@ -55,18 +56,11 @@ class ScoreBatch:
 
     def known(self) -> dict[tuple[str, str, int], Attempt]:
         """What the file says of the present commit."""
-        if not self.file.exists():
-            return {}
-        found = {}
-        for number, text in enumerate(self.file.read_text().splitlines(), start=1):
-            try:
-                attempt = Attempt(**json.loads(text))
-            except (ValueError, TypeError) as error:
-                place = f"{self.file}:{number}"
-                raise BadInput(f"{place}: no line of a score: {error}") from error
-            if attempt.commit == self.commit:
-                found[attempt.mutant, attempt.trial, attempt.seed] = attempt
-        return found
+        return {
+            (it.mutant, it.trial, it.seed): it
+            for it in read_lines(self.file, Attempt, "a score")
+            if it.commit == self.commit
+        }
 
     def places(self, mutant: Mutant) -> tuple[tuple[str, int], ...]:
         """The trials and seeds that a mutant is looked for in, in order."""
@@ -92,7 +86,7 @@ def play_apart(mutant: str, trial: str, seed: int) -> dict[str, object]:
     except (IndexError, ValueError):
         # It does not even start: that is found, too.
         *_, last = played.stderr.strip().splitlines() or ["it said nothing"]
-        return {"checker": "the run itself", "sentence": last, "cpu_seconds": 0.0}
+        return {"checker": BROKEN, "sentence": last, "cpu_seconds": 0.0}
     return said
 
 

@@ -8,8 +8,8 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from labsim.lives.dying import Died, Fate, dying
-from labsim.lives.usage import DyingClient
+from labsim.lives.dying import Died, Fate
+from labsim.lives.usage import build_reporter
 from labsim.world.host import Process
 from labsim.world.world import World
 from master_cluster import config as master_config
@@ -17,7 +17,6 @@ from master_cluster.service import build_service as build_master
 from runtime.ports import Exit, IFileTree, Program, Runtime, TcpAddress
 from slap import calls
 from slap.calls import Call
-from slap.replicas import Replicas
 from slap.tioxml import decode_journal
 from slap.usage import UsageList, UsageReport
 from slapgrid.config import Config
@@ -89,13 +88,9 @@ class UsageCloud:
     def restart(self, fate: Fate | None = None) -> None:
         """Another process reports, one that dies if it has a fate."""
         runtime: Runtime = self.world.host("computer").runtime
-        replicas = Replicas(self.config.master_urls)
-        self._client = SlapClient(runtime, replicas)
-        if fate is not None:
-            self._client = DyingClient(runtime, replicas)
-            self._client.fate = fate
-            runtime = dying(runtime, fate)
-        self.reporter = Reporter(self.config, runtime, self._identity_of, self._client)
+        self.reporter, self._client = build_reporter(
+            self.config, runtime, self._identity_of, fate
+        )
 
     def _identity_of(self, partition_id: str) -> Identity:
         owner = self.files.status(partition_id)
