@@ -108,9 +108,11 @@ async def through(
     bench: StunnelBench, far: Far, kind: type[Ear] = Ear
 ) -> tuple[Ear, Ear]:
     """Both ends of a connection that has carried a byte."""
+    # Counted before: stunnel dials on as soon as it accepts.
+    count = 1 + len(far.ears.ears)
     one = await dialled(bench, kind=kind)
     one.transport.write(b"!")
-    other = await newest(bench, far, 1 + len(far.ears.ears))
+    other = await newest(bench, far, count)
     await other.has_heard(1)
     return one, other
 
