@@ -152,6 +152,10 @@ class FaultEnded:
     number: int
 
 
+UNREPORTED = "unreported"
+"""Found of what is there, and whose computer does not say what became of it."""
+
+
 @frozen
 class Ending:
     """What was wanted of a subject and what was found when the run ended."""

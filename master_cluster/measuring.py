@@ -151,7 +151,8 @@ class Measures:
         self.store_attempts = counter(
             "slapcluster_store_attempts_total",
             "Attempts of the store: done, conflict (runs again), refused (an error of"
-            " the call), busy (given up), failed (the disk), doubt (looked for).",
+            " the call), busy (given up), failed (the disk), doubt (looked for), left"
+            " (nobody waits), behind (proves itself).",
             "outcome",
         )
         self.commits = counter(

@@ -16,6 +16,8 @@ asks. What is true at all times:
    A change that leaves the content as it is wakes nobody.
 5. The ETags of all computers that were polled stay; bodies stay within a bound of
    bytes, those that were sent last, and are computed again when they are missed.
+6. A poll that has seen more than the document knows is answered with one that is
+   computed after it began, and not at all when that knows less, too.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import TypeAlias
 from attrs import define, field, frozen
 
 from slap.errors import NotFound, SlapError
+from slap.freshness import UNSEEN, behind
 from slap.polling import UNCONDITIONAL, Condition
 
 BODY_BYTES_MAX = 128 * 1024 * 1024
@@ -53,11 +56,13 @@ class Document:
     """What a poll is answered; ``packed`` is the body, compressed by gzip.
 
     ``etag`` follows from the content alone: it is the same at all replicas.
+    ``tid`` is the last transaction that it knows.
     """
 
     etag: str
     packed: bytes = field(repr=False)
     length: int
+    tid: bytes = UNSEEN
 
     @property
     def content(self) -> bytes:
@@ -79,6 +84,7 @@ class Poll:
     computer_id: str
     condition: Condition = UNCONDITIONAL
     can_wait: bool = False
+    seen: bytes = UNSEEN
 
 
 @frozen
@@ -87,6 +93,7 @@ class NotModified:
 
     etag: str
     has_waited: bool = False
+    tid: bytes = UNSEEN
 
 
 Answer: TypeAlias = Document | NotModified | SlapError
@@ -122,6 +129,7 @@ class _Entry:
     generation: int = 0
     etag: str = ""
     etag_generation: int = -1
+    tid: bytes = UNSEEN
     computing_generation: int | None = None
     is_queued: bool = False
     pending: dict[Poll, _Pending] = field(factory=dict)
@@ -135,6 +143,9 @@ class _Entry:
     def is_wanted(self) -> bool:
         """Whether somebody is served by computing the document once more."""
         return bool(self.pending) or bool(self.waiting and not self.is_current)
+
+    def not_modified(self, *, has_waited: bool = False) -> NotModified:
+        return NotModified(self.etag, has_waited, self.tid)
 
 
 class Polling:
@@ -162,6 +173,11 @@ class Polling:
         """Whether no poll is to be answered."""
         return not any(it.pending or it.waiting for it in self._entries.values())
 
+    def seen(self, computer_id: str) -> bytes:
+        """What those have seen who wait for a document."""
+        entry = self._entries[computer_id]
+        return max((it.seen for it in entry.pending), default=UNSEEN)
+
     def knows(self, computer_id: str) -> bool:
         """Return whether changes of this computer are heard."""
         return computer_id in self._oids
@@ -171,6 +187,9 @@ class Polling:
         entry = self._entries.get(poll.computer_id)
         if entry is None:
             entry = self._entries[poll.computer_id] = _Entry()
+        if entry.is_current and poll.seen > entry.tid:
+            # As if a change had been heard of: there may be one.
+            entry.generation += 1
         if entry.is_current:
             answer = self._answer(poll, entry, is_over=False)
             if answer is not None:
@@ -213,6 +232,7 @@ class Polling:
                 del self._entries[computer_id]
             return Due(answers, self._start())
         entry.etag, entry.etag_generation = outcome.etag, begun
+        entry.tid = outcome.tid
         self.bodies.put(computer_id, outcome)
         settled = tuple(self._settle(entry, outcome, begun))
         computing = self._demand(computer_id, entry)
@@ -233,7 +253,7 @@ class Polling:
             return NOTHING
         self._stop_waiting(entry, poll)
         if entry.is_current:
-            return Due(((poll, NotModified(entry.etag, has_waited=True)),))
+            return Due(((poll, entry.not_modified(has_waited=True)),))
         entry.pending[poll] = _Pending(entry.generation, is_over=True)
         return Due(computing=self._demand(poll.computer_id, entry))
 
@@ -270,6 +290,9 @@ class Polling:
         for poll, pending in tuple(entry.pending.items()):
             if pending.generation <= generation:
                 del entry.pending[poll]
+                if poll.seen > document.tid:
+                    yield poll, behind(document.tid, poll.seen)
+                    continue
                 answer = self._answer(poll, entry, document, is_over=pending.is_over)
                 if answer is not None:
                     yield poll, answer
@@ -291,12 +314,12 @@ class Polling:
         has_name = not poll.condition.is_any
         has_place = self.waiting_count < self._waiting_polls_max
         if poll.can_wait and has_name and is_over:
-            return NotModified(entry.etag, has_waited=True)
+            return entry.not_modified(has_waited=True)
         if poll.can_wait and has_name and has_place and not self._is_stopping:
             entry.waiting[poll] = None
             self.waiting_count += 1
             return None
-        return NotModified(entry.etag)
+        return entry.not_modified()
 
     def _stop_waiting(self, entry: _Entry, poll: Poll) -> None:
         del entry.waiting[poll]

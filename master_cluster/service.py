@@ -35,11 +35,11 @@ from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.polling import POLL_METHODS, PollPage, Polls
 from master_cluster.web.release import ReleaseFiles
+from master_cluster.web.repeating import Remembered
 from master_cluster.web.replying import report_incident
 from master_cluster.web.site import Gate
 from runtime.network import url_of
 from runtime.ports import Runtime
-from slap.calls import HttpAnswer
 
 
 def build_service(
@@ -92,7 +92,7 @@ class MasterService(Service):
             await store.prepare()
             await forwarder.start()
             answers = Answers(desk, forwarder, config.products)
-            memory: AnswerMemory[HttpAnswer] = AnswerMemory()
+            memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
             gate = Gate(
                 answers, runtime, memory, is_loopback_only=config.is_loopback_only

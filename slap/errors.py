@@ -2,6 +2,7 @@
 
 - ``Refusal``: the call is at fault; the same call gets the same answer everywhere.
 - ``NotReady``: nothing is at fault; the same call succeeds later.
+- ``Overtaken``: the caller has not seen what it would change; seen now, ask again.
 - ``MasterAway``: this replica cannot answer; try another one, else the same one later.
 
 ``STATUS`` is the one table between these classes and HTTP, in both directions: what the
@@ -90,6 +91,12 @@ class NotReady(SlapError):
     status = 408
 
 
+class Overtaken(SlapError):
+    """Somebody changed the same thing, which the caller had not seen when it asked."""
+
+    status = 412
+
+
 class MasterAway(SlapError):
     """This replica cannot answer: try another one, else the same one later."""
 
@@ -135,6 +142,7 @@ STATUS: Mapping[int, type[SlapError]] = MappingProxyType(
         404: NotFound,
         405: MethodNotAllowed,
         408: NotReady,
+        412: Overtaken,
         413: TooLarge,
         429: Unavailable,
         500: ServerError,

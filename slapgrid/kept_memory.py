@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 
 from runtime.ports import IFileTree, Runtime
+from slap.freshness import UNSEEN, decode_freshness
 from slapgrid.convergence.retrying import RetryMemory, decode_memory, encode_memory
-from slapgrid.layout import RETRY_MEMORY
+from slapgrid.layout import FRESHNESS_FILE, RETRY_MEMORY
 
 
 class KeptMemory:
@@ -41,11 +44,68 @@ class KeptMemory:
         if encoded == self._saved:
             return
         try:
-            directory = RETRY_MEMORY.rpartition("/")[0]
-            self._tree.make_directory(directory, 0o700)
-            self._tree.write(RETRY_MEMORY, encoded, 0o600)
+            _write(self._tree, RETRY_MEMORY, encoded)
         except OSError as error:
             # A full disk must not stop what frees it; a restart then waits less.
             self._log.warn("memory not saved: {error}", error=error)
         else:
             self._saved = encoded
+
+
+class KeptFreshness:
+    """What was seen of the masters of these addresses, which know what each other does.
+
+    Another list with none of them is that of another cloud, where it means nothing. A
+    bit of the file that went bad could name what nobody will ever know: it is digested.
+    """
+
+    def __init__(
+        self, runtime: Runtime, tree: IFileTree, master_urls: tuple[str, ...]
+    ) -> None:
+        self._log = runtime.log
+        self._tree = tree
+        self._master_urls = master_urls
+        self._saved = b""
+
+    def recall(self) -> bytes:
+        """What is on disk; ``UNSEEN`` when the file is not there or is broken."""
+        try:
+            self._saved = self._tree.read(FRESHNESS_FILE)
+            text, digest, master_urls = json.loads(self._saved)
+            is_ours = not {*self._master_urls}.isdisjoint(master_urls)
+            is_whole = digest == _digest(text)
+            return decode_freshness(text) if is_ours and is_whole else UNSEEN
+        except FileNotFoundError:
+            return UNSEEN
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            self._log.warn("{error}: what was seen is unknown", error=error)
+            return UNSEEN
+
+    def save(self, seen: bytes) -> None:
+        """Write it, if it is not what was written last."""
+        text = seen.hex()
+        kept = (text, _digest(text), self._master_urls)
+        encoded = json.dumps(kept, indent=1).encode()
+        if seen == UNSEEN or encoded == self._saved:
+            return
+        try:
+            _write(self._tree, FRESHNESS_FILE, encoded)
+        except OSError as error:
+            self._log.warn("what was seen is not saved: {error}", error=error)
+        else:
+            self._saved = encoded
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(tree: IFileTree, path: str, content: bytes) -> None:
+    tree.make_directory(path.rpartition("/")[0], 0o700)
+    tree.write(path, content, 0o600)

@@ -64,6 +64,8 @@ SUPERVISORD_SOCKET = "sv.sock"
 #: The name before that one: where it is there, it is used.
 SUPERVISORD_SOCKET_OF_OLD = "supervisord.socket"
 RETRY_MEMORY = "var/slapgrid/retry-memory.json"
+#: What was seen of which masters: see ``slap.freshness``.
+FRESHNESS_FILE = "var/slapgrid/seen.json"
 BOOT_FILE = "var/slapgrid/boot-id"
 LAST_PASSES = "var/slapgrid/passes.json"
 LOCK_FILE = "var/slapgrid/lock"

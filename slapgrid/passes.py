@@ -41,7 +41,7 @@ from slapgrid.grants.filtering import Filtering
 from slapgrid.grants.granting import Granting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
-from slapgrid.kept_memory import KeptMemory
+from slapgrid.kept_memory import KeptFreshness, KeptMemory
 from slapgrid.observing import Observing
 from slapgrid.pass_log import PassLog
 from slapgrid.performing import Performing
@@ -114,6 +114,7 @@ class Agent:
         self._memory = KeptMemory(runtime, tree)
         self._supervision = supervision
         self._client = SlapClient(runtime, Replicas(config.master_urls))
+        self._seen = KeptFreshness(runtime, tree, config.master_urls)
         self._releases = (
             Releases(config, runtime, platform)
             if notify is None
@@ -204,7 +205,11 @@ class Agent:
 
     async def watch(self, wait_seconds: int | None = None) -> Watched:
         """Poll, and let the master wait so long for a change, if it can."""
+        if self._desired is None:
+            self._client.seen = max(self._client.seen, self._seen.recall())
         answer = await self._client.poll(self.config.computer_id, wait_seconds)
+        # Before anything is done because of it.
+        self._seen.save(self._client.seen)
         if isinstance(answer, Unchanged):
             assert self._desired is not None, "only who has it can hear so"
             return Watched(self._desired, can_wait=answer.has_waited)

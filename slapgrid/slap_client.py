@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from attrs import evolve
@@ -10,7 +11,8 @@ from attrs import evolve
 from runtime.http_client import BODY_BYTES_MAX, ConnectionFailed, HttpClient
 from runtime.ports import Runtime
 from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
-from slap.errors import MasterAway, SlapError, Unreachable
+from slap.errors import MasterAway, Overtaken, SlapError, Unavailable, Unreachable
+from slap.freshness import FRESHNESS_HEADER, UNSEEN, freshness_of
 from slap.model import PartitionKey
 from slap.packing import ACCEPTED, unpack
 from slap.polling import Polled, Unchanged, decode_poll, encode_poll
@@ -20,6 +22,8 @@ from slap.replicas import Answered, Failed, Replicas, absorb, choose
 CALL_SECONDS_MAX = 60.0
 #: A poll that was to wait is answered so soon after; a silent master is left then.
 WAIT_GRACE_SECONDS = 20.0
+#: Others change one thing one after the other, and each change is one try.
+OVERTAKEN_MAX = 10
 
 T = TypeVar("T")
 
@@ -27,7 +31,9 @@ T = TypeVar("T")
 class SlapClient:
     """Performs calls; raises what the master raised, ``MasterAway`` when none answers.
 
-    ``requester`` is the partition in whose name calls are made that name none.
+    ``requester`` is the partition in whose name calls are made that name none. ``seen``
+    is the last transaction of which an answer knew, ``answered`` that of the last
+    answer; no call is answered by who knows less than was seen before it.
     """
 
     def __init__(
@@ -35,11 +41,14 @@ class SlapClient:
         runtime: Runtime,
         replicas: Replicas,
         requester: PartitionKey | None = None,
+        seen: bytes = UNSEEN,
     ) -> None:
         self._runtime = runtime
         self._replicas = replicas
         self._requester = requester
         self._http = HttpClient(runtime)
+        self.seen = seen
+        self.answered = UNSEEN
         self._polled_url = ""
         self._polled_etag: str | None = None
 
@@ -91,8 +100,13 @@ class SlapClient:
         self._replicas = absorb(self._replicas, outcome, now)
 
     async def _ask(self, url: str, call: Call) -> object:
-        reply = await self._send(url, encode_call(call), CALL_SECONDS_MAX)
-        return decode_answer(call, reply)
+        encoded = encode_call(call)
+        for _ in range(OVERTAKEN_MAX):
+            # What it has not seen is in the answer that says so.
+            with suppress(Overtaken):
+                reply = await self._send(url, encoded, CALL_SECONDS_MAX)
+                return decode_answer(call, reply)
+        raise Unavailable(f"{call.method}: others were always faster")
 
     async def _ask_document(
         self, url: str, computer_id: str, wait_seconds: int | None
@@ -114,14 +128,20 @@ class SlapClient:
     async def _send(
         self, url: str, wanted: HttpCall, timeout_seconds: float
     ) -> HttpAnswer:
+        headers = wanted.headers
+        if self.seen > UNSEEN:
+            headers = {**headers, FRESHNESS_HEADER: self.seen.hex()}
         try:
             reply = await self._http.send(
                 wanted.verb,
                 f"{url.rstrip('/')}/{wanted.path}",
-                wanted.headers,
+                headers,
                 wanted.body,
                 timeout_seconds=timeout_seconds,
             )
         except ConnectionFailed as error:
             raise Unreachable(f"no answer from {url}: {error}") from error
-        return HttpAnswer(reply.status, reply.headers, reply.body)
+        told = HttpAnswer(reply.status, reply.headers, reply.body)
+        self.answered = freshness_of(told.headers)
+        self.seen = max(self.seen, self.answered)
+        return told

@@ -7,6 +7,7 @@ call was last is not always known, so the values that may be found are a set:
    last one unless another acknowledged call began after its end.
 2. A call of unknown outcome, or without an end, may take effect whenever it likes.
 3. A refused one takes none.
+4. What its computer has reported nothing of says nothing: ``settled`` judges that.
 
 Before and after are places in the history; instants may be equal. Questions are not
 judged here: a stale answer is allowed, and ``tids`` judges how stale.
@@ -20,6 +21,7 @@ from attrs import define, field
 
 from labsim.checkers.violation import Bounds, Violation, seconds_of
 from labsim.history import (
+    UNREPORTED,
     CallBegan,
     CallEnded,
     Ending,
@@ -108,7 +110,7 @@ class AcknowledgedCalls:
             return ()
         allowed.update(dict.fromkeys(subject.unknown))
         allowed.update((began.wanted, None) for began in subject.open.values())
-        if ending.found in allowed:
+        if ending.found in allowed or ending.found == UNREPORTED:
             return ()
         _, began, ended = subject.last[-1]
         sentence = (

@@ -16,6 +16,7 @@ from labsim.workloads.operation import Operation
 from labsim.workloads.table import WORKS
 from labsim.world.host import Host
 from slap.errors import MasterAway, NotReady, Refusal
+from slap.freshness import UNSEEN
 from slap.replicas import Replicas
 from slapgrid.slap_client import SlapClient
 
@@ -101,5 +102,7 @@ class Client:
         else:
             outcome, answer = Outcome.ACKNOWLEDGED, work.answer(said)
         at = self._clock.seconds()
-        self._tell(CallEnded(at, self._name, number, outcome, answer))
+        is_told = outcome is Outcome.ACKNOWLEDGED and self._slap.answered > UNSEEN
+        known = self._slap.answered.hex() if is_told else ""
+        self._tell(CallEnded(at, self._name, number, outcome, answer, known))
         return outcome, answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labsim.history import UNREPORTED
 from labsim.workloads.estate import Estate
 from labsim.workloads.kind import Work
 from labsim.workloads.operation import Operation
@@ -80,7 +81,7 @@ def _find_reported(operation: Operation, report: object) -> str:
     """What its computer reported last; nothing is left of what was destroyed."""
     assert isinstance(report, CloudReport)
     states = (it.reported_state for it in report.trees if it.title == operation.subject)
-    return next(states, RequestedState.DESTROYED.value)
+    return next(states, RequestedState.DESTROYED.value) or UNREPORTED
 
 
 REQUEST = Work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labsim.history import UNREPORTED
 from labsim.workloads.estate import Estate
 from labsim.workloads.kind import Work, look_at_computer
 from labsim.workloads.operation import Operation
@@ -72,7 +73,7 @@ def _call_usage(operation: Operation) -> Call:
 def _find_supplied(_: Operation, report: object) -> str:
     assert isinstance(report, ComputerReport)
     states = {it.software_release_url: it.reported_state for it in report.installations}
-    return states.get(SPARE_RELEASE, SupplyState.DESTROYED.value)
+    return states.get(SPARE_RELEASE, SupplyState.DESTROYED.value) or UNREPORTED
 
 
 def _find_group(_: Operation, report: object) -> str:

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 
 from master_cluster.contacts import Contacts
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.store import Store
+from master_cluster.store.store import Dated, Store
 from runtime.ports import IKeys, Runtime
 
 RUN_ID_LENGTH = 32
@@ -62,4 +62,10 @@ class Desk:
 
     async def read(self, question: Callable[..., T], *arguments: object) -> T:
         """Answer from one snapshot a question that has arguments."""
-        return await self.store.ask(lambda cloud: question(cloud, *arguments))
+        return (await self.read_dated(question, *arguments)).answer
+
+    async def read_dated(
+        self, question: Callable[..., T], *arguments: object
+    ) -> Dated[T]:
+        """Answer it, and say what the answer knows."""
+        return await self.store.ask_dated(lambda cloud: question(cloud, *arguments))

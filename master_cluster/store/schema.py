@@ -195,7 +195,8 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     ``hosts`` has the instances of a release and a type, by their hash, in the order of
     their places. ``refusals`` has what was refused a place, by hashed root title and
     title. ``products`` by hashed title. ``takeovers`` has the digests of what was taken
-    over from reference proxies, with the instants. ``marks`` by their slots.
+    over from reference proxies, with the instants. ``marks`` by their slots. ``proof``
+    changes when a master shows that it can commit.
     """
 
     layout = 1  # of stores that do not say theirs
@@ -212,6 +213,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.products = OOBTree()
         self.takeovers = OOBTree()
         self.marks = OOBTree()
+        self.proof = Revision()
         # Made with a drawn name, when something is first forwarded.
         self.forwarding: Persistent | None = None
 

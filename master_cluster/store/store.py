@@ -29,6 +29,15 @@ in doubt is looked for by its mark (``marks``) until ``DOUBT_SECONDS_MAX`` after
 lost, without a turn, so that others go on. When it is found, its answer is given; when
 it can never be made any more, the decision runs again. So it is done once, or it is
 ``StillInDoubt``: then alone whoever asked has to find out.
+
+Each call has a caller (``callers``). Who has seen more than the store knows was told so
+by a region that knows more, or knew the store before a backup was put back. A commit
+tells one from the other, since a store that is cut off makes none, and with it the
+store knows more than anybody has seen. Else ``Unavailable`` is raised, before anything
+is read. A decision that would change a record
+that changed after what its caller has seen raises ``Overtaken``: a call that stood in
+the way of a cut, and that its caller gave up, would undo what was acknowledged since.
+What nobody waits for any more is not begun, nor repeated after a conflict.
 """
 
 from __future__ import annotations
@@ -40,7 +49,7 @@ from typing import Any, Generic, TypeVar
 import transaction  # type: ignore[import-untyped]
 from attrs import frozen
 from transaction.interfaces import TransientError  # type: ignore[import-untyped]
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import DeferredLock, DeferredSemaphore
 from twisted.internet.task import deferLater
 from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.POSException import (  # type: ignore[import-untyped]
@@ -51,13 +60,16 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.store.announcing import EVERYTHING
+from master_cluster.store.callers import Caller, present_caller
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.marks import Mark, Marks
 from master_cluster.store.outages import InDoubt, StillInDoubt
-from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
+from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
+from master_cluster.store.storages import later_tid
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
-from slap.errors import SlapError, Unavailable
+from slap.errors import Overtaken, SlapError, Unavailable
+from slap.freshness import UNSEEN, behind
 
 ATTEMPTS_MAX = 12
 """Eight clients that want the same partition settle within a few."""
@@ -71,6 +83,9 @@ RETRY_DELAY_SECONDS_MAX = 0.5
 BUSY_RETRY_AFTER_SECONDS = 2
 DECISIONS_WAITING_MAX = 1000
 """As many calls as the threads of the store take; more would time out."""
+
+CLOCKS_SECONDS = 60.0
+"""By so much may the clocks of those differ who make transaction ids by them."""
 
 FULL_RETRY_AFTER_SECONDS = 30
 """A full disk needs a person; asking faster only fills its log."""
@@ -119,6 +134,9 @@ class Store:
         self._measures = measures or Measures()
         self.decisions_max = decisions_max
         self._turns = DeferredSemaphore(decisions_max)
+        self._proving = DeferredLock()
+        self._proven = UNSEEN
+        self._failed_proofs = 0
         self._marks = Marks(runtime) if database.storage.loses_ends else None
 
     async def prepare(self) -> None:
@@ -158,14 +176,18 @@ class Store:
 
     async def ask_dated(self, question: Callable[[Cloud], T]) -> Dated[T]:
         """Answer a question, and say as of which transaction."""
+        caller = present_caller()
 
         def begin() -> Callable[[], Dated[T]]:
             attempt = _Attempt(self._database)
             with attempt.aborted_on_error():
+                attempt.check_known(caller.seen)
                 answer = question(Cloud(attempt.root[ROOT_KEY]))
             return lambda: attempt.abandon(answer)
 
-        return await self._repeat(lambda _: begin)
+        dated = await self._repeat(lambda _: begin, caller)
+        caller.learn(dated.tid)
+        return dated
 
     async def decide(self, decision: Callable[[Cloud, int], T]) -> T:
         """Run a decision and commit what it writes; it may run several times.
@@ -183,25 +205,28 @@ class Store:
         if len(self._turns.waiting) >= DECISIONS_WAITING_MAX:
             sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
             raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
+        caller = present_caller()
         if self._marks is None:
-            answer = await self._decide_once(decision, None)
+            dated = await self._decide_once(decision, None, caller)
         else:
             mark = self._marks.take()
             try:
-                answer = await self._decide_marked(decision, mark)
+                dated = await self._decide_marked(decision, mark, caller)
             finally:
                 self._marks.give_back(mark)
         self._measures.commits.add()
-        return answer
+        caller.learn(dated.tid)
+        caller.has_written = True
+        return dated
 
     async def _decide_marked(
-        self, decision: Callable[[Cloud, int], T], mark: Mark
+        self, decision: Callable[[Cloud, int], T], mark: Mark, caller: Caller
     ) -> Dated[T]:
         """Decide until it is known how it ended."""
         deadline: float | None = None
         for _ in range(DOUBTS_MAX):
             try:
-                return await self._decide_once(decision, mark)
+                return await self._decide_once(decision, mark, caller)
             except _EndLost as lost:
                 self._measures.store_attempts.add("doubt")
                 if deadline is None:
@@ -215,7 +240,10 @@ class Store:
         )
 
     async def _decide_once(
-        self, decision: Callable[[Cloud, int], T], mark: Mark | None
+        self,
+        decision: Callable[[Cloud, int], T],
+        mark: Mark | None,
+        caller: Caller,
     ) -> Dated[T]:
         """Decide until it is committed, or its end is lost (``_EndLost``)."""
 
@@ -223,14 +251,16 @@ class Store:
             def begin() -> Callable[[], Dated[T]]:
                 attempt = _Attempt(self._database)
                 with attempt.aborted_on_error():
+                    attempt.check_known(caller.seen)
                     answer = decision(Cloud(attempt.root[ROOT_KEY]), number)
+                    attempt.check_seen(caller)
                 return lambda: attempt.commit(answer, mark)
 
             return begin
 
         await self._turns.acquire()
         try:
-            return await self._repeat(begin_attempt)
+            return await self._repeat(begin_attempt, caller)
         finally:
             self._turns.release()
 
@@ -269,15 +299,23 @@ class Store:
         self._database.close()
 
     async def _repeat(
-        self, begin_attempt: Callable[[int], Callable[[], Callable[[], T]]]
+        self,
+        begin_attempt: Callable[[int], Callable[[], Callable[[], T]]],
+        caller: Caller | None = None,
     ) -> T:
         attempts = self._measures.store_attempts
         for number in range(ATTEMPTS_MAX):
+            if caller is not None and caller.is_served_in_vain:
+                attempts.add("left")
+                raise Unavailable("nobody waits for this any more")
             try:
                 answer: T = await self._runtime.threads.call(begin_attempt(number))
             except ConflictError:
                 attempts.add("conflict")
                 await self._pause(number)
+            except _Behind as error:
+                attempts.add("behind")
+                await self._prove(error)
             except SlapError:
                 attempts.add("refused")
                 raise
@@ -301,6 +339,34 @@ class Store:
             BUSY_RETRY_AFTER_SECONDS,
         )
 
+    async def _prove(self, error: _Behind) -> None:
+        """Commit, so that the store knows what was seen; ``Unavailable`` if it fails.
+
+        Whoever names what nobody can have seen yet has nothing written.
+        """
+
+        def begin() -> Callable[[], Dated[None]]:
+            attempt = _Attempt(self._database)
+            with attempt.aborted_on_error():
+                attempt.root[ROOT_KEY].proof.advance()
+            return lambda: attempt.commit(None)
+
+        latest = later_tid(self._runtime.calendar.now() + CLOCKS_SECONDS, UNSEEN)
+        failures = self._failed_proofs
+        await self._proving.acquire()
+        try:
+            # Who waited for one that failed need not fail as slowly.
+            is_untried = failures == self._failed_proofs
+            if is_untried and self._proven < error.seen <= latest:
+                self._proven = (await self._repeat(lambda _: begin)).tid
+        except (Unavailable, _EndLost) as failure:
+            self._failed_proofs += 1
+            raise behind(error.known, error.seen) from failure
+        finally:
+            self._proving.release()
+        if self._proven < error.seen:
+            raise behind(error.known, error.seen)
+
     async def _pause(self, number: int) -> None:
         mean = min(RETRY_DELAY_SECONDS * 2**number, RETRY_DELAY_SECONDS_MAX)
         delay = self._runtime.entropy.uniform(0, 2 * mean)
@@ -322,6 +388,15 @@ class _EndLost(Exception):
         super().__init__(str(cause))
         self.answer = answer
         self.cause = cause
+
+
+class _Behind(Exception):
+    """The store knows less than its caller has seen."""
+
+    def __init__(self, known: bytes, seen: bytes) -> None:
+        super().__init__(f"{known.hex()} is known, {seen.hex()} was seen")
+        self.known = known
+        self.seen = seen
 
 
 class _Attempt:
@@ -350,8 +425,28 @@ class _Attempt:
             self.end()
             raise
 
-    def _dated(self, answer: T) -> Dated[T]:
-        return Dated(answer, self._connection._storage.tid)  # noqa: SLF001 - ours
+    def check_known(self, seen: bytes) -> None:
+        """Refuse to answer who has seen more."""
+        if seen > self._known:
+            raise _Behind(self._known, seen)
+
+    def check_seen(self, caller: Caller) -> None:
+        """Refuse to change what was changed since: ``Overtaken``, and what is known.
+
+        Who does not say what they have seen is not asked; new records are nobody's.
+        """
+        if caller.seen == UNSEEN:
+            return
+        for it in self._connection._registered_objects:  # noqa: SLF001 - ZODB's name
+            # A new record has no serial.
+            if isinstance(it, Stored) and it._p_serial > caller.seen:  # noqa: SLF001
+                caller.learn(self._known)
+                raise Overtaken("somebody changed it meanwhile: look, and ask again")
+
+    @property
+    def _known(self) -> bytes:
+        tid: bytes = self._connection._storage.tid  # noqa: SLF001 - ours
+        return tid
 
     @property
     def _writes(self) -> bool:
@@ -363,7 +458,7 @@ class _Attempt:
             if mark is not None and self._writes:
                 mark.write(self.root[ROOT_KEY])
             self._manager.commit()
-            return self._dated(answer)
+            return Dated(answer, self._known)
         except InDoubt as error:
             self._manager.abort()
             raise _EndLost(answer, error) from error
@@ -375,7 +470,7 @@ class _Attempt:
 
     def abandon(self, answer: T) -> Dated[T]:
         """End without writing."""
-        dated = self._dated(answer)
+        dated = Dated(answer, self._known)
         self.end()
         return dated
 

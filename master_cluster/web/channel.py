@@ -26,12 +26,14 @@ from twisted.web.server import Request
 
 from master_cluster.config import CONNECTIONS_MAX
 from master_cluster.measuring import Measures
+from master_cluster.store.callers import Caller, enter
 from master_cluster.web.access import REQUEST_ID_HEADER, Access, Exchange
 from runtime.http_server import BoundedRequest, BoundedSite
 from runtime.logs import REQUEST_ID
 from runtime.ports import Runtime
 from slap.errors import TooLarge
 from slap.form import BODY_BYTES_MAX
+from slap.freshness import FRESHNESS_HEADER, UNSEEN, decode_freshness
 
 HEADER_BYTES_MAX = 4 * 1024
 """One header or request line: they hold names, and a few numbers. Twisted fails on a
@@ -60,6 +62,10 @@ class LimitedRequest(BoundedRequest):
     begun_seconds = 0.0
     has_waited = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.caller = Caller()
+
     def handleContentChunk(self, data: bytes) -> None:
         channel = cast("LimitedChannel", self.channel)
         if channel.is_refusing:
@@ -85,7 +91,19 @@ class LimitedRequest(BoundedRequest):
         self.begun_seconds = site.clock.seconds()
         self.request_id = site.access.request_id(self.getHeader(REQUEST_ID_HEADER))
         REQUEST_ID.set(self.request_id)
+        self.caller.seen = decode_freshness(self.getHeader(FRESHNESS_HEADER))
+        enter(self.caller)
         super().process()
+
+    def write(self, data: bytes) -> None:
+        if not self.startedWriting and self.caller.known > UNSEEN:
+            known = self.caller.known.hex().encode()
+            self.setHeader(FRESHNESS_HEADER.encode(), known)
+        super().write(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.caller.is_gone = True
+        super().connectionLost(reason)
 
 
 class LimitedChannel(HTTPChannel):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import cast
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.resource import IResource, Resource
@@ -22,12 +22,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 from master_cluster.answering.desk import Desk
 from master_cluster.polling import Answer, Document, Due, NotModified, Poll, Polling
 from master_cluster.store import documents
+from master_cluster.store.callers import Caller, enter
 from master_cluster.web.channel import LimitedRequest
 from master_cluster.web.replying import set_head
 from runtime.ports import Runtime
 from slap.answers import COMPUTER
 from slap.calls import decode_call, encode_error
 from slap.errors import SlapError
+from slap.freshness import FRESHNESS_HEADER, decode_freshness
 from slap.polling import (
     UNCONDITIONAL,
     WAIT_SECONDS_MAX,
@@ -135,6 +137,8 @@ class Polls:
             self._settled.pop().callback(None)
 
     async def _compute(self, computer_id: str) -> None:
+        # For all who wait, whoever was the first.
+        enter(Caller(self.polling.seen(computer_id)))
         try:
             outcome: Document | SlapError = await self._read(computer_id)
         except SlapError as error:
@@ -148,7 +152,8 @@ class Polls:
             oid = await self._desk.read(documents.revision_of_computer, computer_id)
             self.polling.learn(computer_id, oid)
             self._desk.contacts.hear(computer_id, self._desk.now())
-        return await self._desk.read(documents.polled_document, computer_id)
+        dated = await self._desk.read_dated(documents.polled_document, computer_id)
+        return evolve(dated.answer, tid=dated.tid)
 
 
 class PollPage(Resource):
@@ -174,7 +179,8 @@ class PollPage(Resource):
             prefer = request.getHeader("prefer")
             if prefer is not None:
                 wait_seconds = min(decode_wait(prefer) or 0, WAIT_SECONDS_MAX)
-        poll = Poll(computer_id, condition, can_wait=wait_seconds > 0)
+        seen = decode_freshness(request.getHeader(FRESHNESS_HEADER))
+        poll = Poll(computer_id, condition, wait_seconds > 0, seen)
         self._polls.begin(poll, request, wait_seconds)
         return NOT_DONE_YET
 
@@ -204,6 +210,7 @@ def respond(request: Request, answer: Answer, wait_seconds: int) -> None:
         request.finish()
         return
     headers = request.responseHeaders
+    headers.setRawHeaders(FRESHNESS_HEADER.encode(), [answer.tid.hex().encode()])
     is_packed = accepts_gzip(request.getHeader("accept-encoding") or "")
     etag = answer.etag.encode("ascii")
     # Compressors differ from replica to replica: the bytes are not the same, only what

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import hashlib
 
+from attrs import frozen
 from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory, Lasting
+from master_cluster.store.callers import present_caller
 from master_cluster.web.replying import Answering, Run, body_of, call_of, set_head
 from runtime.ports import Runtime
 from slap.calls import HttpAnswer, encode_answer
+
+
+@frozen
+class Remembered:
+    """An answer as it was sent, and the last transaction that it knew."""
+
+    answer: HttpAnswer
+    tid: bytes
 
 
 class Repeating(Answering):
@@ -28,16 +38,18 @@ class Repeating(Answering):
         answers: Answers,
         runtime: Runtime,
         run: Run,
-        memory: AnswerMemory[HttpAnswer],
+        memory: AnswerMemory[Remembered],
     ) -> None:
         super().__init__(answers, runtime, run)
         self._memory = memory
 
     def render(self, request: Request) -> bytes | int:
         known = self._memory.recall(_question(request))
-        if known is not None:
-            return set_head(request, known)
-        return super().render(request)
+        caller = present_caller()
+        if known is None or caller.seen > known.tid:
+            return super().render(request)
+        caller.learn(known.tid)
+        return set_head(request, known.answer)
 
     async def _answer(self, request: Request) -> HttpAnswer:
         since = self._memory.instant
@@ -46,7 +58,8 @@ class Repeating(Answering):
         if not isinstance(answer, Lasting):
             return encode_answer(call.method, answer)
         encoded = encode_answer(call.method, answer.answer)
-        lasting = Lasting(encoded, answer.stands_on)
+        remembered = Remembered(encoded, present_caller().known)
+        lasting = Lasting(remembered, answer.stands_on)
         self._memory.keep(_question(request), lasting, since)
         return encoded
 

@@ -15,10 +15,10 @@ from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory
-from master_cluster.web.repeating import Repeating
+from master_cluster.web.repeating import Remembered, Repeating
 from master_cluster.web.replying import Answering, path_of, set_head
 from runtime.ports import Runtime
-from slap.calls import HttpAnswer, encode_error
+from slap.calls import encode_error
 from slap.errors import Forbidden, NotFound, SlapError
 from slap.methods import METHODS
 
@@ -37,7 +37,7 @@ class Gate(Resource):
         self,
         answers: Answers,
         runtime: Runtime,
-        memory: AnswerMemory[HttpAnswer],
+        memory: AnswerMemory[Remembered],
         *,
         is_loopback_only: bool,
     ) -> None:

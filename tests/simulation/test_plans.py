@@ -1,7 +1,6 @@
 """Plans that failed once, shrunk, each played again for ever.
 
-Of a bug that was found: `labsim shrink` writes the file, and it stays here. Those in
-``unmended`` fail still, by the checker of their name.
+Of a bug that was found: `labsim shrink` writes the file, and it stays here.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from tests.simulation.forgetting import Forgetful
 
 PLANS = sorted(Path(__file__).parent.joinpath("plans").glob("*.json"))
 HOST = "COMP-0"
-UNMENDED = sorted(Path(__file__).parent.joinpath("unmended").glob("*.json"))
 
 
 @pytest.mark.parametrize("file", PLANS, ids=lambda it: it.stem)
@@ -30,13 +28,7 @@ def test_a_plan_that_failed_once_holds(file: Path) -> None:
     assert play(load_plan(str(file))).violations == ()
 
 
-@pytest.mark.parametrize("file", UNMENDED, ids=lambda it: it.stem)
-def test_a_plan_that_is_not_mended_fails_as_before(file: Path) -> None:
-    """One that holds belongs among the others."""
-    assert play(load_plan(str(file))).failure == file.stem
-
-
-@pytest.mark.parametrize("file", [*PLANS, *UNMENDED], ids=lambda it: it.stem)
+@pytest.mark.parametrize("file", PLANS, ids=lambda it: it.stem)
 def test_a_plan_is_kept_as_it_is_written(file: Path) -> None:
     assert encode_plan(load_plan(str(file))) == file.read_text()
 

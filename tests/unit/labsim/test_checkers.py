@@ -16,6 +16,7 @@ from labsim.checkers.recovery import (
 from labsim.checkers.table import CHECKERS, VIOLATIONS_MAX, WATCHES, Watch, judge
 from labsim.checkers.violation import Bounds
 from labsim.history import (
+    UNREPORTED,
     Applied,
     Ending,
     Epoch,
@@ -48,6 +49,7 @@ ACCEPTED = {
     "acknowledged": {
         "nothing": (),
         "the last one": (*called(1), *called(2, "stopped", 1), found("stopped")),
+        "its computer does not say": (*called(1), found(UNREPORTED, "started")),
         "either of two at once": (
             began(1, "started", "alice"),
             began(2, "stopped", "bob"),

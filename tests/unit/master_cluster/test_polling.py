@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -43,6 +44,25 @@ def a_polling(document: Document | None = None, **limits: int) -> Polling:
         polling.begin(a_poll())
         polling.finish("COMP-1", document)
     return polling
+
+
+def test_who_has_seen_more_than_the_document_knows_has_it_computed_anew() -> None:
+    """And is refused when that knows less, too; others keep what they have."""
+    old, new = b"1" * 8, b"2" * 8
+    polling = a_polling(evolve(a_document(), tid=old))
+    known = evolve(a_poll(a_document()), seen=old)
+    ahead = evolve(known, seen=new)
+    unchanged = NotModified(a_document().etag, tid=old)
+    assert polling.begin(known) == Due(((known, unchanged),))
+
+    assert polling.begin(ahead) == Due(computing=("COMP-1",))
+    finished = polling.finish("COMP-1", evolve(a_document(), tid=old))
+
+    assert isinstance(finished.answers[0][1], Unavailable)
+    assert polling.begin(known) == Due(((known, unchanged),))
+    assert polling.begin(ahead) == Due(computing=("COMP-1",))
+    finished = polling.finish("COMP-1", evolve(a_document(), tid=new))
+    assert finished.answers == ((ahead, evolve(unchanged, tid=new)),)
 
 
 @given(st.binary(max_size=1000))

@@ -14,6 +14,7 @@ AGENT_FILES = (
     "/srv/instances/slappart0/.timestamp",
     "/srv/instances/var/slapgrid/passes.json",
     "/srv/instances/var/slapgrid/retry-memory.json",
+    "/srv/instances/var/slapgrid/seen.json",
 )
 LONG_SECONDS = 3600.0
 """Many polls."""

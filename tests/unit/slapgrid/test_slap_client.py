@@ -6,10 +6,18 @@ import pytest
 
 from slap import calls
 from slap.errors import MasterAway
+from slap.freshness import UNSEEN
+from slap.model import RequestedState
 from slap.polling import Polled, Unchanged
 from slap.replicas import Replicas
+from slap.reports import TreeReport
 from slapgrid.slap_client import WAIT_GRACE_SECONDS, SlapClient
-from tests.builders import COMPUTER_ID, a_computer_definition, an_installation
+from tests.builders import (
+    COMPUTER_ID,
+    a_computer_definition,
+    an_installation,
+    an_instance_request,
+)
 from tests.unit.master_cluster.benches import WebBench
 
 
@@ -103,3 +111,34 @@ def test_a_document_comes_packed_and_is_read_whole(polling: Polling) -> None:
     assert isinstance(answer, Polled)
     assert len(answer.computer.partitions) == 300
     assert sent[0] < 30_000
+
+
+def test_a_replica_that_is_behind_is_passed_over(polling: Polling) -> None:
+    """It is not asked again by whom it told less; another one may know more."""
+    polling.poll()
+    known = polling.client.seen
+    assert known > UNSEEN
+    polling.client.seen = b"\xff" * 8
+
+    with pytest.raises(MasterAway, match="behind"):
+        polling.poll()
+
+    polling.client.seen = known
+    assert polling.poll() == Unchanged()
+
+
+def test_a_change_that_was_not_seen_is_asked_for_again(polling: Polling) -> None:
+    """Others changed the same instance since: the master says so, and is asked anew."""
+    stop = an_instance_request(requested_state=RequestedState.STOPPED)
+    start = an_instance_request(requested_state=RequestedState.STARTED)
+    perform = polling.client.perform
+    result = polling.bench.world.result
+    polling.bench.perform(calls.supply(an_installation()))
+    result(perform(calls.request_instance(start)))
+    polling.bench.perform(calls.request_instance(stop))
+
+    result(perform(calls.request_instance(start)))
+
+    report = result(perform(calls.get_tree_report(start.title)))
+    assert isinstance(report, TreeReport)
+    assert [it.requested_state for it in report.instances] == ["started"]

@@ -1,0 +1,48 @@
+"""Core. Freshness: what an answer knows, so that time goes back for no caller.
+
+An answer names a transaction, and knows all up to that one. A caller names in each call
+the last one that it has seen. A replica that does not know that one does not answer;
+another one is asked then. And a call changes nothing that was changed later than what
+its caller has seen: its caller is told, sees, and asks again.
+
+Both are one header with a transaction id, ``03f6c1d2a4b5c6d7``; ids grow. A header that
+is odd says nothing: masters and callers of others send none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from slap.errors import Unavailable
+
+FRESHNESS_HEADER = "X-Slapcluster-Freshness"
+
+BEHIND_RETRY_AFTER_SECONDS = 5
+"""By then a replica that is cut off has noticed, and others have been asked."""
+
+UNSEEN = bytes(8)
+"""Of who has seen nothing, or does not say; earlier than any transaction."""
+
+_TID = re.compile(r"[0-9a-f]{16}")
+
+
+def behind(known: bytes, seen: bytes) -> Unavailable:
+    """What a replica says to who has seen more than it knows."""
+    return Unavailable(
+        f"this master is behind: it knows {known.hex()}, and {seen.hex()} was seen",
+        BEHIND_RETRY_AFTER_SECONDS,
+    )
+
+
+def freshness_of(headers: Mapping[str, str]) -> bytes:
+    """Read what an answer says of itself."""
+    name = FRESHNESS_HEADER.lower()
+    told = (it for key, it in headers.items() if key.lower() == name)
+    return decode_freshness(next(told, None))
+
+
+def decode_freshness(header: str | None) -> bytes:
+    """Read a header; ``UNSEEN`` when it is not there or odd."""
+    text = (header or "").strip(" \t")
+    return bytes.fromhex(text) if _TID.fullmatch(text) else UNSEEN
