@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from labsim.lives.neo import Life, play
+from labsim.lives.neo import play
+from labsim.lives.neo_faults import TUNNELLED_FAULTS
+from labsim.lives.neo_life import Life
 from labsim.mutants.changing import run, texts_of
 from labsim.mutants.mutant import Mutant
 from labsim.mutants.quorum import MUTANTS, RULE
@@ -32,7 +34,7 @@ def test_nothing_acknowledged_is_lost_through_stunnels(seed: int) -> None:
 
 
 def test_regions_of_a_tunnelled_life_meet_in_stunnels_alone() -> None:
-    life = Life(TUNNELLED_SEEDS[0], quorum, is_tunnelled=True)
+    life = Life(TUNNELLED_SEEDS[0], quorum, TUNNELLED_FAULTS, is_tunnelled=True)
     met: set[tuple[str, ...]] = set()
 
     def follow(line: str) -> None:

@@ -33,7 +33,7 @@ from labsim.world.host import BuildService, Host
 from labsim.world.threads import run_suspendable
 from master_cluster.store.storages import Opening, database_on
 from replication import quorum
-from replication.observation import REGION_SPAN
+from replication.observation import REGION_SPAN, StorageId
 from runtime.ports import Runtime, TcpAddress
 
 
@@ -45,6 +45,9 @@ class NeoCluster:
     all their lives. ``stunnel_hosts`` are of regions as the world names them: with them
     programs reach those of other regions through two stunnels.
     """
+
+    neo_master_class: type[NeoMaster] = NeoMaster
+    storage_class: type[StorageNode] = StorageNode
 
     def __init__(
         self,
@@ -80,14 +83,23 @@ class NeoCluster:
             {it: host.region for it, host in zip(addresses, hosts, strict=True)},
         )
         self._neo_masters: dict[int, NeoMaster] = {}
+        self._storage_nodes: dict[int, StorageNode] = {}
 
     def boot(self) -> None:
         """Start all programs; each starts again with its host."""
         self._gates.boot()
         for place, host in enumerate(self.neo_master_hosts):
             host.boot(self._neo_master_builder(place, host))
-        for disk, host in zip(self.disks, self.storage_hosts, strict=True):
-            host.boot(self._storage_builder(disk, host))
+        for place, host in enumerate(self.storage_hosts):
+            host.boot(self._storage_builder(place, host))
+
+    def neo_master(self, place: int) -> NeoMaster:
+        """The present or last life of one."""
+        return self._neo_masters[place]
+
+    def storage_node(self, place: int) -> StorageNode:
+        """The present or last life of one."""
+        return self._storage_nodes[place]
 
     @property
     def primary(self) -> NeoMaster | None:
@@ -112,6 +124,31 @@ class NeoCluster:
         return primary is not None and all(
             row.readable == row.holders for row in primary.table.rows
         )
+
+    def is_mended(self) -> bool:
+        """Whether it is whole; an operator removes the holders that never came.
+
+        Who was away in the recovery that made it a holder promised nothing, and is
+        refused as one that lost its disk.
+        """
+        primary = self.primary
+        if primary is None:
+            return False
+        unborn = frozenset(
+            it.storage
+            for it in self.disks
+            if it.storage in primary.table.holders and not (it.table or it.promise)
+        )
+        if unborn:
+            primary.change_holders(quorum.Change(removed=unborn))
+            return False
+        return self.is_whole()
+
+    def waits_for_a_human(self, lost_disk: StorageId | None) -> bool:
+        """Whether the disk that was lost alone had all, before another one had."""
+        tables = [it.table for it in self.disks if it.table]
+        newest = max(tables, key=lambda it: it.table_id)
+        return newest.readable == {lost_disk}
 
     def places_from(self, region: str) -> NeoPlaces:
         """Where a program in a region of the world reaches all others."""
@@ -141,7 +178,7 @@ class NeoCluster:
 
     def _neo_master_builder(self, place: int, host: Host) -> BuildService:
         def build(runtime: Runtime) -> IService:
-            made = NeoMaster(
+            made = self.neo_master_class(
                 runtime,
                 self.places_from(host.region),
                 place,
@@ -154,9 +191,15 @@ class NeoCluster:
 
         return build
 
-    def _storage_builder(self, disk: StorageDisk, host: Host) -> BuildService:
-        places = self.places_from(host.region)
-        return lambda runtime: StorageNode(runtime, places, disk, self._rule)
+    def _storage_builder(self, place: int, host: Host) -> BuildService:
+        def build(runtime: Runtime) -> IService:
+            made = self.storage_class(
+                runtime, self.places_from(host.region), self.disks[place], self._rule
+            )
+            self._storage_nodes[place] = made
+            return made
+
+        return build
 
 
 class StartedSuspendable(Service):

@@ -165,6 +165,11 @@ class NeoMaster(Service):
         return self._phase is _Phase.RUNNING
 
     @property
+    def is_deciding(self) -> bool:
+        """Whether it knows with whom it goes on, and waits for them."""
+        return self._phase is _Phase.DECIDING
+
+    @property
     def table(self) -> Table:
         return self._table
 
@@ -508,6 +513,7 @@ class NeoMaster(Service):
         self._ready.add(session.number)
         self._tell_clients()
         self._begin_transactions()
+        self._let_replicate()
 
     def _outdate(self, storage: StorageId) -> None:
         self._ready.discard(storage)
