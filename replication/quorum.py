@@ -249,9 +249,10 @@ def may_replace(source: Source, claims: Iterable[Claim], new: Table) -> Verdict:
     have that table, and promised nothing since.
     """
     old = source.table
-    known = {claim.storage: claim for claim in claims}
+    claim_of = {claim.storage: claim for claim in claims}
+    known = source.participants | _coming(source, claim_of)
     for storage in sorted(source.participants):
-        claim = known[storage]
+        claim = claim_of[storage]
         if claim.epoch != old.table_id.epoch or claim.promise > claim.epoch:
             return Verdict("a recovery was interrupted: first another one has to end")
     for before, after in zip(old.rows, new.rows, strict=True):
@@ -263,9 +264,23 @@ def may_replace(source: Source, claims: Iterable[Claim], new: Table) -> Verdict:
                     f"region {region} would change all its storage nodes at once: "
                     "add one, wait until it has all, then remove the other"
                 )
-        if not after.readable & known.keys():
+        if not after.readable & known:
             return Verdict("nobody with all would be left: wait for the replication")
     return check_majority((*old.rows, *new.rows), known)
+
+
+def replace(source: Source, claims: Iterable[Claim], new: Table) -> Source:
+    """Return with whom a recovery goes on that ``may_replace`` the holders.
+
+    Those of it that stay, and those that come. A holder that is none of it lost its
+    disk: with a promise it would count as one that never had a table.
+    """
+    coming = _coming(source, (claim.storage for claim in claims))
+    return evolve(source, participants=(source.participants | coming) & new.holders)
+
+
+def _coming(source: Source, present: Iterable[StorageId]) -> frozenset[StorageId]:
+    return frozenset(present) - source.table.holders
 
 
 def plan_first_table(holders: Collection[StorageId], row_count: int) -> Table:

@@ -215,8 +215,7 @@ class Recovering(RecoveryManager):  # type: ignore[misc] # NEO has no types
             new = app.change.apply(table)
             verdict = quorum.may_replace(source, claims, new)
             if verdict:
-                present = frozenset(claim.storage for claim in claims)
-                source = evolve(source, participants=new.holders & present)
+                source = quorum.replace(source, claims, new)
                 table = new
             else:
                 logging.warning("the holders do not change: %s", verdict.reason)

@@ -443,11 +443,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "nobody with all is left",
-        (
-            in_rule(
-                "        if not after.readable & known.keys():\n", "        if False:\n"
-            ),
-        ),
+        (in_rule("        if not after.readable & known:\n", "        if False:\n"),),
         scope="last copy",
     ),
     known_mutant("an empty disk counts in any epoch", scope="empty disk"),

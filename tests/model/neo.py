@@ -191,7 +191,7 @@ class Model:
         draft.share(recoveries=shared.recoveries - 1)
         if layout != NOBODY:
             raw = self.rule.replaced(recovery, self.scope.layouts[layout])
-            participants |= chosen & everyone(raw)
+            participants = self.rule.replacing(recovery, raw, claims)
             draft.share(changes=shared.changes - 1)
         for place in places(participants):
             storage = draft.storage(place)

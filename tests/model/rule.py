@@ -23,6 +23,7 @@ from replication.quorum import (
     may_change,
     may_replace,
     plan_table,
+    replace,
 )
 from tests.model.world import Bits, Disks, Origin, RawTable, Scope, places, remembered
 
@@ -181,3 +182,8 @@ class Rule:
     def may_replace(self, recovery: Recovery, new: RawTable, disks: Disks) -> bool:
         claims = [self.claim(place, disk.origin) for place, disk in disks]
         return bool(may_replace(recovery.source, claims, self.table(new)))
+
+    def replacing(self, recovery: Recovery, new: RawTable, disks: Disks) -> Bits:
+        """Return who goes on with other holders."""
+        claims = [self.claim(place, disk.origin) for place, disk in disks]
+        return self.bits(replace(recovery.source, claims, self.table(new)).participants)

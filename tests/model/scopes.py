@@ -143,6 +143,15 @@ SCOPES: dict[str, Small] = {
             "deliver S0; deliver S2; deliver S0; deliver S2; "
             "connect S1 M0; deliver S1; stop M0; forget S1",
         ),
+        Small(
+            "disk lost in a change",
+            SPARE,
+            1,
+            2,
+            {"lost_disks": 0b0001, "layouts": ((0b1111,),), "changes": 2},
+            prefix="begin M0 T0; finish T0; deliver S0; deliver S2; deliver S3; "
+            "stop M0; forget S0; forget S2; forget S3",
+        ),
         Small("three cuts", THREE, 3, 1, {}, is_deep=True),
         Small("three elections", THREE, 3, 3, {}, is_deep=True),
         Small("stale", THREE, 3, 1, {"lost_disks": 0b111, "changes": 1}, is_deep=True),
@@ -176,6 +185,14 @@ SCOPES: dict[str, Small] = {
                 "layouts": ((0b1111,), (0b1110,), (0b1101,)),
                 "changes": 2,
             },
+            is_deep=True,
+        ),
+        Small(
+            "disks lost in changes",
+            SPARE,
+            1,
+            2,
+            {"lost_disks": 0b1101, "layouts": ((0b1111,), (0b1110,)), "changes": 2},
             is_deep=True,
         ),
         Small("creations", THREE, 3, 3, {"is_created": True}, is_deep=True),

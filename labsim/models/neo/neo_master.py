@@ -381,8 +381,7 @@ class NeoMaster(Service):
             new = self._change.apply(table)
             verdict = rule.may_replace(source, claims, new)
             if verdict:
-                present = frozenset(claim.storage for claim in claims)
-                return evolve(source, participants=new.holders & present), new
+                return rule.replace(source, claims, new), new
             self.reason = verdict.reason
         return source, table
 
