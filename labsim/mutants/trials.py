@@ -17,6 +17,7 @@ LIVES: Mapping[str, str] = MappingProxyType(
         "files": "labsim.lives.files",
         "neo": "labsim.lives.neo",
         "rivals": "labsim.lives.rivals",
+        "stories": "labsim.lives.stories",
         "usage": "labsim.lives.usage",
     }
 )
