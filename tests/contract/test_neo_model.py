@@ -23,11 +23,6 @@ from tests.contract.neo_contract import REGIONS, SCENARIOS
 PAUSE_SECONDS = 0.05
 READ_SECONDS_MAX = 60.0
 
-SLOW = ("a_region_alone_acknowledges_nothing",)
-"""Behind stunnels the model needs more than a minute for it, where NEO needs seconds
-(docs/benchmarks.md): a stunnel accepts for a region that is cut off, and each program
-of the model that is led there waits for a silence."""
-
 
 @define(eq=False)
 class ModelClient:
@@ -233,6 +228,6 @@ def test_the_model_does_what_neo_does(name: str) -> None:
     SCENARIOS[name](ModelBench(seed=1))
 
 
-@pytest.mark.parametrize("name", [it for it in SCENARIOS if it not in SLOW])
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_it_does_the_same_behind_stunnels(name: str) -> None:
     SCENARIOS[name](ModelBench(seed=1, is_tunnelled=True))

@@ -28,7 +28,7 @@ from ZODB.utils import p64, u64  # type: ignore[import-untyped]
 
 from labsim.models.neo.neo_master import OIDS_PER_CALL
 from labsim.models.neo.places import NeoPlaces
-from labsim.models.neo.sessions import Message, Session
+from labsim.models.neo.sessions import Message, Session, Silences
 from labsim.models.neo.storage_disk import NO_TID, Oid
 from labsim.models.neo.tables import read_table
 from labsim.world.threads import wait_for
@@ -36,7 +36,7 @@ from master_cluster.store.outages import InDoubt
 from replication.observation import StorageId, Table, Tid, Ttid
 from runtime.ports import Runtime
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 WAIT_SECONDS = 4.0
 """That of ``neo_uri.NeoPlace``."""
 
@@ -82,6 +82,7 @@ class NeoClient(ConflictResolvingStorage):  # type: ignore[misc] # ZODB has no t
         rule: ModuleType,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
+        self.silences = Silences(runtime)
         self._runtime = runtime
         self._places = places
         self._rule = rule
@@ -132,10 +133,11 @@ class NeoClient(ConflictResolvingStorage):  # type: ignore[misc] # ZODB has no t
         self._fail_asked(session)
 
     def _lose_primary(self, delay_seconds: float) -> None:
+        addresses = self._places.neo_masters
         if self._is_connected:
             self._lost_at = self._runtime.clock.seconds()
-        else:
-            self._place = (self._place + 1) % len(self._places.neo_masters)
+        if not self._is_connected or not self.silences.may_try(addresses[self._place]):
+            self._place = self.silences.next_place(addresses, self._place)
         self._is_connected = False
         self._table = None
         lost = [self._primary, *self._storages.values()]
@@ -157,14 +159,17 @@ class NeoClient(ConflictResolvingStorage):  # type: ignore[misc] # ZODB has no t
             _, awaited = self._asked.pop(number)
             awaited.errback(_Lost())
 
-    def _on_follow(self, place: int) -> None:
+    def _on_follow(self, place: int | None) -> None:
+        if place is None:
+            self._on_come_again()
+            return
         self._leave()
         self._place = place
         self._seek_later(0.0)
 
     def _on_come_again(self) -> None:
         self._leave()
-        self._place = (self._place + 1) % len(self._places.neo_masters)
+        self._place = self.silences.next_place(self._places.neo_masters, self._place)
         self._seek_later(RETRY_SECONDS)
 
     def _leave(self) -> None:

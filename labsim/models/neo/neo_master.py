@@ -22,7 +22,7 @@ from ZODB.utils import p64, u64  # type: ignore[import-untyped]
 
 from labsim import history
 from labsim.models.neo.places import NeoPlaces
-from labsim.models.neo.sessions import Message, Session, Welcoming
+from labsim.models.neo.sessions import Message, Session, Silences, Welcoming
 from labsim.models.neo.storage_disk import NO_TID, Oid
 from labsim.models.neo.tables import raw_table, read_table
 from master_cluster.store.storages import later_tid
@@ -44,7 +44,7 @@ from replication.pacing import (
 )
 from runtime.ports import Runtime
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.5
 """How long NEO's candidates wait at most before they look again."""
 
 OIDS_PER_CALL = 100
@@ -92,6 +92,7 @@ class NeoMaster(Service):
         tell: Callable[[history.Happening], None],
         rule: ModuleType,
     ) -> None:
+        self.silences = Silences(runtime)
         self._runtime = runtime
         self._places = places
         self._place = place
@@ -258,26 +259,36 @@ class NeoMaster(Service):
         return session
 
     def _on_candidate(self, session: Session, election: float, place: int) -> None:
-        if self._phase is _Phase.FOLLOWING:
+        if self._phase is _Phase.FOLLOWING and self._named_primary() is not None:
             session.send("follow", self._followed)
             return
         theirs, own = (election, place), (self._election, self._place)
-        if self._phase is _Phase.RECOVERING and theirs < own:
+        if self._phase is _Phase.FOLLOWING:
+            if place != self._followed:
+                # Else two that lost the same primary would name it to each other.
+                self._follow(place)
+        elif self._phase is _Phase.RECOVERING and theirs < own:
             self._follow(place)
         else:
             session.send("follow", self._place)
 
     def _on_follower(self, session: Session, _election: float, _place: int) -> None:
         if self._phase is _Phase.FOLLOWING:
-            session.send("follow", self._followed)
+            session.send("follow", self._named_primary())
         else:
             self._followers[session] = None
 
-    def _on_follow(self, session: Session, place: int) -> None:
-        if self._phase is _Phase.RECOVERING and place != self._place:
-            self._follow(place)
+    def _named_primary(self) -> int | None:
+        """The neo_master that is followed, once it has said something."""
+        session = self._others.get(self._followed)
+        return self._followed if session is not None and session.is_heard else None
+
+    def _on_follow(self, session: Session, place: int | None) -> None:
+        if self._phase is _Phase.RECOVERING:
+            if place is not None and place != self._place:
+                self._follow(place)
         elif self._phase is _Phase.FOLLOWING and session.number == self._followed:
-            if place == self._place:
+            if place is None or place == self._place:
                 self._become_candidate()
             else:
                 self._follow(place)
@@ -297,7 +308,7 @@ class NeoMaster(Service):
 
     def _on_storage(self, session: Session, storage: StorageId) -> None:
         if self._phase is _Phase.FOLLOWING:
-            session.send("follow", self._followed)
+            session.send("follow", self._named_primary())
         elif self._phase is _Phase.DECIDING or storage in self._storages:
             session.send("come_again")
         elif self._is_excluded(storage) or not region_of(storage):
@@ -580,7 +591,7 @@ class NeoMaster(Service):
 
     def _on_client(self, session: Session) -> None:
         if self._phase is _Phase.FOLLOWING:
-            session.send("follow", self._followed)
+            session.send("follow", self._named_primary())
         elif self._phase is not _Phase.RUNNING:
             session.send("come_again")
         else:

@@ -15,13 +15,13 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 
 from labsim.models.neo.places import NeoPlaces
-from labsim.models.neo.sessions import Message, Session, Welcoming
+from labsim.models.neo.sessions import Message, Session, Silences, Welcoming
 from labsim.models.neo.storage_disk import NO_TID, Oid, StorageDisk, Vote
 from labsim.models.neo.tables import raw_table, read_table
 from replication.observation import Tid, Ttid
 from runtime.ports import Runtime
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 """Between two attempts to find a primary, as in NEO."""
 
 LAZY_SECONDS = 1.0
@@ -53,6 +53,7 @@ class StorageNode(Service):
     def __init__(
         self, runtime: Runtime, places: NeoPlaces, disk: StorageDisk, rule: ModuleType
     ) -> None:
+        self.silences = Silences(runtime)
         self._runtime = runtime
         self._places = places
         self._rule = rule
@@ -122,9 +123,10 @@ class StorageNode(Service):
         self._primary.dial(self._places.neo_masters[place])
 
     def _restart(self, delay_seconds: float) -> None:
-        place = self._last_place
-        if self._promised is None and not self._is_adopted:
-            place = (place + 1) % len(self._places.neo_masters)
+        place, addresses = self._last_place, self._places.neo_masters
+        is_known = self._promised is not None or self._is_adopted
+        if not is_known or not self.silences.may_try(addresses[place]):
+            place = self.silences.next_place(addresses, place)
         self._end_session()
         self._later("seek", delay_seconds, lambda: self._seek(place))
 
@@ -163,9 +165,14 @@ class StorageNode(Service):
 
     # -- what a neo_master says
 
-    def _do_follow(self, place: int) -> None:
+    def _do_follow(self, place: int | None) -> None:
         self._end_session()
-        self._later("seek", 0.0, lambda: self._seek(place))
+        if place is not None:
+            self._later("seek", 0.0, lambda: self._seek(place))
+            return
+        addresses = self._places.neo_masters
+        other = self.silences.next_place(addresses, self._last_place)
+        self._later("seek", RETRY_SECONDS, lambda: self._seek(other))
 
     def _do_come_again(self) -> None:
         self._end_session()

@@ -67,7 +67,7 @@ def test_a_mutant_is_played_until_it_is_found(tmp_path: Path) -> None:
     score = score_mutant(batch(tmp_path), RARE, players)
 
     assert players.played == [
-        (RARE, "neo", 34),
+        (RARE, "neo", 51),
         (RARE, "neo", 0),
         (RARE, "neo", 1),
         (AS_IT_IS, "neo", 1),
@@ -77,7 +77,7 @@ def test_a_mutant_is_played_until_it_is_found(tmp_path: Path) -> None:
 
 
 def test_what_fails_without_the_mutant_too_is_no_finding(tmp_path: Path) -> None:
-    players = Players((RARE, "neo", 34), (AS_IT_IS, "neo", 34), (RARE, "neo", 0))
+    players = Players((RARE, "neo", 51), (AS_IT_IS, "neo", 51), (RARE, "neo", 0))
 
     score = score_mutant(batch(tmp_path), RARE, players)
 

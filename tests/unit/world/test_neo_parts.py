@@ -10,7 +10,7 @@ from transaction import TransactionManager
 
 from labsim.models.neo.client import WAIT_SECONDS, Away
 from labsim.models.neo.neo_cluster import NeoCluster
-from labsim.models.neo.sessions import SILENCE_SECONDS
+from labsim.models.neo.sessions import AVOIDED_SECONDS, SILENCE_SECONDS, Silences
 from labsim.models.neo.storage_disk import NO_TID, StorageDisk, Vote
 from labsim.world.threads import run_suspendable
 from labsim.world.world import World
@@ -140,6 +140,39 @@ def test_a_primary_without_power_is_noticed_by_its_silence(world, neo_cluster):
 
     assert neo_cluster.primary_place() != place
     assert world.clock.seconds() - begun > SILENCE_SECONDS
+
+
+def test_followers_of_a_lost_primary_do_not_name_it_to_each_other():
+    """They lose it by silence, one after the other, and would ask it by turns."""
+    world = World(seed=3)
+    storages = [(it, world.host(f"storage-{it}")) for it in (1, 2, 3)]
+    masters = [world.host(f"master-{it}") for it in (1, 2, 3)]
+    neo_cluster = NeoCluster(masters, storages)
+    neo_cluster.boot()
+    world.run_until(neo_cluster.is_whole, STARTED_SECONDS_MAX)
+    world.run_for(2.1)
+    place = neo_cluster.primary_place()
+    assert place is not None
+
+    world.sever((masters[place].name, storages[place][1].name))
+
+    world.run_until(
+        lambda: neo_cluster.primary_place() not in {None, place}, 2 * SILENCE_SECONDS
+    )
+
+
+def test_who_was_silent_is_tried_last_for_a_while(world, neo_cluster):
+    runtime = world.host("master-1").runtime
+    addresses = neo_cluster.places.neo_masters
+    silences = Silences(runtime)
+    silences.note(addresses[1])
+
+    assert [silences.next_place(addresses, it) for it in (0, 1, 2)] == [2, 2, 0]
+    world.run_for(AVOIDED_SECONDS)
+    assert [silences.next_place(addresses, it) for it in (0, 1, 2)] == [1, 2, 0]
+    assert silences.has(addresses[1])
+    silences.forget(addresses[1])
+    assert not silences.has(addresses[1])
 
 
 def test_databases_are_opened_by_several_at_once(world, neo_cluster):
