@@ -13,7 +13,9 @@ from typing import Any
 from labsim.models.neo.neo_cluster import NeoCluster
 from labsim.models.neo.neo_master import NeoMaster
 from labsim.models.neo.sessions import Message, Session
+from labsim.models.neo.storage_disk import Oid
 from labsim.models.neo.storage_node import StorageNode
+from replication.observation import Tid
 
 _KEPT = frozenset({"promise", "table", "change", "start", "lock", "unlock"})
 """What changes what a storage node keeps, or may keep: one step each."""
@@ -58,11 +60,11 @@ class DirectedStorageNode(StorageNode):
         """Whether something waits to be handled."""
         return bool(self._queue)
 
-    def serves(self, epoch: int) -> bool:
-        """Whether clients of an epoch read what it has."""
+    def serves(self, epoch: int, oid: Oid, before: Tid) -> bool:
+        """Whether clients of an epoch are told what it has, without waiting."""
         disk = self._disk
         is_there = self._is_operating and disk.table_id.epoch == epoch
-        return is_there and disk.is_readable
+        return is_there and disk.is_readable and not self._is_locked(oid, before)
 
     def deliver(self) -> bool:
         """Handle what comes next; false when nothing waits."""
@@ -99,7 +101,8 @@ class DirectedStorageNode(StorageNode):
     def seek(self, place: int) -> None:
         self.goal = place
         self._end_session()
-        self._seek(place)
+        # And not where it was about to go.
+        self._later("seek", 0.0, lambda: self._seek(place))
 
     def release(self, *, is_free: bool = False) -> None:
         """Handle all at once from now on; a free one seeks whom it likes."""

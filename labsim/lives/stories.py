@@ -312,12 +312,13 @@ class Stage:
             except (POSError, TransientError):
                 return False
             asof = client.lastTransaction()
+            before: Tid = p64(u64(asof) + 1)
             for place, disk in enumerate(self.neo_cluster.disks):
-                if self._storage(place).serves(client.epoch):
-                    for number in self.story.transactions:
-                        found = disk.revisions(_oid(number)).before(_after(asof))
+                for oid in map(_oid, self.story.transactions):
+                    if self._storage(place).serves(client.epoch, oid, before):
+                        found = disk.revisions(oid).before(before)
                         serial = found[1] if found else NO_TID
-                        self._readings.append(Reading(asof, _oid(number), serial))
+                        self._readings.append(Reading(asof, oid, serial))
             return True
 
         return self._do(read)
@@ -343,11 +344,6 @@ def _number(name: str) -> int:
 def _oid(number: int) -> Oid:
     oid: Oid = p64(number + 1)
     return oid
-
-
-def _after(tid: Tid) -> Tid:
-    after: Tid = p64(u64(tid) + 1)
-    return after
 
 
 @frozen

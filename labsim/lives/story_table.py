@@ -209,6 +209,7 @@ def draw_story(entropy: Random) -> Story:
             count = entropy.randrange(2, len(storages) + 1)
             words = [master, *entropy.sample(storages, count)]
             if len(storages) > len(THREE) and entropy.random() < CHANGED_FRACTION:
-                words.append(entropy.choice("+-") + storage)
+                # Of two regions that are left, a lost disk waits for a human, too.
+                words.append(("+" if lost else entropy.choice("+-")) + storage)
         steps.append(" ".join((verb, *words)))
     return Story("", "; ".join(steps), founders, spares)
