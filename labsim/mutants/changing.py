@@ -9,7 +9,7 @@ changes is imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
@@ -84,6 +84,27 @@ def run(path: str, text: str) -> ModuleType:
         exec(compiled(path, text), module.__dict__)  # noqa: S102 - our own source
     finally:
         del sys.modules[module.__name__]
+    return module
+
+
+def load_anew(changes: Iterable[Change], paths: Sequence[str]) -> ModuleType:
+    """Return the last of some modules, with these changes.
+
+    Each is loaded after those of them that it imports; nobody else finds them.
+    """
+    texts = changed_texts(changes, paths)
+    names = {path: module_of(path) for path in paths}
+    originals = {name: sys.modules.get(name) for name in names.values()}
+    try:
+        for path, name in names.items():
+            # Those that come later import it by its name.
+            module = sys.modules[name] = ModuleType(name)
+            exec(compiled(path, texts[path]), module.__dict__)  # noqa: S102 - our own
+    finally:
+        for name, original in originals.items():
+            del sys.modules[name]
+            if original is not None:
+                sys.modules[name] = original
     return module
 
 

@@ -7,13 +7,12 @@ whose text is no longer there is an error: the rule went on without it.
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from types import ModuleType
 
 from attrs import frozen
 
-from labsim.mutants.changing import changed_texts, compiled, module_of
+from labsim.mutants.changing import load_anew
 from labsim.mutants.mutant import Change
 from labsim.mutants.quorum import RULE, changes_of
 
@@ -64,20 +63,7 @@ def in_model(before: str, after: str) -> Change:
 @cache
 def load(changes: tuple[Change, ...] = ()) -> ModuleType:
     """Return the model of NEO over a rule, both with these changes."""
-    texts = changed_texts(changes, LOADED)
-    names = {path: module_of(path) for path in texts}
-    originals = {name: sys.modules.get(name) for name in names.values()}
-    try:
-        for path, name in names.items():
-            # Those that come later import it by its name.
-            module = sys.modules[name] = ModuleType(name)
-            exec(compiled(path, texts[path]), module.__dict__)
-    finally:
-        for name, original in originals.items():
-            del sys.modules[name]
-            if original is not None:
-                sys.modules[name] = original
-    return module
+    return load_anew(changes, LOADED)
 
 
 EARLY = """    def _on_early(

@@ -10,8 +10,9 @@ from labsim.mutants.changing import run, texts_of
 from labsim.mutants.quorum import MUTANTS, RULE, changes_of
 from labsim.mutants.quorum import STORIES as FOUND_BY_STORIES
 from labsim.world.entropy import stream
+from tests.simulation.model_mutants import MODEL_MUTANTS, ModelMutant
 
-DRAWN_SEEDS = range(100, 104)
+DRAWN_SEEDS = range(100, 102)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda it: it.mutant)
@@ -23,6 +24,12 @@ def test_a_story_ends_well_with_the_rule_alone(story: Story) -> None:
     assert with_rule.sentence == ""
     assert without.sentence
     assert without.left_out == (), "without the clause it is played whole"
+
+
+@pytest.mark.parametrize("mutant", MODEL_MUTANTS, ids=lambda it: it.story.mutant)
+def test_a_story_ends_well_with_all_steps_of_the_model(mutant: ModelMutant) -> None:
+    assert play(mutant.story).sentence == ""
+    assert mutant.load().play(mutant.story).sentence
 
 
 @pytest.mark.parametrize("seed", DRAWN_SEEDS)
