@@ -132,7 +132,7 @@ class Overwriting(Stage):
 
 
 class StaleInstance(RecordingInstance):
-    """A connection that looks for what is new only now and then."""
+    """A connection that looks for what is new only now and then, and says it knows."""
 
     _looked_at = float("-inf")
 
@@ -141,6 +141,7 @@ class StaleInstance(RecordingInstance):
         if FRESH_SECONDS < now < self._looked_at + STALE_SECONDS:
             self._reads = {}
             self._looked_up = {}
+            self.tid = self._base.lastTransaction()
             return []
         self._looked_at = now
         return super().poll_invalidations()
