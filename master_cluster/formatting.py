@@ -8,7 +8,7 @@ instances in them.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, frozen
 
@@ -46,13 +46,13 @@ def decide_format(
     definition: ComputerDefinition,
     computer: ComputerRecord | None,
     known: Sequence[PartitionRecord],
-    occupants: Mapping[str, InstanceRecord],
+    find_instance: Callable[[str], InstanceRecord],
     now: float,
 ) -> Formatted:
     """Decide what a definition changes; ``computer`` is ``None`` when it is a new one.
 
-    ``occupants`` are instances by guid. Raises ``BadRequest`` for a definition that
-    contradicts itself.
+    ``find_instance`` gives one by its guid; it is asked for those that change, alone.
+    Raises ``BadRequest`` for a definition that contradicts itself.
     """
     old_computer = computer or ComputerRecord(definition.computer_id)
     defined = {it.partition_id: it for it in definition.partitions}
@@ -76,7 +76,7 @@ def decide_format(
             written.append(new)
         is_moved = (new.addresses, new.routes) != (old.addresses, old.routes)
         if is_moved and old.occupant_guid is not None:
-            occupant = occupants[old.occupant_guid]
+            occupant = find_instance(old.occupant_guid)
             touched.append(occupant.at(next_timestamp(now, occupant.timestamp)))
     missing = [it for it in known if it.partition_id not in defined]
     written += [

@@ -48,6 +48,7 @@ class ComputerAnswers:
     async def _set_attributes(
         self, computer_id: str, attributes: Mapping[str, str]
     ) -> ComputerReport:
-        return await self._desk.decide(
+        await self._desk.decide(
             lambda cloud, _: decisions.set_attributes(cloud, computer_id, attributes)
         )
+        return await self._desk.read(documents.report_of_computer, computer_id)

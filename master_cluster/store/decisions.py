@@ -33,7 +33,7 @@ from master_cluster.requesting import (
     refuse_unallocated,
 )
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.documents import document_of_requested, report_of_computer
+from master_cluster.store.documents import document_of_requested
 from master_cluster.store.stock import view_inventory
 from master_cluster.store.views import (
     requester_of,
@@ -52,7 +52,6 @@ from slap.model import (
     RequestedInstance,
     SoftwareInstallation,
 )
-from slap.reports import ComputerReport
 from slap.tioxml import decode_journal
 
 
@@ -206,9 +205,9 @@ def keep_usage(cloud: Cloud, computer_id: str, document: str, now: float) -> Non
 
 
 def supply(cloud: Cloud, wanted: SoftwareInstallation) -> None:
-    known = cloud.installations(wanted.computer_id)
     existing = cloud.installation(wanted.software_release_url, wanted.computer_id)
-    last_ordinal = max((it.ordinal for it in known), default=0)
+    others = () if existing else cloud.installations(wanted.computer_id)
+    last_ordinal = max((it.ordinal for it in others), default=0)
     cloud.write_installation(decide_supply(wanted, existing, last_ordinal))
 
 
@@ -242,20 +241,12 @@ def define_computer(cloud: Cloud, definition: ComputerDefinition, now: float) ->
     if cloud.has_computer(definition.computer_id):
         computer = cloud.computer(definition.computer_id)
         known = tuple(cloud.partitions(definition.computer_id))
-    occupants = {
-        it.occupant_guid: cloud.instance(it.occupant_guid)
-        for it in known
-        if it.occupant_guid is not None
-    }
-    cloud.apply_format(decide_format(definition, computer, known, occupants, now))
+    cloud.apply_format(decide_format(definition, computer, known, cloud.instance, now))
 
 
-def set_attributes(
-    cloud: Cloud, computer_id: str, said: Mapping[str, str]
-) -> ComputerReport:
-    """Change what an operator says of a computer, and report it as it is then."""
+def set_attributes(cloud: Cloud, computer_id: str, said: Mapping[str, str]) -> None:
+    """Change what an operator says of a computer."""
     cloud.write_computer(decide_attributes(cloud.computer(computer_id), said))
-    return report_of_computer(cloud, computer_id)
 
 
 def _reporter(

@@ -14,6 +14,8 @@ writes do not conflict by themselves:
 2. Whoever creates an instance relies on its root and its requester being current, and
    writes its host; whoever frees a root relies on its tree being empty still.
 3. Whoever removes a partition writes it too (``is_gone``); whoever allocates it does.
+4. A decision reads no record that does not matter to it; what its answer tells beyond
+   what was decided is read afterwards.
 """
 
 from __future__ import annotations

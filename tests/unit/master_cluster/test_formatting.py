@@ -10,7 +10,7 @@ from master_cluster.formatting import (
     Formatted,
     decide_format,
 )
-from master_cluster.records import ComputerRecord, PartitionRecord
+from master_cluster.records import ComputerRecord, InstanceRecord, PartitionRecord
 from slap.errors import BadRequest
 from slap.model import ComputerDefinition, NetworkAddress, PartitionDefinition
 from tests.builders import a_record, a_route, some_addresses
@@ -34,18 +34,23 @@ def busy(partition_id: str) -> PartitionRecord:
     return evolve(free(partition_id), occupant_guid="SOFTINST-0")
 
 
+def nobody(instance_guid: str) -> InstanceRecord:
+    raise AssertionError(f"{instance_guid} does not change")
+
+
 def test_a_computer_gets_its_partitions() -> None:
-    formatted = decide_format(a_definition("slappart0", "slappart1"), None, (), {}, NOW)
+    formatted = decide_format(
+        a_definition("slappart0", "slappart1"), None, (), nobody, NOW
+    )
 
     assert formatted == Formatted(COMPUTER, (free("slappart0"), free("slappart1")))
 
 
 def test_the_same_definition_again_changes_nothing() -> None:
     known = (free("slappart0"), busy("slappart1"))
-    occupants = {"SOFTINST-0": a_record()}
 
     formatted = decide_format(
-        a_definition("slappart0", "slappart1"), COMPUTER, known, occupants, NOW
+        a_definition("slappart0", "slappart1"), COMPUTER, known, nobody, NOW
     )
 
     assert formatted == Formatted(COMPUTER)
@@ -53,9 +58,8 @@ def test_the_same_definition_again_changes_nothing() -> None:
 
 def test_fewer_partitions_remove_the_free_and_keep_the_busy() -> None:
     known = (free("slappart0"), busy("slappart1"))
-    occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition(), None, known, occupants, NOW)
+    formatted = decide_format(a_definition(), None, known, nobody, NOW)
 
     assert formatted == Formatted(
         COMPUTER,
@@ -66,9 +70,8 @@ def test_fewer_partitions_remove_the_free_and_keep_the_busy() -> None:
 
 def test_a_partition_that_comes_back_is_offered_again() -> None:
     known = (evolve(busy("slappart0"), is_offered=False),)
-    occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition("slappart0"), None, known, occupants, NOW)
+    formatted = decide_format(a_definition("slappart0"), None, known, nobody, NOW)
 
     assert formatted == Formatted(COMPUTER, (busy("slappart0"),))
 
@@ -76,9 +79,10 @@ def test_a_partition_that_comes_back_is_offered_again() -> None:
 def test_an_instance_whose_addresses_change_is_processed_again() -> None:
     other = (NetworkAddress("tap", "::9"),)
     known = (evolve(busy("slappart0"), addresses=other),)
-    occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(a_definition("slappart0"), None, known, occupants, NOW)
+    formatted = decide_format(
+        a_definition("slappart0"), None, known, lambda _: a_record(), NOW
+    )
 
     assert formatted == Formatted(
         COMPUTER,
@@ -90,9 +94,10 @@ def test_an_instance_whose_addresses_change_is_processed_again() -> None:
 def test_an_instance_whose_route_changes_is_processed_again() -> None:
     routed = PartitionDefinition("slappart0", some_addresses(), routes=(a_route(),))
     definition = evolve(a_definition(), partitions=(routed,))
-    occupants = {"SOFTINST-0": a_record()}
 
-    formatted = decide_format(definition, None, (busy("slappart0"),), occupants, NOW)
+    formatted = decide_format(
+        definition, None, (busy("slappart0"),), lambda _: a_record(), NOW
+    )
 
     assert formatted == Formatted(
         COMPUTER,
@@ -108,13 +113,13 @@ def test_an_instance_whose_route_changes_is_processed_again() -> None:
 )
 def test_a_definition_that_cannot_be_is_refused(partition_ids: tuple[str, ...]) -> None:
     with pytest.raises(BadRequest):
-        decide_format(a_definition(*partition_ids), None, (), {}, NOW)
+        decide_format(a_definition(*partition_ids), None, (), nobody, NOW)
 
 
 def test_what_an_operator_said_of_a_computer_outlives_its_definitions() -> None:
     known = evolve(COMPUTER, attributes={"region": "eu"})
 
-    formatted = decide_format(a_definition(), known, (), {}, NOW)
+    formatted = decide_format(a_definition(), known, (), nobody, NOW)
 
     assert formatted.computer == known
 
@@ -125,9 +130,7 @@ def test_capabilities_are_those_of_the_last_definition_and_touch_nobody() -> Non
         "COMP-1", partitions=(PartitionDefinition("slappart0", (), ("ssd", "arm")),)
     )
 
-    formatted = decide_format(
-        definition, COMPUTER, known, {"SOFTINST-0": a_record()}, NOW
-    )
+    formatted = decide_format(definition, COMPUTER, known, nobody, NOW)
 
     assert formatted == Formatted(
         ComputerRecord("COMP-1"), (evolve(known[0], capabilities=("arm", "ssd")),)
@@ -147,4 +150,4 @@ def test_capabilities_have_a_limit(capabilities: tuple[str, ...]) -> None:
     )
 
     with pytest.raises(BadRequest):
-        decide_format(definition, None, (), {}, NOW)
+        decide_format(definition, None, (), nobody, NOW)

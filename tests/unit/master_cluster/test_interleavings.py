@@ -13,14 +13,24 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred, execute
 
+from labsim.checkers.table import CHECKERS
+from labsim.checkers.violation import Bounds
+from labsim.documents import Seen
+from labsim.history import Committed
+from labsim.stores import SharedMemory
 from labsim.world.world import World
+from master_cluster.records import ReportedState
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from slap.errors import SlapError
-from slap.model import RequestedInstance, RequestedState
+from slap.model import (
+    RequestedInstance,
+    RequestedState,
+    SoftwareInstallation,
+    SupplyState,
+)
 from tests.builders import (
     COMPUTER_ID,
     a_computer_definition,
@@ -73,7 +83,10 @@ class Pair:
         self._world = World(0)
         self._threads = HeldThreads()
         runtime = evolve(self._world.host("m").runtime, threads=self._threads)
-        self._store = Store(open_database("memory:", runtime.calendar), runtime)
+        self._told: list[Seen] = []
+        memory = SharedMemory(self._told.append, self._world.clock.seconds)
+        database = memory.opening("m")(memory.uri, runtime.calendar)
+        self._store = Store(database, runtime)
         self._world.result(self._store.prepare())
         self.attempts: list[int] = []
 
@@ -96,6 +109,8 @@ class Pair:
         waiting.addBoth(outcomes.append)
         self._world.run_until(lambda: outcomes)
         self.run(lambda cloud, _: check_cloud(cloud))
+        history = tuple(it for it in self._told if isinstance(it, Committed))
+        assert CHECKERS["transactions"](history, Bounds()) == ()
         return outcomes[0]
 
 
@@ -115,8 +130,10 @@ def request(title: str, guid: str, **overrides: Any) -> Decision:
     return decide
 
 
-def define(partitions: int, computer_id: str = COMPUTER_ID) -> Decision:
-    definition = a_computer_definition(partitions, computer_id=computer_id)
+def define(
+    partitions: int, computer_id: str = COMPUTER_ID, **overrides: Any
+) -> Decision:
+    definition = a_computer_definition(partitions, computer_id=computer_id, **overrides)
     return lambda cloud, _: decisions.define_computer(cloud, definition, NOW)
 
 
@@ -134,6 +151,15 @@ def remove(title: str, number: int) -> Decision:
         assert report_destroyed(number)(cloud, attempt) == "OK"
 
     return decide
+
+
+ON_ONE = {"computer_guid": COMPUTER_ID}
+ON_THREE = {"computer_guid": "COMP-3"}
+
+
+def crowd(cloud: Cloud, attempt: int) -> None:
+    for number in range(CROWD):
+        request(f"other {number}", f"{number:08x}")(cloud, attempt)
 
 
 ROOT = a_partition_key(0)
@@ -157,8 +183,7 @@ def pair() -> Pair:
     """
     pair = Pair()
     pair.run(define(CROWD, "COMP-2"))
-    for number in range(CROWD):
-        pair.run(request(f"other {number}", f"{number:08x}"))
+    pair.run(crowd)
     pair.run(define(4))
     pair.run(define(4, "COMP-3"))
     pair.run(request("root", "r"))
@@ -221,8 +246,7 @@ def test_a_root_freed_while_its_first_child_is_requested_waits_for_it(
 def test_a_partition_that_goes_meanwhile_is_not_given(
     pair: Pair, partitions: int
 ) -> None:
-    on_one = {"computer_guid": COMPUTER_ID}
-    late = request("late", "late", allocation_filter=on_one)
+    late = request("late", "late", allocation_filter=ON_ONE)
 
     outcome = pair.run_around(late, define(partitions))
 
@@ -230,8 +254,7 @@ def test_a_partition_that_goes_meanwhile_is_not_given(
 
 
 def test_a_partition_that_is_given_meanwhile_stays(pair: Pair) -> None:
-    on_one = {"computer_guid": COMPUTER_ID}
-    pair.run_around(define(1), request("early", "early", allocation_filter=on_one))
+    pair.run_around(define(1), request("early", "early", allocation_filter=ON_ONE))
 
     early = pair.run(request("early", "early"))
     assert early.key == a_partition_key(1)
@@ -250,8 +273,7 @@ def test_one_title_requested_twice_at_once_is_one_instance(pair: Pair) -> None:
 
 
 def test_one_title_is_not_taken_twice_by_renames(pair: Pair) -> None:
-    on_one = {"computer_guid": COMPUTER_ID}
-    pair.run(request("other", "other", allocation_filter=on_one))
+    pair.run(request("other", "other", allocation_filter=ON_ONE))
 
     def rename(number: int) -> Decision:
         key = a_partition_key(number)
@@ -264,9 +286,6 @@ def test_one_title_is_not_taken_twice_by_renames(pair: Pair) -> None:
 
 def say(computer_id: str, **said: str) -> Decision:
     return lambda cloud, _: decisions.set_attributes(cloud, computer_id, said)
-
-
-ON_THREE = {"computer_guid": "COMP-3"}
 
 
 @pytest.mark.parametrize("is_freed_late", [False, True])
@@ -333,3 +352,34 @@ def test_two_of_a_tree_do_not_find_the_same_network(pair: Pair) -> None:
         "COMP-2",
         "COMP-3",
     }
+
+
+def report(number: int) -> Decision:
+    key = a_partition_key(number)
+    return lambda cloud, _: decisions.report_instance(
+        cloud, key, ReportedState.STARTED, now=NOW
+    )
+
+
+def supply(url: str, wanted: SupplyState = SupplyState.AVAILABLE) -> Decision:
+    installation = SoftwareInstallation(url, COMPUTER_ID, wanted)
+    return lambda cloud, _: decisions.supply(cloud, installation)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (say(COMPUTER_ID, region="eu"), report(0)),
+        (define(4, address="2001:db8::2"), report(0)),
+        (supply("one", SupplyState.DESTROYED), supply("two", SupplyState.DESTROYED)),
+    ],
+)
+def test_decisions_about_other_things_pass_each_other(
+    pair: Pair, first: Decision, second: Decision
+) -> None:
+    for url in ("one", "two"):
+        pair.run(supply(url))
+
+    pair.run_around(first, second)
+
+    assert pair.attempts == [0]
