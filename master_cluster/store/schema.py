@@ -16,6 +16,8 @@ writes do not conflict by themselves:
 3. Whoever removes a partition writes it too (``is_gone``); whoever allocates it does.
 4. A decision reads no record that does not matter to it; what its answer tells beyond
    what was decided is read afterwards.
+5. Whoever gives an instance another requester relies on that one, on who requested it,
+   and so on: each of two at once could close what becomes a circle with the other.
 """
 
 from __future__ import annotations

@@ -26,10 +26,11 @@ def view_request(cloud: Cloud, wanted: InstanceRequest) -> RequestView:
     cloud.rely_on(requester)
     cloud.rely_on(root)
     existing = cloud.child(root.instance_guid, wanted.title)
+    ancestors = _rely_on_ancestors(cloud, requester) if existing else frozenset()
     return RequestView(
         requester=requester,
         root=root,
-        ancestor_guids=_ancestor_guids(cloud, requester),
+        ancestor_guids=ancestors,
         existing=existing,
         host=cloud.find_instance(existing.host_guid) if existing else None,
         tree_instance_count=0 if existing else 1 + cloud.child_count(root.root_guid),
@@ -68,10 +69,12 @@ def _requester(cloud: Cloud, key: PartitionKey) -> InstanceRecord:
     return cloud.occupant(key)
 
 
-def _ancestor_guids(cloud: Cloud, requester: InstanceRecord) -> frozenset[str]:
+def _rely_on_ancestors(cloud: Cloud, requester: InstanceRecord) -> frozenset[str]:
+    """Return the guids of a requester, of who requested it, and so on."""
     guids: set[str] = set()
     ancestor: InstanceRecord | None = requester
     while ancestor is not None and ancestor.instance_guid not in guids:
         guids.add(ancestor.instance_guid)
+        cloud.rely_on(ancestor)
         ancestor = cloud.find_instance(ancestor.requester_guid)
     return frozenset(guids)

@@ -24,7 +24,7 @@ from master_cluster.requesting import Refused
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.store import Store
-from slap.errors import SlapError
+from slap.errors import BadRequest, SlapError
 from slap.model import (
     RequestedInstance,
     RequestedState,
@@ -352,6 +352,22 @@ def test_two_of_a_tree_do_not_find_the_same_network(pair: Pair) -> None:
         "COMP-2",
         "COMP-3",
     }
+
+
+def test_requests_at_once_make_no_circle_of_requesters(pair: Pair) -> None:
+    """Each closes it, when the other is not seen."""
+    places = {"root": ROOT}
+    for requester, title in (("root", "a"), ("a", "b"), ("root", "c"), ("c", "d")):
+        child = request(title, title, requester=places[requester])
+        places[title] = pair.run(child).key
+
+    late = pair.run_around(
+        request("c", "x", requester=places["b"]),
+        request("a", "x", requester=places["d"]),
+    )
+
+    assert isinstance(late, Refused)
+    assert isinstance(late.error, BadRequest)
 
 
 def report(number: int) -> Decision:
