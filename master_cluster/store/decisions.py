@@ -34,7 +34,7 @@ from master_cluster.requesting import (
 )
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.documents import document_of_requested
-from master_cluster.store.stock import view_inventory
+from master_cluster.store.stock import view_inventory, wants_own_network
 from master_cluster.store.views import (
     requester_of,
     view_destruction,
@@ -103,7 +103,7 @@ def _place(
     salt: str,
 ) -> Decided | Refused:
     inventory = view_inventory(cloud, wanted, view.root, default_computer_id)
-    if inventory.tree_networks and view.root is not None:
+    if view.root is not None and wants_own_network(wanted):
         # Two of a tree that look for networks of their own must not find the same one.
         cloud.claim(view.root.instance_guid)
     allocation = choose_partition(wanted, inventory, salt)

@@ -18,6 +18,7 @@ writes do not conflict by themselves:
    what was decided is read afterwards.
 5. Whoever gives an instance another requester relies on that one, on who requested it,
    and so on: each of two at once could close what becomes a circle with the other.
+6. Whoever looks for a network of its own in a tree writes the root of the tree.
 """
 
 from __future__ import annotations

@@ -24,10 +24,14 @@ def view_inventory(
 ) -> StoredStock:
     """Return what a request may be given; ``root`` is the one of its tree."""
     networks: frozenset[str] = frozenset()
-    is_unique = wanted.allocation_filter.get("mode") == UNIQUE_BY_NETWORK
-    if is_unique and root is not None:
+    if root is not None and wants_own_network(wanted):
         networks = _networks(cloud, root)
     return StoredStock(cloud, default_computer_id, networks)
+
+
+def wants_own_network(wanted: InstanceRequest) -> bool:
+    """Whether a request asks for a network in which no other of its tree is."""
+    return wanted.allocation_filter.get("mode") == UNIQUE_BY_NETWORK
 
 
 @frozen

@@ -354,6 +354,21 @@ def test_two_of_a_tree_do_not_find_the_same_network(pair: Pair) -> None:
     }
 
 
+def test_two_of_a_tree_do_not_find_the_same_network_as_its_first(pair: Pair) -> None:
+    """The root is in none, and both look into the only one."""
+    pair.run(define(CROWD, "COMP-3"))
+    pair.run(say("COMP-3", network_guid="net"))
+    pair.run(request("child", "child", requester=ROOT, allocation_filter=ON_ONE))
+    own = {"requester": ROOT, "allocation_filter": {"mode": "unique_by_network"}}
+    first = request("first", "first", **own)
+
+    late = pair.run_around(
+        lambda cloud, _: first(cloud, 1), request("second", "second", **own)
+    )
+
+    assert isinstance(late, Refused)
+
+
 def test_requests_at_once_make_no_circle_of_requesters(pair: Pair) -> None:
     """Each closes it, when the other is not seen."""
     places = {"root": ROOT}
