@@ -121,10 +121,11 @@ class Cloud:
         if record.computer_id not in computers:
             computers[record.computer_id] = StoredComputer(record)
         stored: StoredComputer = computers[record.computer_id]
-        if stored.read(ComputerRecord) != record:
+        is_other = stored.read(ComputerRecord) != record
+        if is_other or formatted.removed or formatted.written:
+            for kept in stored.partitions.values():
+                rely_on(kept)
             stored.write(record)
-            stored.revision.advance()
-        if formatted.removed or formatted.written:
             stored.revision.advance()
         for partition in formatted.removed:
             self._remove_partition(stored, partition)

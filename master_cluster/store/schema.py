@@ -19,6 +19,8 @@ writes do not conflict by themselves:
 5. Whoever gives an instance another requester relies on that one, on who requested it,
    and so on: each of two at once could close what becomes a circle with the other.
 6. Whoever looks for a network of its own in a tree writes the root of the tree.
+7. Whoever changes the definition of a computer writes the computer, and relies on its
+   partitions: of two definitions at once, one is the last, and wholly.
 """
 
 from __future__ import annotations

@@ -266,6 +266,22 @@ def test_a_partition_given_meanwhile_is_not_given_twice(pair: Pair) -> None:
     assert outcome.key != pair.run(request("early", "early")).key
 
 
+def test_of_two_definitions_at_once_the_last_one_is_true_wholly(pair: Pair) -> None:
+    pair.run_around(define(4, address="2001:db8::2"), define(5))
+
+    assert len(pair.run(lambda cloud, _: cloud.partition_ids(COMPUTER_ID))) == 4
+
+
+def test_a_definition_runs_again_when_a_partition_is_given_meanwhile(
+    pair: Pair,
+) -> None:
+    given = request("early", "early", allocation_filter=ON_ONE)
+
+    pair.run_around(define(4, address="2001:db8::2"), given)
+
+    assert pair.attempts == [0, 1]
+
+
 def test_one_title_requested_twice_at_once_is_one_instance(pair: Pair) -> None:
     outcome = pair.run_around(request("same", "late"), request("same", "early"))
 
