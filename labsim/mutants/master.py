@@ -20,8 +20,8 @@ MUTANTS = (
         (
             Change(
                 SHELVING,
-                "                if wanted is not None:\n                    rely_on(computer)\n",
-                "                if wanted is not None:\n",
+                "        rely_on(computer)\n        record = computer.read(ComputerRecord)\n",
+                "        record = computer.read(ComputerRecord)\n",
             ),
         ),
         "The attributes by which requests choose are those of the computer.",

@@ -7,9 +7,9 @@ of ``schema``:
 
 1. The load step of an offer is the one at which it stands on its shelves. Two at once
    that both fall short of the next step leave it there: the next one moves it.
-2. Whoever puts an offer on a shelf relies on its computer, and writes the offer.
-   Whoever makes an offer writes its computer. Whoever changes the attributes of a
-   computer writes it, and relies on its offers.
+2. Whoever gives or frees a partition relies on its computer. Whoever puts an offer on
+   a shelf writes the offer. Whoever makes an offer writes its computer. Whoever changes
+   the attributes of a computer writes it, and relies on its offers.
 3. An empty tree conflicts with whoever adds to it, so a shelf goes with its last offer,
    and an offer leaves its shelves with its last free partition.
 """
@@ -102,6 +102,7 @@ class Shelving:
 
     def settle(self, computer_id: str, computer: StoredComputer) -> None:
         """Put the offers of a computer on the shelves where they belong now."""
+        rely_on(computer)
         record = computer.read(ComputerRecord)
         for capabilities, offer in tuple(computer.offers.items()):
             free_count = len(offer.free)
@@ -111,7 +112,6 @@ class Shelving:
                 order = natural_order(computer_id)
                 self._take_off(offer, order)
                 if wanted is not None:
-                    rely_on(computer)
                     self._put_on(offer, order, *wanted)
                 offer.stand = wanted
             if not offer.partition_count:

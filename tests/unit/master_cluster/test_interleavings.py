@@ -272,12 +272,14 @@ def test_of_two_definitions_at_once_the_last_one_is_true_wholly(pair: Pair) -> N
     assert len(pair.run(lambda cloud, _: cloud.partition_ids(COMPUTER_ID))) == 4
 
 
-def test_a_definition_runs_again_when_a_partition_is_given_meanwhile(
-    pair: Pair,
+@pytest.mark.parametrize("is_given_late", [False, True])
+def test_a_definition_and_the_gift_of_a_partition_do_not_pass_each_other(
+    pair: Pair, *, is_given_late: bool
 ) -> None:
-    given = request("early", "early", allocation_filter=ON_ONE)
+    given = request("next", "next", allocation_filter=ON_ONE)
+    defined = define(4, address="2001:db8::2")
 
-    pair.run_around(define(4, address="2001:db8::2"), given)
+    pair.run_around(*((given, defined) if is_given_late else (defined, given)))
 
     assert pair.attempts == [0, 1]
 
