@@ -84,6 +84,9 @@ class Documents:
             cloud = Cloud(connection.root()[ROOT_KEY])
             revision = cloud.revision_oid(computer_id)
         kept = self.database.storage.history(revision, size=VERSIONS_MAX)
+        # A version is read once, and what is kept for another time is looked at each
+        # time: with thousands of versions that takes longer than reading them.
+        self.database.setHistoricalTimeout(-1)
         for tid in sorted(each["tid"] for each in kept):
             manager = transaction.TransactionManager()
             connection = self.database.open(manager, at=tid)

@@ -14,7 +14,7 @@ instants.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Collection, Sized
 from itertools import count
 from math import inf, nextafter
 from random import Random
@@ -151,12 +151,14 @@ class WorldClock:
         due = time if life.pace.is_true else life.pace.world_instant(time)
         heapq.heappush(self._heap, (due, tie, self._take_number(), life, call, time))
 
-    def pending(self, life: LifeClock) -> list[DelayedCall]:
-        return [
-            call
-            for _, _, _, owner, call, time in sorted((*self._heap, *self._parked))
-            if owner is life and call.active() and call.time == time
+    def pending(self, lives: Collection[object]) -> list[DelayedCall]:
+        """What these lives have to do, in the order of the instants."""
+        found = [
+            entry
+            for entry in (*self._heap, *self._parked)
+            if entry[3] in lives and entry[4].active() and entry[4].time == entry[5]
         ]
+        return [entry[4] for entry in sorted(found)]
 
     def unpark(self) -> None:
         """Take back the calls of lives that go on."""
@@ -289,7 +291,7 @@ class LifeClock:
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        return list(self._world_clock.pending(self))
+        return list(self._world_clock.pending((self,)))
 
     def push(self, call: DelayedCall) -> None:
         """A call has moved."""

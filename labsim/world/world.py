@@ -231,21 +231,21 @@ class World:
                 self.result(host.stop_services())
         limit = self.clock.seconds() + CLOSING_SECONDS
         with self._watching():
-            while leftovers := self._leftovers():
+            while any(True for _ in self._leftovers()):
                 due = self.clock.next_due()
                 if due is None or due > limit:
-                    self._fail(f"left behind: {leftovers}")
+                    self._fail(f"left behind: {list(self._leftovers())}")
                 self._step()
             gc.collect()  # an unhandled failure is logged when its Deferred goes
             self._raise_unhandled()
 
-    def _leftovers(self) -> list[object]:
-        left: list[object] = list(self.network.open_ends())
-        for host in self.hosts:
-            if host.is_up:
-                left += host.runtime.clock.getDelayedCalls()
-                left += host.running_programs
-        return left
+    def _leftovers(self) -> Iterator[object]:
+        """One by one: it is looked often whether there is any."""
+        yield from self.network.open_ends()
+        living = tuple(host for host in self.hosts if host.is_up)
+        for host in living:
+            yield from host.running_programs
+        yield from self.clock.pending({host.runtime.clock for host in living})
 
     def _unshape_between(
         self, source: Names, target: Names | None, is_meant: Callable[[Shape], bool]
