@@ -25,7 +25,8 @@ from labsim.report.page import explain as explain_run
 from labsim.run import Played, draw_plan, play
 from labsim.scenario import Scenario, read_scenario, resize
 from labsim.shrinking import RUNS_MAX, shrink
-from labsim.soaking import Batch, soak_on
+from labsim.soaking import JOBS_MAX, Batch, soak_on
+from labsim.trying import Tries
 from labsim.world.determinism import (
     Agreement,
     RunFailed,
@@ -42,11 +43,17 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 VIOLATED = 4
 """The exit code of a run in which something was wrong."""
 
+UNFINISHED = 5
+"""That of a shrinking that ran out of time: smaller, and perhaps not the smallest."""
+
+SHRINKING_SECONDS = 300.0
+"""What a plan of a hundred hosts may take (docs/benchmarks.md)."""
+
 SENTENCE_WIDTH_MAX = 300
 """What a table shows of a violation; JSON has it whole."""
 
 _EPILOG = """Exit codes: 0 all was as it must be, 1 cannot be played, 4 a checker found
-something wrong, 130 interrupted.
+something wrong, 5 a plan may not be the smallest, 130 interrupted.
 
 A scenario is one of `labsim scenarios`, or a file; what stands in it is said in
 docs/protocols/scenarios.md."""
@@ -193,27 +200,52 @@ def trace(file: str) -> None:
     play(load_plan(file), follow=print_trace)
 
 
-@cli.command("shrink", epilog="JSON: {plan, file, run_count, is_minimal, failure}.")
+@cli.command(
+    "shrink",
+    epilog="JSON: {plan, file, run_count, is_minimal, failure}. Exit code 4 when "
+    "nothing more can be left out, 5 when runs or seconds were too few to know.",
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--into", type=click.Path(), help="Where to; FILE.small by default.")
 @click.option("--runs", type=int, default=RUNS_MAX, show_default=True, metavar="N")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=SHRINKING_SECONDS,
+    show_default=True,
+    help="Write the smallest plan that is known then.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, JOBS_MAX),
+    default=1,
+    show_default=True,
+    help="Try so many plans at once; what is found is the same.",
+)
 @_pass_answer
-def shrink_plan(answer: Answer, file: str, into: str | None, runs: int) -> int:
+def shrink_plan(
+    answer: Answer,
+    /,
+    file: str,
+    *,
+    into: str | None,
+    runs: int,
+    seconds: float,
+    jobs: int,
+) -> int:
     """Find the smallest plan that fails in the same way."""
     plan = load_plan(file)
-    failure = play(plan).failure
-    if failure is None:
-        raise CommandFailed(f"{file} holds: there is nothing to shrink.")
     progress = Progress("shrink", is_silent=answer.is_json)
-    counts = {"runs": 0}
 
-    def fails(smaller: Plan) -> bool:
-        counts["runs"] += 1
-        progress.show(f"run {counts['runs']}: {smaller.size}", counts["runs"], runs)
-        return play(smaller).failure == failure
+    def tell(run_count: int, left: Plan) -> None:
+        progress.show(f"run {run_count}, left: {left.size}", run_count, runs)
 
     with closing(progress):
-        found = shrink(plan, fails, runs)
+        failure = play(plan).failure
+        if failure is None:
+            raise CommandFailed(f"{file} holds: there is nothing to shrink.")
+        tries = Tries(lambda it: play(it).failure == failure, jobs, seconds)
+        found = shrink(plan, tries.outcomes, runs, tell)
     target = into or f"{file}.small"
     Path(target).write_text(encode_plan(found.plan))
     document = {
@@ -225,7 +257,7 @@ def shrink_plan(answer: Answer, file: str, into: str | None, runs: int) -> int:
     }
     _answer(answer, document, _facts(document))
     _note(answer, f"again: labsim replay {shlex.quote(target)}")
-    return VIOLATED
+    return VIOLATED if found.is_minimal else UNFINISHED
 
 
 @cli.command(

@@ -76,7 +76,8 @@ PLACING_VERBS = ("request", "update")
 
 RELEASES = (RELEASE, HALL_RELEASE)
 
-_NUMBERS = re.compile(r"[0-9.]+")
+_NUMBERS = re.compile(r"\b[0-9a-f]{32,}\b|[0-9.]+")
+"""And hashes, which are at least that long."""
 
 
 @frozen

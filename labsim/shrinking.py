@@ -1,14 +1,17 @@
 """Core. Makes a plan that fails as small as it can, so that a person can read it.
 
-Everything is made smaller together, in rounds, until a round changes nothing: the time
-after which nothing is needed, hosts, faults, operations, partitions, and the time in
-between. What is left is 1-minimal: without any one host, fault or operation it does not
-fail in that way, unless the runs were too few to find out.
+Everything is made smaller together, in rounds, until a round changes nothing: hosts,
+the time after which nothing is needed, faults, operations, partitions, and the time in
+between. Hosts come first, and small parts of them before large ones, since a try costs
+what it plays. What is left is 1-minimal: without any one host, fault or operation it
+does not fail in that way, unless the tries were too few to find out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from attrs import define, evolve, field, frozen
@@ -18,9 +21,15 @@ from labsim.plan import Plan, encode_plan, without_rest
 from labsim.refusals import BadInput
 from labsim.scenario import Durations, Workload
 from labsim.schedule import TimedFault, settle_after
+from labsim.topology import ROLES
 from labsim.workloads.fleets import Fleet
 
 T = TypeVar("T")
+
+Outcomes = Callable[[Iterable[Plan]], Iterator[bool]]
+"""Plays plans, perhaps several at once, and tells of each in its turn whether it fails
+in the way that is looked for: ``partial(map, fails)`` for one after the other. It ends
+before the plans do when there is no time left."""
 
 RUNS_MAX = 400
 """Some minutes at ten hosts, of which most runs are."""
@@ -29,7 +38,11 @@ ROUNDS_MAX = 10
 """Two or three are usual."""
 
 HORIZONS = (0.05, 0.125, 0.25, 0.5, 0.75)
-"""Parts of the time that are tried, before anything else: a short run is a fast one."""
+"""Parts of the time that are tried, the shortest first: a short run is a fast one."""
+
+LEAPS = (16, 4)
+"""Into so many parts everything is cut at first, and one of them is kept: all of them
+together cost no more than one try with everything."""
 
 PARTITIONS = (1, 2, 4)
 
@@ -44,14 +57,21 @@ class Shrunk:
 
 
 class _Enough(Exception):
-    """The runs are used up."""
+    """The runs are used up, or the time."""
 
 
 def shrink(
-    plan: Plan, fails: Callable[[Plan], bool], runs_max: int = RUNS_MAX
+    plan: Plan,
+    outcomes: Outcomes,
+    runs_max: int = RUNS_MAX,
+    tell: Callable[[int, Plan], None] = lambda *_: None,
 ) -> Shrunk:
-    """Make a plan smaller while it fails; ``fails`` plays it, ``False`` if unlike."""
-    search = _Search(plan, fails, runs_max)
+    """Make a plan smaller while it fails.
+
+    ``tell`` is told after each try how many there were, and what is left. How many
+    plans ``outcomes`` plays at once changes nothing of what is found.
+    """
+    search = _Search(plan, outcomes, runs_max, tell)
     is_minimal = False
     try:
         for _ in range(ROUNDS_MAX):
@@ -68,54 +88,86 @@ def shrink(
 @define
 class _Search:
     best: Plan
-    _fails: Callable[[Plan], bool]
+    _outcomes: Outcomes
     _runs_max: int
+    _tell: Callable[[int, Plan], None]
     run_count: int = 0
-    _known: dict[str, bool] = field(factory=dict)
+    _tried: set[str] = field(factory=set)
 
     def round(self) -> None:
         """Try everything once."""
+        self._drop_hosts()
         self._shorten()
         self._drop_faults()
-        self._drop_hosts()
         self._drop_operations()
         self._drop_partitions()
         self._pull_together()
 
+    def _first(self, builds: Iterable[Callable[[], Plan]]) -> int | None:
+        """The place of the first plan that fails too; then it is the best one.
+
+        What was tried before, or is no plan, is passed over.
+        """
+        given: list[tuple[int, Plan, str]] = []
+        told_count = 0
+        runs_left = self._runs_max - self.run_count
+
+        def untried() -> Iterator[Plan]:
+            for place, build in enumerate(builds):
+                try:
+                    plan = without_rest(build())
+                except BadInput:
+                    continue  # a world needs a master, for one
+                text = encode_plan(plan)
+                ahead = (it[2] for it in given[told_count:])
+                if text in self._tried or text in ahead or plan == self.best:
+                    continue
+                given.append((place, plan, text))
+                if len(given) > runs_left:
+                    return
+                yield plan
+
+        for fails in self._outcomes(untried()):
+            place, plan, text = given[told_count]
+            told_count += 1
+            self._tried.add(text)
+            if fails:
+                self.best = plan
+            self.run_count += 1
+            self._tell(self.run_count, self.best)
+            if fails:
+                return place
+        if told_count < len(given):
+            raise _Enough
+        return None
+
     def _holds(self, build: Callable[[], Plan]) -> bool:
         """Whether a smaller plan fails too; then it is the best one."""
-        try:
-            plan = without_rest(build())
-        except BadInput:
-            return False  # no plan: a world needs a master, for one
-        text = encode_plan(plan)
-        if text not in self._known:
-            if self.run_count >= self._runs_max:
-                raise _Enough
-            self.run_count += 1
-            self._known[text] = self._fails(plan)
-        if self._known[text]:
-            self.best = plan
-        return self._known[text]
-
-    def _shorten(self) -> None:
-        """Drop what comes after an instant."""
-        best = self.best
-        for part in HORIZONS:
-            seconds = best.scenario.durations.fault_seconds * part
-            if self._holds(lambda seconds=seconds: _until(best, seconds)):  # type: ignore[misc] # mypy sees no default
-                return
+        return self._first((build,)) is not None
 
     def _drop_hosts(self) -> None:
-        """Drop regions, then hosts one by one."""
+        """Drop regions, then hosts of each role."""
         best = self.best
         regions = best.topology.regions
         self._reduce(
             tuple(region.hosts for region in regions),
             lambda kept: _keeping(best, [host for hosts in kept for host in hosts]),
         )
+        topology = self.best.topology
+        # The most first: what else is tried then is cheap.
+        for role in sorted(ROLES, key=lambda it: -len(getattr(topology, it))):
+            self._drop_hosts_of(role)
+
+    def _drop_hosts_of(self, role: str) -> None:
         best = self.best
-        self._reduce(best.topology.hosts, lambda kept: _keeping(best, list(kept)))
+        hosts: tuple[str, ...] = getattr(best.topology, role)
+        others = tuple(it for it in best.topology.hosts if it not in hosts)
+        self._reduce(hosts, lambda kept: _keeping(best, [*kept, *others]))
+
+    def _shorten(self) -> None:
+        """Drop what comes after an instant."""
+        seconds = self.best.scenario.durations.fault_seconds
+        self._first([partial(_until, self.best, seconds * it) for it in HORIZONS])
 
     def _drop_faults(self) -> None:
         best = self.best
@@ -127,36 +179,50 @@ class _Search:
 
     def _drop_partitions(self) -> None:
         best = self.best
-        for count in PARTITIONS:
-            if count >= best.scenario.fleet.partitions:
-                return
-            if self._holds(lambda count=count: _with_partitions(best, count)):  # type: ignore[misc] # as above
-                return
+        fewer = [it for it in PARTITIONS if it < best.scenario.fleet.partitions]
+        self._first([partial(_with_partitions, best, count) for count in fewer])
 
     def _pull_together(self) -> None:
         """Let the same happen in half of the time, and at instants that are round."""
         while self._holds(lambda: _at_pace(self.best, 0.5)):
             pass
-        for digits in (0, 1):
-            if self._holds(lambda digits=digits: _rounded(self.best, digits)):  # type: ignore[misc] # as above
-                return
+        self._first([partial(_rounded, self.best, digits) for digits in (0, 1)])
 
     def _reduce(
         self, items: tuple[T, ...], build: Callable[[tuple[T, ...]], Plan]
     ) -> None:
-        """Leave out as many items as can be: all, then halves, then smaller parts."""
+        """Leave out as many items as can be.
+
+        First all, then all but a part, then halves, then smaller parts.
+        """
         if not items or self._holds(lambda: build(())):
             return
+        for part_count in LEAPS:
+            parts = tuple(_parts(items, part_count)) if len(items) > part_count else ()
+            place = self._first([partial(build, part) for part in parts])
+            items = items if place is None else parts[place]
         part_count = 2
         while len(items) > 1:
-            for rest in _without_parts(items, part_count):
-                if self._holds(lambda rest=rest: build(rest)):  # type: ignore[misc] # as above
-                    items, part_count = rest, max(2, part_count - 1)
-                    break
+            rests = tuple(_without_parts(items, part_count))
+            place = self._first([partial(build, rest) for rest in rests])
+            if place is not None:
+                items, part_count = rests[place], max(2, part_count - 1)
+            elif part_count >= len(items):
+                return
             else:
-                if part_count >= len(items):
-                    return
                 part_count = min(len(items), part_count * 2)
+
+
+def _parts(items: tuple[T, ...], part_count: int) -> Iterator[tuple[T, ...]]:
+    size = -(-len(items) // part_count)
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
+
+
+def _without_parts(items: tuple[T, ...], part_count: int) -> Iterator[tuple[T, ...]]:
+    size = -(-len(items) // part_count)
+    for begin in range(0, len(items), size):
+        yield (*items[:begin], *items[begin + size :])
 
 
 def _plain(plan: Plan) -> Plan:
@@ -169,12 +235,6 @@ def _plain(plan: Plan) -> Plan:
             scenario, fleet=fleet, workload=Workload(), faults=FaultProfile()
         ),
     )
-
-
-def _without_parts(items: tuple[T, ...], part_count: int) -> Iterator[tuple[T, ...]]:
-    size = -(-len(items) // part_count)
-    for begin in range(0, len(items), size):
-        yield (*items[:begin], *items[begin + size :])
 
 
 def _keeping(plan: Plan, hosts: list[str]) -> Plan:
@@ -223,7 +283,7 @@ def _rounded(plan: Plan, digits: int) -> Plan:
         _with_durations(
             plan,
             beginning_seconds=max(1, round(durations.beginning_seconds, digits)),
-            fault_seconds=round(durations.fault_seconds + 0.5, digits),
+            fault_seconds=ceil(durations.fault_seconds * 10**digits) / 10**digits,
         ),
         lambda instant: round(instant, digits),
     )

@@ -35,6 +35,7 @@ COMPOSITION_ROOTS = (
     "labsim.world.determinism",  # starts other interpreters
     "labsim.cli",  # a program, as those of slapcluster
     "labsim.soaking",  # seeds are played by processes of their own
+    "labsim.trying",  # so is each try of a smaller plan
     "labsim.mutants.scoring",  # each mutant needs an interpreter of its own
     "labsim.mutants.playing",  # is that interpreter
 )
