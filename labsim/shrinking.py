@@ -37,8 +37,11 @@ RUNS_MAX = 400
 ROUNDS_MAX = 10
 """Two or three are usual."""
 
-HORIZONS = (0.05, 0.125, 0.25, 0.5, 0.75)
+HORIZONS = (0.0, 0.05, 0.125, 0.25, 0.5, 0.75)
 """Parts of the time that are tried, the shortest first: a short run is a fast one."""
+
+SHORT_SECONDS = 1.0
+"""What is shorter is no easier to read, and could be made shorter for ever."""
 
 LEAPS = (16, 4)
 """Into so many parts everything is cut at first, and one of them is kept: all of them
@@ -167,7 +170,8 @@ class _Search:
     def _shorten(self) -> None:
         """Drop what comes after an instant."""
         seconds = self.best.scenario.durations.fault_seconds
-        self._first([partial(_until, self.best, seconds * it) for it in HORIZONS])
+        horizons = HORIZONS if seconds > SHORT_SECONDS else HORIZONS[:1]
+        self._first([partial(_until, self.best, seconds * it) for it in horizons])
 
     def _drop_faults(self) -> None:
         best = self.best
