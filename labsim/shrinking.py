@@ -47,6 +47,9 @@ LEAPS = (16, 4)
 """Into so many parts everything is cut at first, and one of them is kept: all of them
 together cost no more than one try with everything."""
 
+SOONER = (1.0, 0.5)
+"""Parts of the time before the first thing is asked or broken: it may need some."""
+
 PARTITIONS = (1, 2, 4)
 
 
@@ -169,9 +172,13 @@ class _Search:
 
     def _shorten(self) -> None:
         """Drop what comes after an instant."""
-        seconds = self.best.scenario.durations.fault_seconds
-        horizons = HORIZONS if seconds > SHORT_SECONDS else HORIZONS[:1]
-        self._first([partial(_until, self.best, seconds * it) for it in horizons])
+        best = self.best
+        seconds = best.scenario.durations.fault_seconds
+        parts = HORIZONS if seconds > SHORT_SECONDS else HORIZONS[:1]
+        shorter = {seconds * part for part in parts}
+        if _busy_seconds(best) < seconds:
+            shorter.add(_busy_seconds(best))
+        self._first([partial(_until, best, it) for it in sorted(shorter)])
 
     def _drop_faults(self) -> None:
         best = self.best
@@ -187,7 +194,10 @@ class _Search:
         self._first([partial(_with_partitions, best, count) for count in fewer])
 
     def _pull_together(self) -> None:
-        """Let the same happen in half of the time, and at instants that are round."""
+        """Let the same happen sooner, in half of the time, and at round instants."""
+        best = self.best
+        first = min((it.at for it in (*best.faults, *best.operations)), default=0.0)
+        self._first([partial(_earlier, best, first * part) for part in SOONER])
         while self._holds(lambda: _at_pace(self.best, 0.5)):
             pass
         self._first([partial(_rounded, self.best, digits) for digits in (0, 1)])
@@ -267,8 +277,31 @@ def _until(plan: Plan, fault_seconds: float) -> Plan:
     )
 
 
+def _busy_seconds(plan: Plan) -> float:
+    """How long after the beginning something is still asked or broken."""
+    ends = [it.at for it in plan.operations]
+    ends += [it.until for it in plan.faults if it.until is not None]
+    last = max(ends, default=0.0) - plan.scenario.durations.beginning_seconds
+    return max(0.0, last) + SHORT_SECONDS
+
+
+def _earlier(plan: Plan, seconds: float) -> Plan:
+    """Everything so much earlier, and the time before it is not waited for."""
+    durations = plan.scenario.durations
+    of_faults = min(seconds, durations.fault_seconds)
+    beginning_seconds = durations.beginning_seconds - (seconds - of_faults)
+    return _moved(
+        _with_durations(
+            plan,
+            beginning_seconds=max(1, beginning_seconds),
+            fault_seconds=durations.fault_seconds - of_faults,
+        ),
+        lambda instant: instant - seconds,
+    )
+
+
 def _at_pace(plan: Plan, factor: float) -> Plan:
-    """Everything so much earlier; how long the world has to settle stays."""
+    """Everything faster; how long the world has to settle stays."""
     durations = plan.scenario.durations
     return _moved(
         _with_durations(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labsim.cli import VIOLATED, cli
+from labsim.cli import UNFINISHED, VIOLATED, cli
 from labsim.plan import decode_plan
 from labsim.soaking import Batch, Verdict, soak_on
 from slapcluster.cli import cli as slapcluster
@@ -156,6 +156,23 @@ def test_nothing_is_shrunk_of_a_plan_that_holds(scenario, tmp_path, capsys) -> N
     assert (
         capsys.readouterr().err == f"Error: {plan} holds: there is nothing to shrink.\n"
     )
+
+
+def test_what_is_shrunk_too_little_is_written_and_told(tmp_path, capsys) -> None:
+    """As much by two jobs as by one: all within a second is never so."""
+    impatient = tmp_path / "impatient.toml"
+    impatient.write_text(f"{SCENARIO}settle_seconds = 1\n")
+    plan, alone, by_two = (str(tmp_path / it) for it in ("plan", "alone", "by two"))
+    codes = [run("run", str(impatient), "--save", plan)]
+
+    shrinking = ("--output", "json", "shrink", plan, "--runs", "3", "--into")
+    codes += [run(*shrinking, alone), run(*shrinking, by_two, "--jobs", "2")]
+
+    assert codes == [VIOLATED, UNFINISHED, UNFINISHED]
+    assert '"is_minimal": false' in capsys.readouterr().out
+    left = decode_plan(Path(alone).read_text(), alone)
+    assert len(left.topology.hosts) < 7
+    assert Path(by_two).read_text() == Path(alone).read_text()
 
 
 def test_a_campaign_goes_on_behind_what_it_played(tmp_path) -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 from multiprocessing import active_children
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from labsim.faults.package import FaultProfile
 from labsim.plan import Plan, decode_plan, encode_plan
@@ -182,6 +182,26 @@ def test_a_failure_without_any_cause_leaves_a_master(found) -> None:
     assert shrunk.is_minimal
     assert len(left.topology.hosts) == len(left.topology.masters) == 1
     assert left.scenario.durations.healed_at <= 2
+
+
+def test_nothing_is_waited_for_before_the_first_and_after_the_last(found) -> None:
+    late = found.operations[-1]
+
+    def fails(plan: Plan) -> bool:
+        """It takes half an hour between the first and the last."""
+        ats = {it.subject: it.at for it in plan.operations}
+        if not {"first", "last"} <= ats.keys():
+            return False
+        return ats["last"] - ats["first"] >= 1800
+
+    first = evolve(late, at=240.0, subject="first")
+    last = evolve(late, at=2060.0, subject="last")
+
+    shrunk = shrink(evolve(found, operations=(first, last)), one_by_one(fails))
+
+    assert shrunk.is_minimal
+    assert [it.at for it in shrunk.plan.operations] == [0.0, 1820.0]
+    assert shrunk.plan.scenario.durations.healed_at <= 1830
 
 
 # Tries are processes.
