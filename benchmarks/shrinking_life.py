@@ -39,11 +39,11 @@ def _shrink(scenario: str, computers: int, seed: int, file: Path) -> dict[str, A
     )
     plan = running.draw_plan(resized, seed)
     before = _cpu_seconds()
-    failure = running.play(plan).failure
+    tries = trying.Tries(lambda it: running.play(it).failure)
+    (failure,) = tries.results((plan,))
     assert failure is not None, f"{scenario}, seed {seed} holds"
     first_seconds = _cpu_seconds() - before
-    tries = trying.Tries(lambda it: running.play(it).failure == failure)
-    found = shrinking.shrink(plan, tries.outcomes)
+    found = shrinking.shrink(plan, tries.outcomes(failure))
     cpu_seconds = _cpu_seconds() - before
     file.write_text(import_module("labsim.plan").encode_plan(found.plan))
     left = found.plan

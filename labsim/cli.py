@@ -241,11 +241,14 @@ def shrink_plan(
         progress.show(f"run {run_count}, left: {left.size}", run_count, runs)
 
     with closing(progress):
-        failure = play(plan).failure
+        tries = Tries(lambda it: play(it).failure, jobs, seconds)
+        first = tuple(tries.results((plan,)))
+        if not first:
+            raise CommandFailed(f"{file} takes more than {seconds:g} s to play once.")
+        (failure,) = first
         if failure is None:
             raise CommandFailed(f"{file} holds: there is nothing to shrink.")
-        tries = Tries(lambda it: play(it).failure == failure, jobs, seconds)
-        found = shrink(plan, tries.outcomes, runs, tell)
+        found = shrink(plan, tries.outcomes(failure), runs, tell)
     target = into or f"{file}.small"
     Path(target).write_text(encode_plan(found.plan))
     document = {

@@ -196,7 +196,8 @@ class _Search:
     def _pull_together(self) -> None:
         """Let the same happen sooner, in half of the time, and at round instants."""
         best = self.best
-        first = min((it.at for it in (*best.faults, *best.operations)), default=0.0)
+        begins = [it.at for it in best.faults] + [it.at for it in best.operations]
+        first = min(begins, default=0.0)
         self._first([partial(_earlier, best, first * part) for part in SOONER])
         while self._holds(lambda: _at_pace(self.best, 0.5)):
             pass

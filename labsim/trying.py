@@ -6,6 +6,7 @@ has played nothing, and is gone with all of it.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +14,14 @@ from math import inf
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
 from labsim.plan import Plan
+from labsim.shrinking import Outcomes
+
+T = TypeVar("T")
 
 _FORKS = get_context("fork")
 
@@ -27,23 +32,23 @@ class _Try:
     answers: Connection
 
 
-class Tries:
-    """What ``labsim.shrinking.shrink`` asks; it ends early when the time is over.
+class Tries(Generic[T]):
+    """Gives the results of plans in their order; ends early when the time is over.
 
-    Of plans that are played ahead the outcome may never be asked for: those are killed.
+    Of plans that are played ahead the result may never be asked for: those are killed.
     """
 
     def __init__(
         self,
-        fails: Callable[[Plan], bool],
+        play: Callable[[Plan], T],
         job_count: int = 1,
         seconds_max: float = inf,
     ) -> None:
-        self._fails = fails
+        self._play = play
         self._job_count = job_count
         self._end = time.monotonic() + seconds_max  # noqa: TID251 - a person waits
 
-    def outcomes(self, plans: Iterable[Plan]) -> Iterator[bool]:
+    def results(self, plans: Iterable[Plan]) -> Iterator[T]:
         playing: deque[_Try] = deque()
         coming = iter(plans)
         try:
@@ -53,13 +58,17 @@ class Tries:
                 if not playing or not playing[0].answers.poll(self._seconds_left()):
                     return
                 tried = playing.popleft()
-                fails: bool = tried.answers.recv()
+                result: T = tried.answers.recv()
                 _end(tried)
-                yield fails
+                yield result
         finally:
             for tried in playing:
                 tried.process.kill()
                 _end(tried)
+
+    def outcomes(self, wanted: T) -> Outcomes:
+        """The same, compared with what is looked for."""
+        return lambda plans: (it == wanted for it in self.results(plans))
 
     def _seconds_left(self) -> float | None:
         left = self._end - time.monotonic()  # noqa: TID251 - as above
@@ -73,7 +82,9 @@ class Tries:
         return _Try(process, answers)
 
     def _tell(self, plan: Plan, sending: Connection) -> None:
-        sending.send(self._fails(plan))
+        # An interrupt is told to the parent, too, who ends this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sending.send(self._play(plan))
 
 
 def _end(tried: _Try) -> None:

@@ -226,25 +226,27 @@ def without_computers(plan: Plan) -> Plan:
 def test_outcomes_come_in_the_order_of_the_plans(found, job_count) -> None:
     bare = without_computers(found)
 
-    outcomes = Tries(has_computers, job_count).outcomes([found, bare, bare, found])
+    tries = Tries(has_computers, job_count)
 
-    assert list(outcomes) == [True, False, False, True]
+    plans = [found, bare, bare, found]
+    assert list(tries.results(plans)) == [True, False, False, True]
+    assert list(tries.outcomes(wanted=False)(plans)) == [False, True, True, False]
 
 
 def test_a_try_of_which_nobody_asks_is_ended(found) -> None:
     def fails(plan: Plan) -> bool:
         return plan is found or wait_for_ever(plan)
 
-    outcomes = Tries(fails, 2).outcomes([found, without_computers(found)])
+    outcomes = Tries(fails, 2).outcomes(wanted=True)([found, without_computers(found)])
 
     assert next(outcomes)
     assert len(active_children()) == 1
-    outcomes.close()
+    del outcomes
     assert active_children() == []
 
 
 def test_a_try_that_takes_longer_than_there_is_time_is_ended(found) -> None:
-    outcomes = Tries(wait_for_ever, 2, seconds_max=0.01).outcomes([found, found])
+    tries = Tries(wait_for_ever, 2, seconds_max=0.01)
 
-    assert list(outcomes) == []
+    assert list(tries.results([found, found])) == []
     assert active_children() == []
