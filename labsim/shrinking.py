@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from hashlib import sha256
 from math import ceil
 from typing import TypeVar
 
@@ -98,7 +99,8 @@ class _Search:
     _runs_max: int
     _tell: Callable[[int, Plan], None]
     run_count: int = 0
-    _tried: set[str] = field(factory=set)
+    _tried: set[bytes] = field(factory=set)
+    """Digests: the text of a plan may have megabytes."""
 
     def round(self) -> None:
         """Try everything once."""
@@ -114,7 +116,7 @@ class _Search:
 
         What was tried before, or is no plan, is passed over.
         """
-        given: list[tuple[int, Plan, str]] = []
+        given: list[tuple[int, Plan, bytes]] = []
         told_count = 0
         runs_left = self._runs_max - self.run_count
 
@@ -124,19 +126,19 @@ class _Search:
                     plan = without_rest(build())
                 except BadInput:
                     continue  # a world needs a master, for one
-                text = encode_plan(plan)
+                digest = sha256(encode_plan(plan).encode()).digest()
                 ahead = (it[2] for it in given[told_count:])
-                if text in self._tried or text in ahead or plan == self.best:
+                if digest in self._tried or digest in ahead or plan == self.best:
                     continue
-                given.append((place, plan, text))
+                given.append((place, plan, digest))
                 if len(given) > runs_left:
                     return
                 yield plan
 
         for fails in self._outcomes(untried()):
-            place, plan, text = given[told_count]
+            place, plan, digest = given[told_count]
             told_count += 1
-            self._tried.add(text)
+            self._tried.add(digest)
             if fails:
                 self.best = plan
             self.run_count += 1
