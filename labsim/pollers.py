@@ -193,7 +193,6 @@ class MessageAsking:
         self._network, self._host = network.network, network.name
         self._masters = {it.url: it for it in masters}
         self._replicas = Replicas(tuple(self._masters))
-        self._polled_url = ""
         self._polled_etag: str | None = None
         self._unanswered: str | None = None
         self._poll_count = 0
@@ -202,7 +201,7 @@ class MessageAsking:
         if self._unanswered is not None:
             self._absorb(Failed(self._unanswered))
         url = choose(self._replicas, self._runtime.clock.seconds())
-        etag = self._polled_etag if url == self._polled_url else None
+        etag = self._polled_etag
         wanted = encode_poll(self._computer_id, etag)
         self._unanswered = url
         self._poll_count += 1
@@ -237,7 +236,7 @@ class MessageAsking:
             return
         self._absorb(Answered(url))
         if isinstance(polled, Polled):
-            self._polled_url, self._polled_etag = url, polled.etag
+            self._polled_etag = polled.etag
         hear(polled)
 
     def _decode(self, etag: str | None, answer: HttpAnswer) -> Polled | Unchanged:

@@ -24,6 +24,8 @@ CALL_SECONDS_MAX = 60.0
 WAIT_GRACE_SECONDS = 20.0
 #: Others change one thing one after the other, and each change is one try.
 OVERTAKEN_MAX = 10
+#: A replica that did not answer the last poll may be one that is silent.
+FIRST_WAIT_SECONDS_MAX = round(CALL_SECONDS_MAX - WAIT_GRACE_SECONDS)
 
 T = TypeVar("T")
 
@@ -63,7 +65,8 @@ class SlapClient:
     ) -> Polled | Unchanged:
         """The document of a computer, or that it is the one that was polled last.
 
-        With ``wait_seconds``, a master that can tells of a change within that time.
+        With ``wait_seconds``, a master that can tells of a change within that time, or
+        says sooner that there was none.
         """
         return await self._ask_replicas(
             lambda url: self._ask_document(url, computer_id, wait_seconds)
@@ -111,8 +114,10 @@ class SlapClient:
     async def _ask_document(
         self, url: str, computer_id: str, wait_seconds: int | None
     ) -> Polled | Unchanged:
-        # A name of a content means something to who gave it.
-        etag = self._polled_etag if url == self._polled_url else None
+        etag = self._polled_etag
+        if wait_seconds is not None and url != self._polled_url:
+            # One that is silent is left as soon as any other call would leave it.
+            wait_seconds = min(wait_seconds, FIRST_WAIT_SECONDS_MAX)
         wanted = encode_poll(computer_id, etag, wait_seconds)
         timeout_seconds = CALL_SECONDS_MAX
         if etag is not None and wait_seconds is not None:
@@ -121,8 +126,9 @@ class SlapClient:
         packed = {**wanted.headers, "Accept-Encoding": ACCEPTED}
         reply = await self._send(url, evolve(wanted, headers=packed), timeout_seconds)
         answer = decode_poll(computer_id, etag, unpack(reply, BODY_BYTES_MAX))
+        self._polled_url = url
         if isinstance(answer, Polled):
-            self._polled_url, self._polled_etag = url, answer.etag
+            self._polled_etag = answer.etag
         return answer
 
     async def _send(

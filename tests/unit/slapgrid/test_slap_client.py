@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from labsim.stores import open_untold_memory
+from labsim.world.world import World
+from master_cluster.config import Config
+from master_cluster.service import build_service
+from runtime.ports import TcpAddress
 from slap import calls
 from slap.errors import MasterAway
 from slap.freshness import UNSEEN
@@ -11,7 +18,7 @@ from slap.model import RequestedState
 from slap.polling import Polled, Unchanged
 from slap.replicas import Replicas
 from slap.reports import TreeReport
-from slapgrid.slap_client import WAIT_GRACE_SECONDS, SlapClient
+from slapgrid.slap_client import CALL_SECONDS_MAX, WAIT_GRACE_SECONDS, SlapClient
 from tests.builders import (
     COMPUTER_ID,
     a_computer_definition,
@@ -69,11 +76,60 @@ def test_a_poll_that_waits_says_that_it_has_waited(polling: Polling) -> None:
     assert polling.bench.world.clock.seconds() - begun >= 70
 
 
-def test_another_replica_is_asked_for_the_whole_document(polling: Polling) -> None:
-    first = polling.poll()
-    polling.client._polled_url = "http://192.0.2.1:1"  # noqa: SLF001 - it was another
+class Masters:
+    """Masters of one store, each on a host, and a client of all of them."""
 
-    assert polling.poll() == first
+    def __init__(self, count: int) -> None:
+        self.world = World(0)
+        self.hosts = [self.world.host(f"master-{number}") for number in range(count)]
+        opening = open_untold_memory()
+        for host in self.hosts:
+            listen = TcpAddress(host.address, 5000)
+            config = Config("memory:", listen, is_loopback_only=False)
+            host.boot(partial(build_service, config, opening=opening))
+        self.world.run_for(1.0)
+        runtime = self.world.host("computer").runtime
+        urls = tuple(f"http://[{host.address}]:5000" for host in self.hosts)
+        self.client = SlapClient(runtime, Replicas(urls))
+        definition = calls.define_computer(a_computer_definition(3))
+        self.world.result(self.client.perform(definition))
+
+    def poll(self, wait_seconds: int | None = None) -> Polled | Unchanged:
+        return self.world.result(self.client.poll(COMPUTER_ID, wait_seconds), 400)
+
+    def close(self) -> None:
+        self.world.result(self.client.close())
+        self.world.finish()
+
+
+def test_another_replica_is_asked_only_for_what_changed() -> None:
+    masters = Masters(2)
+    masters.poll()
+    masters.hosts[0].kill()
+
+    assert masters.poll() == Unchanged()
+    masters.world.result(masters.client.perform(calls.supply(an_installation())))
+    changed = masters.poll()
+
+    assert isinstance(changed, Polled)
+    assert changed.computer.installations == (an_installation(),)
+    masters.close()
+
+
+def test_another_replica_that_is_silent_is_left_as_soon_as_by_any_call() -> None:
+    masters = Masters(3)
+    masters.poll()
+    masters.hosts[0].kill()
+    masters.hosts[1].pause_processes()
+    begun = masters.world.clock.seconds()
+
+    assert masters.poll(wait_seconds=250) == Unchanged(has_waited=True)
+    met = masters.world.clock.seconds()
+    assert masters.poll(wait_seconds=250) == Unchanged(has_waited=True)
+    assert met - begun < 3 * CALL_SECONDS_MAX
+    assert masters.world.clock.seconds() - met >= 250
+    masters.hosts[1].resume_processes()
+    masters.close()
 
 
 def test_a_master_that_never_answers_is_left_soon_after_the_wait(
