@@ -8,6 +8,9 @@ some fifty times what it costs to compare what it was found out from.
 2. It counts from the instant of that plan until the first one at which the plan asked
    to be made again. A calendar that was set back makes everything be planned anew.
 3. With another memory, or other releases, nothing counts any more.
+4. Where a whole plan left all partitions alone, so does the next one of the same
+   values: they are compared as one mapping, which is the case of most computers at most
+   times.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from slapgrid.convergence.views import LocalPartition, LocalRelease, LocalView
 Span = tuple[float, float]
 """From an instant on, and until before another."""
 
-_UNKNOWN = (None, None, (math.inf, -math.inf))
+_NEVER: Span = (math.inf, -math.inf)
+_UNKNOWN = (None, None, _NEVER)
 
 
 class Quiet:
@@ -37,6 +41,9 @@ class Quiet:
         self._desired: Computer | None = None
         self._partitions: tuple[tuple[str, Partition], ...] = ()
         self._notes: dict[str, tuple[Partition, LocalPartition | None, Span]] = {}
+        self._left_alone: dict[str, LocalPartition] = {}
+        self._span = _NEVER
+        """In which all partitions are left alone, when they are those."""
 
     def begin(
         self,
@@ -49,20 +56,13 @@ class Quiet:
 
         ``supplied`` are the releases that the computer is to have.
         """
-        if desired is not self._desired:
-            self._desired = desired
-            self._partitions = tuple(
-                (each.key.partition_id, each) for each in in_order(desired)
-            )
-        if draft.memory is not self._memory:
-            self._memory = draft.memory
-            failed = (key.partition(" ")[2] for key in draft.memory.attempts)
-            self._unsettled = frozenset((*failed, *draft.memory.progress))
-            self._notes.clear()
-        if (supplied, observed.releases) != (self._supplied, self._releases):
-            self._supplied, self._releases = supplied, observed.releases
-            self._notes.clear()
+        self._learn(desired, observed.releases, supplied, draft.memory)
         now, wake, left = draft.now, math.inf, []
+        since, until = self._span
+        if since <= now < until and observed.partitions == self._left_alone:
+            draft.wake(until)
+            return []
+        latest = -math.inf
         find, notes = observed.partitions.get, self._notes
         for name, partition in self._partitions:
             known, seen, (since, until) = notes.get(name, _UNKNOWN)
@@ -78,7 +78,11 @@ class Quiet:
                 notes[name] = partition, local, (since, until)
             if until < wake:  # noqa: PLR1730 - it is asked of each partition
                 wake = until
+            if since > latest:  # noqa: PLR1730 - as above
+                latest = since
         draft.wake(wake)
+        if not left:
+            self._left_alone, self._span = dict(observed.partitions), (latest, wake)
         return left
 
     def note(
@@ -88,6 +92,33 @@ class Quiet:
         name = partition.key.partition_id
         if name not in self._unsettled:
             self._notes[name] = partition, local, span
+
+    def _learn(
+        self,
+        desired: Computer,
+        releases: Mapping[str, LocalRelease],
+        supplied: Collection[str],
+        memory: RetryMemory,
+    ) -> None:
+        """Take in what all partitions depend on."""
+        if desired is not self._desired:
+            self._desired = desired
+            self._span = _NEVER
+            self._partitions = tuple(
+                (each.key.partition_id, each) for each in in_order(desired)
+            )
+        if memory is not self._memory:
+            self._memory = memory
+            failed = (key.partition(" ")[2] for key in memory.attempts)
+            self._unsettled = frozenset((*failed, *memory.progress))
+            self._forget()
+        if (supplied, releases) != (self._supplied, self._releases):
+            self._supplied, self._releases = supplied, releases
+            self._forget()
+
+    def _forget(self) -> None:
+        self._notes.clear()
+        self._span = _NEVER
 
 
 def in_order(desired: Computer) -> tuple[Partition, ...]:

@@ -45,6 +45,7 @@ PARTITION = Partition(
 )
 STAMP = wanted_stamp(PARTITION)
 RELEASE = LocalRelease(URL, is_present=True, is_completed=True)
+DESIRED = Computer("COMP-1", (PARTITION,), (SoftwareInstallation(URL, "COMP-1"),))
 LOCAL = LocalPartition(NAME, has_content=True, timestamp="17", processed_at=NOW - 5)
 MEMORY = RetryMemory(reported={NAME: Reported(f"{STAMP} started", NOW)})
 
@@ -56,11 +57,12 @@ class Case:
     local: LocalPartition = LOCAL
     release: LocalRelease = RELEASE
     memory: RetryMemory = MEMORY
+    desired: Computer = DESIRED
     quiet: Quiet = field(factory=Quiet)
 
     def plan(self, now: float) -> Plan:
         return plan_instances(
-            Computer("COMP-1", (PARTITION,), (SoftwareInstallation(URL, "COMP-1"),)),
+            self.desired,
             LocalView({NAME: self.local}, {URL: self.release}),
             self.memory,
             now,
@@ -81,19 +83,43 @@ def test_a_calendar_that_was_set_back_makes_it_be_planned_again() -> None:
     """The report is in the future then: it is made again."""
     case = Case()
 
-    plans = [case.plan(NOW + 1), case.plan(NOW - 1)]
+    plans = [case.plan(NOW + 1), case.plan(NOW + 2), case.plan(NOW - 1)]
 
-    assert plans[0].actions == ()
-    assert plans[1].actions == (Report(NAME, STAMP, Verdict.STARTED),)
+    assert plans[0].actions == plans[1].actions == ()
+    assert plans[2].actions == (Report(NAME, STAMP, Verdict.STARTED),)
 
 
 def test_a_release_with_another_period_makes_it_be_planned_again() -> None:
     case = Case()
     case.plan(NOW + 1)
+    case.plan(NOW + 2)
 
     often = evolve(case, release=evolve(RELEASE, periodicity_seconds=1.0))
 
     assert [type(each) for each in often.plan(NOW + 2).actions] == [InstallInstance]
+
+
+def test_a_partition_that_is_another_one_is_planned_again() -> None:
+    case = Case()
+    plans = [case.plan(NOW + 1), case.plan(NOW + 2)]
+
+    changed = evolve(case, local=evolve(LOCAL, timestamp="16"))
+
+    assert plans[0].actions == plans[1].actions == ()
+    assert [type(each) for each in changed.plan(NOW + 3).actions] == [InstallInstance]
+
+
+def test_another_document_is_planned() -> None:
+    case = Case()
+    plans = [case.plan(NOW + 1), case.plan(NOW + 2)]
+    assert PARTITION.instance is not None
+    instance = evolve(PARTITION.instance, timestamp="18")
+    partitions = (evolve(PARTITION, instance=instance),)
+
+    changed = evolve(case, desired=evolve(DESIRED, partitions=partitions))
+
+    assert plans[0].actions == plans[1].actions == ()
+    assert [type(each) for each in changed.plan(NOW + 3).actions] == [InstallInstance]
 
 
 def test_what_failed_is_planned_each_time() -> None:
