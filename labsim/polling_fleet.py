@@ -19,10 +19,13 @@ from labsim.world.world import World
 from master_cluster import config as master_config
 from master_cluster.service import build_service as build_master
 from master_cluster.store.storages import Opening
+from runtime.http_client import HttpClient
 from runtime.ports import ICalendar, Runtime, TcpAddress
 from slap import calls
 from slap.errors import SlapError
 from slap.model import Computer, InstanceRequest
+from slap.packing import ACCEPTED
+from slap.polling import encode_poll
 from slap.replicas import Replicas
 from slapgrid.slap_client import SlapClient
 
@@ -85,13 +88,16 @@ class PollingFleet:
     def warm(self) -> None:
         """Have every master make every document once, as in a long life."""
         self.world.run_for(STARTING_SECONDS)
+        http = HttpClient(self.world.host("observer").runtime)
         for place in self._places.values():
-            client = SlapClient(
-                self.world.host("observer").runtime, Replicas((place.url,))
-            )
             for name in self._topology.computers:
-                self.world.result(client.poll(name))
-            self.world.result(client.close())
+                wanted = encode_poll(name)
+                url = f"{place.url}/{wanted.path}"
+                headers = {**wanted.headers, "Accept-Encoding": ACCEPTED}
+                self.world.result(
+                    http.send(wanted.verb, url, headers, timeout_seconds=60.0)
+                )
+        self.world.result(http.close())
 
     def begin_faults(self, profile: FaultProfile, seconds: float) -> int:
         """Draw and play a schedule of so long from now on; of how many is told."""
