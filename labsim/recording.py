@@ -34,6 +34,14 @@ class RecordingStorage(AnnouncingStorage):
         self.tell = tell
         self.seconds = seconds
         self._containers: dict[bytes, bool] = {}
+        self._names: dict[bytes, str] = {}
+
+    def name(self, number: bytes) -> str:
+        """An oid or a tid as text: one text for all, as a history has millions."""
+        name = self._names.get(number)
+        if name is None:
+            name = self._names[number] = number.hex()
+        return name
 
     def is_container(self, oid: bytes, data: bytes) -> bool:
         """Whether an object is a part of a BTree, which it is for ever."""
@@ -91,16 +99,17 @@ class RecordingInstance(AnnouncingInstance):
         epoch = getattr(self._storage, "epoch", 0)
         written = self._looked_up.keys() & self._modified
         self._reads.update((oid, self._looked_up[oid]) for oid in sorted(written))
-        reads = {oid.hex(): serial.hex() for oid, serial in self._reads.items()}
-        writes = tuple(sorted(oid.hex() for oid in self._modified))
-        merged = tuple(sorted(oid.hex() for oid in self._merged))
         base = self._base
+        name = base.name
+        reads = {name(oid): name(serial) for oid, serial in self._reads.items()}
+        writes = tuple(sorted(map(name, self._modified)))
+        merged = tuple(sorted(map(name, self._merged)))
         finishing = Finishing(Doubted(base.seconds(), self.master, reads, writes))
         base.tell(finishing)
         tid = super().tpc_finish(transaction, func)
         finishing.has_ended = True
         told = Committed(
-            base.seconds(), self.master, tid.hex(), reads, writes, merged, epoch
+            base.seconds(), self.master, name(tid), reads, writes, merged, epoch
         )
         base.tell(told)
         return tid

@@ -16,6 +16,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from random import Random
+from sys import intern
 from zlib import crc32
 
 from attrs import frozen
@@ -71,7 +72,7 @@ class Layers:
             # The old content is given back only when the new one has its name.
             self._require_room(max(entry.size, 1), path)
         self.persistence.put(path, entry, old, self._disk.now())
-        names[name] = entry
+        names[intern(name)] = entry
         if entry.kind is FileKind.DIRECTORY:
             self.current.setdefault(path, {})
         self._disk.record(f"put {path} {entry.kind.value} {crc32(entry.content):08x}")
