@@ -6,12 +6,23 @@ network is local to it, so that each partition can have one.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _IPV6_BASE = int(IPv6Address("fd00::"))
 _IPV4_BASE = int(IPv4Address("10.0.0.0"))
 HOST_COUNT_MAX = 65_535
 """What the fourth group of an IPv6 address numbers."""
+
+ADDRESSES_MAX = 4096
+"""Of which is kept what was read in them: each connection asks again, and the largest
+worlds have half as many hosts."""
+
+
+@lru_cache(ADDRESSES_MAX)
+def spelt(host: str) -> str:
+    """The one spelling of an address; ``ValueError`` for a name."""
+    return str(ip_address(host))
 
 
 def ipv6_network(number: int) -> str:
@@ -24,6 +35,7 @@ def ipv6_address(number: int) -> str:
     return str(IPv6Address(_IPV6_BASE + (number << 64) + 1))
 
 
+@lru_cache(ADDRESSES_MAX)
 def number_of(host: str) -> int | None:
     """The number of the host that owns an address; 0 for loopback and wildcards.
 

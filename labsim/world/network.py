@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -34,7 +33,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from labsim.world.addresses import ipv6_address, number_of
+from labsim.world.addresses import ipv6_address, number_of, spelt
 from labsim.world.clock import LifeClock, WorldClock
 from labsim.world.links import Cut, Links, Way
 from labsim.world.stream import HEADER_BYTES, Stream
@@ -418,7 +417,7 @@ def _normal(address: Address) -> Address:
     """One spelling of each address; ``ValueError`` for a name."""
     if isinstance(address, UnixAddress):
         return address
-    return TcpAddress(str(ip_address(address.host)), address.port)
+    return TcpAddress(spelt(address.host), address.port)
 
 
 def _twisted_address(address: Address) -> IAddress:
