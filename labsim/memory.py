@@ -11,9 +11,9 @@ WORLD_BYTES = 100 * 1024**2
 """Python, the modules of production, a master."""
 
 COMPUTER_BYTES = 256 * 1024
-PARTITION_BYTES = 44 * 1024
-"""Measured of ``dense``, half filled, over a base of 77 MiB: 20 computers of 20
-partitions took 18 MiB, 5 of 100 took 23."""
+PARTITION_BYTES = 20 * 1024
+"""Measured of ``dense``, half filled, over a base of 85 MiB: 2 computers of 100
+partitions took 4 MiB, 8 took 19; a day of ``sites`` took 185."""
 
 OPERATION_BYTES = 12 * 1024
 """With what the history keeps of it: two or three transactions, and what they read."""

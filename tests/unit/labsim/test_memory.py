@@ -13,7 +13,7 @@ MEBIBYTE = 1024**2
 
 
 @pytest.mark.parametrize(
-    ("computers", "partitions", "measured_mebibytes"), [(20, 20, 93), (5, 100, 99)]
+    ("computers", "partitions", "measured_mebibytes"), [(20, 20, 93), (8, 100, 104)]
 )
 def test_the_estimate_is_near_what_was_measured(
     computers: int, partitions: int, measured_mebibytes: int
