@@ -36,6 +36,7 @@ from runtime.ports import Runtime, TcpAddress
 from slap import calls
 from slap.calls import HttpAnswer, HttpCall
 from slap.errors import MasterAway, SlapError
+from slap.freshness import FRESHNESS_HEADER, UNSEEN, freshness_of
 from slap.model import Computer, Partition, PartitionKey, RequestedState
 from slap.packing import ACCEPTED, unpack
 from slap.polling import Polled, Unchanged, decode_poll, encode_poll
@@ -175,8 +176,9 @@ class MessageAsking:
     """Polls by one packet each way: all of a poll but HTTP's bytes and connections.
 
     The master's page of polls is asked as ``twisted.web`` would. What is lost is
-    noticed at the next poll, which goes to another master. That one sends the whole
-    document; whoever has decoded the same content before does not decode it again.
+    noticed at the next poll, which goes to another master. After a crash the whole
+    document comes; whoever has decoded the same content before does not decode it
+    again. What ``client`` has seen polls have seen, too.
     """
 
     def __init__(
@@ -185,8 +187,10 @@ class MessageAsking:
         computer_id: str,
         masters: tuple[MasterPlace, ...],
         kept: Kept,
+        client: SlapClient,
     ) -> None:
         self._runtime = runtime
+        self._client = client
         self._computer_id = computer_id
         self._kept = kept
         network = cast("HostNetwork", runtime.network)
@@ -203,6 +207,9 @@ class MessageAsking:
         url = choose(self._replicas, self._runtime.clock.seconds())
         etag = self._polled_etag
         wanted = encode_poll(self._computer_id, etag)
+        if self._client.seen > UNSEEN:
+            freshness = {FRESHNESS_HEADER: self._client.seen.hex()}
+            wanted = evolve(wanted, headers={**wanted.headers, **freshness})
         self._unanswered = url
         self._poll_count += 1
         number = self._poll_count
@@ -227,6 +234,7 @@ class MessageAsking:
         self, url: str, etag: str | None, answer: HttpAnswer, hear: Heard
     ) -> None:
         self._unanswered = None
+        self._client.seen = max(self._client.seen, freshness_of(answer.headers))
         try:
             polled = self._decode(etag, answer)
         except SlapError as error:
@@ -291,7 +299,7 @@ class _MessageRequest:
     def getHeader(self, name: str) -> str | None:
         if name == "accept-encoding":
             return ACCEPTED
-        return self._wanted.get(name)
+        return self._wanted.get(name.lower())
 
     def setRawHeaders(self, name: bytes, values: list[bytes]) -> None:
         self._head[name.decode()] = values[0].decode()
@@ -337,7 +345,7 @@ class Poller(Service):
         self._asking: Asking = (
             HttpAsking(self._client, computer_id)
             if has_http
-            else MessageAsking(runtime, computer_id, masters, kept)
+            else MessageAsking(runtime, computer_id, masters, kept, self._client)
         )
         self._desired: Computer | None = None
         self._releases: Mapping[str, LocalRelease] = {}
