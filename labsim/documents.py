@@ -95,8 +95,6 @@ class Documents:
                 document = document_of_computer(cloud, computer_id)
             finally:
                 connection.close()
-                # Each is of a tid of its own, and all are looked at when one is opened.
-                self.database.historical_pool.clear()
             occupants = {
                 it.key.partition_id: f"{it.instance.title} {it.instance.instance_guid}"
                 for it in document.partitions
