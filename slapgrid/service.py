@@ -31,6 +31,7 @@ from slapgrid.neighbours.lock import Lock, hold_directory
 from slapgrid.neighbours.ownership import Ownership
 from slapgrid.passes import Agent, PassResult
 from slapgrid.platform import Platform
+from slapgrid.results import join_results
 from slapgrid.software.progress import BuildProgress, ProgressLog
 from slapgrid.software.releases import Releases
 from slapgrid.standing import Standing
@@ -286,10 +287,9 @@ class AgentService(Service):
             if desired is None:
                 result = await self._agent.keep_running()
             else:
-                result = await self._agent.converge_instances(desired)
+                kept = await self._agent.converge_instances(desired)
                 destroyed = await self._agent.converge_destruction(desired)
-                if destroyed.outcomes:
-                    result = destroyed
+                result = join_results((kept, destroyed))
             if any(outcome.effort in _NEWS for outcome in result.outcomes):
                 self._poll_within(QUICK_POLL_SECONDS)
             await self._instance_nap.sleep(self._rest(result))
