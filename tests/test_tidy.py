@@ -51,8 +51,9 @@ WIRE = (
 )
 """Modules that speak in the words of others."""
 
-LOADED_BY_NAME = ("slapgrid.supervision.plugin",)
-"""Modules that no import names: configurations of other programs do."""
+LOADED_BY_NAME = ("slapgrid.supervision.plugin", "labsim.lives.trees")
+"""Modules that no import names: configurations of other programs do, or a table of
+trials of which this one is too long for a test."""
 
 
 @frozen

@@ -165,7 +165,7 @@ class Life:
         host, entropy = self.world.host(name), self._wishes[name]
         client = self._client(host, place % len(MASTERS))
         for _ in range(CALLS):
-            await _pause(host, entropy, PAUSE_SECONDS)
+            await pause(host, entropy, PAUSE_SECONDS)
             self._count += 1
             number = self._count
             title, wish = entropy.choice(TITLES), entropy.choice(WISHES)
@@ -199,7 +199,7 @@ class Life:
                     for it in document.computer.partitions
                     if it.requested_state is RequestedState.DESTROYED
                 ]
-            await _pause(host, entropy, CLEARING_SECONDS)
+            await pause(host, entropy, CLEARING_SECONDS)
             for key in leaving:
                 with suppress(NotFound):
                     await client.perform(calls.report_destroyed(key))
@@ -225,7 +225,7 @@ class Life:
         return wanted
 
 
-async def _pause(host: Host, entropy: Random, mean_seconds: float) -> None:
+async def pause(host: Host, entropy: Random, mean_seconds: float) -> None:
     seconds = entropy.expovariate(1 / mean_seconds)
     await deferLater(host.runtime.clock, seconds)
 

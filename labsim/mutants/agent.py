@@ -22,8 +22,7 @@ MUTANTS = (
             ),
         ),
         "A calendar that was set back would have everything wait for a day.",
-        ("outage",),
-        excuse="A calendar has to be set back while something waits that failed, on the same computer: a scenario of that alone is missing.",
+        ("agent", "failing"),
     ),
     Mutant(
         "delays double without end",
@@ -35,8 +34,8 @@ MUTANTS = (
             ),
         ),
         "After an outage of hours nobody wants to wait for hours again.",
-        ("outage",),
-        excuse="The longest delay of an outage has to begin shortly before it ends.",
+        ("failing",),
+        seed=1,
     ),
     Mutant(
         "a report of the future is not repeated",
@@ -47,9 +46,8 @@ MUTANTS = (
                 "        if self.now - reported_at < REPORT_AGAIN_SECONDS:\n",
             ),
         ),
-        "A calendar that was set back would keep a destroyed instance for a day.",
-        ("outage",),
-        excuse="A calendar has to be set back while something waits that failed, on the same computer: a scenario of that alone is missing.",
+        "A calendar that was set back, and a master that was restored, would keep a destroyed instance for a day.",
+        ("agent",),
     ),
     Mutant(
         "one report is enough",
@@ -85,8 +83,7 @@ MUTANTS = (
             ),
         ),
         "What was installed for an earlier wish is not what is wanted.",
-        ("prompt",),
-        excuse="A run counts the programs of a computer; nobody looks at what they were installed for.",
+        ("agent",),
     ),
     Mutant(
         "a silent master is waited for",
@@ -112,7 +109,7 @@ MUTANTS = (
         ),
         "The answer may have been lost with the power of who gave it.",
         ("sudden",),
-        excuse="The master has to lose its power last of all, while it is asked.",
+        seed=1,
     ),
     Mutant(
         "a master that is away is asked at the next period",
@@ -160,7 +157,54 @@ MUTANTS = (
             ),
         ),
         "A block that went bad costs some delays, and no computer.",
-        ("disks",),
-        excuse="Of all files of a computer the drawn one is this one too rarely.",
+        ("agent",),
+    ),
+    Mutant(
+        "delays are forgotten at a restart",
+        (
+            Change(
+                "slapgrid/kept_memory.py",
+                "                self._memory = decode_memory(self._saved)\n",
+                "                self._memory = RetryMemory()\n",
+            ),
+        ),
+        "Who is started again and again would try again what fails for each start.",
+        ("agent",),
+    ),
+    Mutant(
+        "delays are not written",
+        (
+            Change(
+                "slapgrid/kept_memory.py",
+                "            self._tree.write(RETRY_MEMORY, encoded, 0o600)\n",
+                "            pass\n",
+            ),
+        ),
+        "The same, for whoever wrote nothing down.",
+        ("agent",),
+    ),
+    Mutant(
+        "the delay of a removal is slept through",
+        (
+            Change(
+                SERVICE,
+                "                result = join_results((kept, destroyed))\n",
+                "                result = destroyed if destroyed.outcomes else kept\n",
+            ),
+        ),
+        "A root whose children have left would stay until programs are looked at next.",
+        ("agent",),
+    ),
+    Mutant(
+        "programs of what is to be destroyed run on",
+        (
+            Change(
+                INSTANCES,
+                "        if self.local.programs is not None:\n            self.draft.add(StopPrograms(self._id))\n            return\n        failure = self.draft.departure_failure(self._id)\n",
+                "        failure = self.draft.departure_failure(self._id)\n",
+            ),
+        ),
+        "What runs is not removed: its partition would never be free again.",
+        ("agent", "prompt", "sudden"),
     ),
 )

@@ -25,8 +25,8 @@ MUTANTS = (
             ),
         ),
         "The attributes by which requests choose are those of the computer.",
-        ("rush",),
-        excuse="Somebody has to change the attributes of a computer between two reads of a request that takes its last place of a step.",
+        ("trees",),
+        seed=3,
     ),
     Mutant(
         "a change of a computer makes no later document",
@@ -210,5 +210,56 @@ MUTANTS = (
         ),
         "Places would be used up by what came and went.",
         ("rivals", "rush"),
+    ),
+    Mutant(
+        "a computer stays on its shelves when its attributes change",
+        (
+            Change(
+                CLOUD,
+                "            self.shelving.move(record.computer_id, stored)\n",
+                "",
+            ),
+        ),
+        "Requests would find it by what an operator said of it before.",
+        ("trees",),
+    ),
+    Mutant(
+        "attributes change without looking at what is offered",
+        (
+            Change(
+                SHELVING,
+                "        for offer in computer.offers.values():\n            rely_on(offer)\n        self.settle(",
+                "        self.settle(",
+            ),
+        ),
+        "What is offered meanwhile would stand on a shelf of the attributes of before.",
+        ("trees",),
+        seed=1,
+    ),
+    Mutant(
+        "requests go wherever there is room",
+        (
+            Change(
+                "master_cluster/allocation.py",
+                "        fitting = (it for it in shelves if conditions.fit(it.attributes))\n",
+                "        fitting = iter(shelves)\n",
+            ),
+        ),
+        "An instance would be where its request says that it must not be.",
+        ("trees",),
+    ),
+    Mutant(
+        "a child is made without looking at its root",
+        (
+            Change(CLOUD, "            rely_on(stored.children)\n", ""),
+            Change(
+                "master_cluster/store/views.py",
+                "    cloud.rely_on(requester)\n    cloud.rely_on(root)\n",
+                "",
+            ),
+        ),
+        "A root that goes meanwhile would leave it in no tree, for ever. Who frees a root relies on its children, too: that is left out with it.",
+        ("trees",),
+        seed=2,
     ),
 )

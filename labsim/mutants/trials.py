@@ -14,10 +14,13 @@ from attrs import frozen
 
 LIVES: Mapping[str, str] = MappingProxyType(
     {
+        "agent": "labsim.lives.agent",
         "files": "labsim.lives.files",
+        "forwarding": "labsim.lives.forwarding",
         "neo": "labsim.lives.neo",
         "rivals": "labsim.lives.rivals",
         "stories": "labsim.lives.stories",
+        "trees": "labsim.lives.trees",
         "usage": "labsim.lives.usage",
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsim.lives import rivals, usage
+from labsim.lives import agent, forwarding, rivals, usage
 from labsim.mutants.trials import play_trial
 
 
@@ -12,6 +12,15 @@ def test_all_consumption_is_counted_once_whoever_dies() -> None:
 
 def test_rivals_have_what_the_last_of_them_asked_for() -> None:
     assert rivals.find_problem(1) == ""
+
+
+def test_what_a_removal_waits_for_is_not_slept_through() -> None:
+    """Nor is anything else: this agent looks at what it runs once an hour."""
+    assert agent.find_problem(0) == ""
+
+
+def test_another_master_has_what_was_asked_for_last_and_nothing_else() -> None:
+    assert forwarding.find_problem(1) == ""
 
 
 def test_a_trial_is_played_by_its_name() -> None:
