@@ -176,7 +176,7 @@ MUTANTS = (
         (
             Change(
                 "slapgrid/kept_memory.py",
-                "            self._tree.write(RETRY_MEMORY, encoded, 0o600)\n",
+                "            _write(self._tree, RETRY_MEMORY, encoded)\n",
                 "            pass\n",
             ),
         ),
