@@ -66,8 +66,8 @@ PAUSE_SECONDS = 0.2
 AWAY_SECONDS = 5.0
 """The mean until who has no answer asks again."""
 
-TROUBLE_SECONDS = 30.0
-"""The mean of a cut; clients wait for an answer twice as long."""
+TROUBLE_SECONDS = 60.0
+"""The mean; a master waits for another one for 40."""
 
 SETTLED_SECONDS_MAX = 1500.0
 """A master that was away is asked every ten minutes at least."""
@@ -207,18 +207,28 @@ class Life:
             await pause(self.world.host(name), entropy, AWAY_SECONDS)
 
     async def _trouble(self, number: int) -> None:
-        """Cut the way there, or kill who is on it."""
-        entropy, observer = self.world.entropy("trouble", number), self.world.host(FAR)
-        await pause(observer, entropy, PAUSE_SECONDS)
-        if entropy.random() < 1 / 2:
+        """Cut the way there, or kill who is at its ends.
+
+        Not both: what the kernel of a killed master holds back arrives after the cut,
+        and the other cloud does it, however late.
+        """
+        entropy, far = self.world.entropy("trouble", number), self.world.host(FAR)
+        is_cut, is_away = (entropy.random() < 1 / 2 for _ in range(2))
+        await pause(far, entropy, PAUSE_SECONDS)
+        if is_cut:
             self.world.sever(NEAR, FAR)
-        for name in NEAR:
+        elif is_away:
+            far.kill()
+        observer = self.world.host("observer")
+        for name in () if is_cut else NEAR:
             await pause(observer, entropy, PAUSE_SECONDS)
             if entropy.random() < 1 / 2:
                 self.world.host(name).kill()
                 self.world.host(name).boot()
         await pause(observer, entropy, TROUBLE_SECONDS)
         self.world.heal(NEAR, FAR)
+        if not far.is_up:
+            far.boot()
 
     def _settle(self) -> bool:
         """Wait until the other cloud has what it is to have; whether it has."""

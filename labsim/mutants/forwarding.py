@@ -23,32 +23,6 @@ MUTANTS = (
         LIVES,
     ),
     Mutant(
-        "an answer settles what was wanted meanwhile",
-        (
-            Change(
-                FORWARDING,
-                "    if present.revision != sent.revision:\n        return Settled(evolve(present, is_new=False), is_overtaken=True)\n",
-                "",
-            ),
-        ),
-        "A removal that overtook a request would be forgotten with its answer.",
-        LIVES,
-        seed=2,
-    ),
-    Mutant(
-        "a removal that overtook a request is not repeated",
-        (
-            Change(
-                FORWARDING,
-                "    [leaving] = decide_leaving([sent])\n    return Settled(leaving, is_overtaken=True)\n",
-                "    return Settled(None)\n",
-            ),
-        ),
-        "The other master may have heard of the removal first.",
-        LIVES,
-        seed=2,
-    ),
-    Mutant(
         "a removal is over when nobody answers",
         (
             Change(
@@ -59,7 +33,6 @@ MUTANTS = (
         ),
         "A master that is away would keep for ever what nobody wants.",
         LIVES,
-        seed=1,
     ),
     Mutant(
         "what has to leave is not listed",
