@@ -56,8 +56,8 @@ MUTANTS = (
             ),
         ),
         "A change during a computation may not be in it.",
-        ("rivals",),
-        seed=3,
+        ("trees", "rivals"),
+        seed=1,
     ),
     Mutant(
         "another content does not end a wait",
@@ -136,7 +136,7 @@ MUTANTS = (
         ),
         "The commit that overtook it has been announced: nothing would remove it.",
         ("rivals",),
-        seed=2,
+        seed=6,
     ),
     Mutant(
         "a computer is not told of a change of its instances",
