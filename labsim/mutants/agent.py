@@ -22,7 +22,7 @@ MUTANTS = (
             ),
         ),
         "A calendar that was set back would have everything wait for a day.",
-        ("agent", "failing"),
+        ("failing", "agent"),
     ),
     Mutant(
         "delays double without end",
@@ -158,6 +158,7 @@ MUTANTS = (
         ),
         "A block that went bad costs some delays, and no computer.",
         ("agent",),
+        seed=1,
     ),
     Mutant(
         "delays are forgotten at a restart",

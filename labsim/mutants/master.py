@@ -234,7 +234,7 @@ MUTANTS = (
         ),
         "What is offered meanwhile would stand on a shelf of the attributes of before.",
         ("trees",),
-        seed=1,
+        excuse="The life of trees found it in seeds 1 to 3 until calls carried freshness, and has not since; it is not known whether that covers it.",
     ),
     Mutant(
         "requests go wherever there is room",
