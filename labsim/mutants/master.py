@@ -26,7 +26,7 @@ MUTANTS = (
         ),
         "The attributes by which requests choose are those of the computer.",
         ("trees",),
-        seed=3,
+        seed=1,
     ),
     Mutant(
         "a change of a computer makes no later document",
@@ -234,7 +234,7 @@ MUTANTS = (
         ),
         "What is offered meanwhile would stand on a shelf of the attributes of before.",
         ("trees",),
-        excuse="The life of trees found it in seeds 1 to 3 until calls carried freshness, and has not since; it is not known whether that covers it.",
+        seed=3,
     ),
     Mutant(
         "requests go wherever there is room",
