@@ -1,17 +1,21 @@
 """Stand-alone program: runs the ``bin/buildout`` of a release, with what it lacks.
 
 ``python -I -S buildout_shim.py BIN_BUILDOUT ARGUMENTS...`` sets ``sys.path`` as that
-script does and runs its zc.buildout after two repairs of upstream 6.0.1:
+script does and runs its zc.buildout after three repairs of upstream 6.0.1:
 
 1. Offline, eggs whose metadata are in ``.dist-info`` are not found, although buildout
    itself installed them; and the index is asked although there is nothing to install.
 2. Recipes written for the buildout of stock nodes set options that are not strings.
    Such an option is kept as ``!py!`` and a literal, and read back as what was set.
+3. The record of what is installed is written in its place: who is killed meanwhile
+   leaves a part of it, and fails from then on. It gets its name when it is whole, and
+   one that was cut before counts as none: everything is installed again.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import fcntl
 import glob
 import importlib
@@ -123,6 +127,45 @@ def repair_options(buildout: Any) -> None:
     buildout.dumps, buildout.loads = dumps, loads
 
 
+def repair_record(buildout: Any) -> None:
+    """Let ``.installed.cfg`` be whole, or not be there."""
+    kind = buildout.Buildout
+    not_understood = importlib.import_module("zc.buildout.configparser").Error
+    save, read = kind._save_installed_options, kind._read_installed_part_options  # noqa: SLF001 - the repair
+
+    def save_whole(self: Any, installed_options: Any) -> None:
+        own = self["buildout"]
+        path = own["installed"]
+        if not path:
+            return
+        own["installed"] = f"{path}.part"
+        try:
+            save(self, installed_options)
+        finally:
+            own["installed"] = path
+        descriptor = os.open(f"{path}.part", os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.replace(f"{path}.part", path)  # noqa: PTH105 - few imports
+
+    def read_whole(self: Any) -> Any:
+        path = self["buildout"]["installed"]
+        with contextlib.suppress(OSError):
+            os.remove(f"{path}.part")  # noqa: PTH107 - few imports
+        with contextlib.suppress(not_understood):
+            found, is_there = read(self)
+            # Each part that it names has a section.
+            parts = found.get("buildout", {}).get("parts")
+            if parts is not None and all(it in found for it in parts.split()):
+                return found, is_there
+        print(f"slapgrid: {path} was cut: all is installed again", flush=True)  # noqa: T201 - to the agent
+        os.remove(path)  # noqa: PTH107 - few imports
+        return read(self)
+
+    kind._save_installed_options = save_whole  # noqa: SLF001 - the repair
+    kind._read_installed_part_options = read_whole  # noqa: SLF001 - the repair
+
+
 def count_parts(buildout: Any) -> None:
     """Say how many parts there are, before the first: those that others name too."""
     sign = getattr(buildout.Buildout, "_compute_part_signatures", None)
@@ -159,6 +202,7 @@ def import_buildout(script: str) -> Any:
         resources = importlib.import_module("pkg_resources")
         repair_offline(easy_install, resources.EGG_DIST)
         repair_options(buildout)
+        repair_record(buildout)
         count_parts(buildout)
     return buildout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import sys
 from importlib.metadata import Distribution
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
@@ -13,8 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slapgrid.environment import PATH
 from slapgrid.shims.bootstrap_shim import copy_egg, needed_distributions
 from slapgrid.shims.buildout_shim import dumps, loads, script_path
+from tests.programs import run
+from tests.source_tree import TOP
+
+SHIM = TOP / "slapgrid/shims/buildout_shim.py"
 
 scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
 literals = st.recursive(
@@ -40,6 +46,26 @@ def test_an_option_that_is_no_literal_is_refused() -> None:
     """Its text could not be read back."""
     with pytest.raises(TypeError, match="strings or literals"):
         dumps(object())
+
+
+@pytest.mark.parametrize(
+    "cut",
+    ["", "[buil", "[buildout]\ninst", "[buildout]\nparts = a\n", "nothing of it"],
+)
+def test_a_record_of_what_is_installed_that_was_cut_is_as_none(
+    tmp_path: Path, cut: str
+) -> None:
+    """Its writer was killed, or the power went; buildout itself fails from then on."""
+    (tmp_path / "buildout.cfg").write_text("[buildout]\nparts =\noffline = true\n")
+    (tmp_path / ".installed.cfg").write_text(cut)
+    (tmp_path / ".installed.cfg.part").write_text("[buildout]\n")
+    argv = (sys.executable, "-I", "-S", str(SHIM), str(TOP / "bin/buildout"))
+
+    ended = run(argv, {"PATH": PATH}, timeout_seconds=60, directory=tmp_path)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "was cut: all is installed again" in ended.stdout
+    assert [it.name for it in tmp_path.glob(".installed*")] == []
 
 
 def test_the_path_of_a_generated_script_is_found(tmp_path: Path) -> None:
