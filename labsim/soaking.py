@@ -15,7 +15,6 @@ from concurrent.futures import (  # a seed needs a core, not a thread
     as_completed,
 )
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +29,8 @@ JOBS_MAX = 512
 
 SEEDS_PER_PROCESS = 20
 """What worlds leave behind is looked through after each: 58 seeds in one process left
-1.7 GiB, and cost three times as much each as the first one."""
+1.7 GiB, and cost three times as much each as the first one. ``max_tasks_per_child`` of
+the pool would do it, but hangs in Python 3.11."""
 
 
 def describe_commit() -> str:
@@ -108,26 +108,35 @@ def soak_on(batch: Batch, play: Callable[[str, int], str | None]) -> Iterator[Ve
     yield from before
     known = {(it.scenario, it.seed) for it in before}
     batch.file.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        batch.file.open("a") as log,
-        ProcessPoolExecutor(
-            batch.job_count,
-            mp_context=get_context("spawn"),
-            max_tasks_per_child=SEEDS_PER_PROCESS,
-        ) as pool,
-    ):
-        playing: dict[Future[str | None], tuple[str, int]] = {
-            pool.submit(play, name, seed): (name, seed)
-            for seed in range(batch.seed_count)
-            for name in batch.scenarios
-            if (name, seed) not in known
-        }
-        try:
-            for ended in as_completed(playing):
-                name, seed = playing[ended]
-                verdict = Verdict(batch.commit, name, seed, ended.result())
+    coming = [
+        (name, seed)
+        for seed in range(batch.seed_count)
+        for name in batch.scenarios
+        if (name, seed) not in known
+    ]
+    with batch.file.open("a") as log:
+        while coming:
+            size = SEEDS_PER_PROCESS * batch.job_count
+            now, coming = coming[:size], coming[size:]
+            for name, seed, failure in _play_all(now, batch.job_count, play):
+                verdict = Verdict(batch.commit, name, seed, failure)
                 log.write(json.dumps(asdict(verdict)) + "\n")
                 log.flush()
                 yield verdict
+
+
+def _play_all(
+    seeds: list[tuple[str, int]],
+    job_count: int,
+    play: Callable[[str, int], str | None],
+) -> Iterator[tuple[str, int, str | None]]:
+    """Play in processes that end with the last of them."""
+    with ProcessPoolExecutor(job_count) as pool:
+        playing: dict[Future[str | None], tuple[str, int]] = {
+            pool.submit(play, name, seed): (name, seed) for name, seed in seeds
+        }
+        try:
+            for ended in as_completed(playing):
+                yield *playing[ended], ended.result()
         finally:
             pool.shutdown(cancel_futures=True)
