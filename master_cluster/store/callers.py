@@ -1,14 +1,12 @@
 """Shell. For whom the store is asked: what they have seen, and whether they wait still.
 
 A call is one context (``contextvars``), from its first line to its answer; whoever is
-asked on the way finds the caller there. What is done for several callers, or for none,
-is done ``for_nobody``.
+asked on the way finds the caller there. What is begun in a call and is not for it alone
+enters a caller of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from attrs import define
@@ -49,13 +47,3 @@ def enter(caller: Caller) -> None:
 def present_caller() -> Caller:
     """Who waits for what is done here; somebody who knows nothing, if nobody does."""
     return _CALLER.get() or Caller()
-
-
-@contextmanager
-def for_nobody() -> Iterator[None]:
-    """Begin what is not for the present caller alone."""
-    token = _CALLER.set(None)
-    try:
-        yield
-    finally:
-        _CALLER.reset(token)

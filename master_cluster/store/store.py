@@ -34,10 +34,12 @@ Each call has a caller (``callers``). Who has seen more than the store knows was
 by a region that knows more, or knew the store before a backup was put back. A commit
 tells one from the other, since a store that is cut off makes none, and with it the
 store knows more than anybody has seen. Else ``Unavailable`` is raised, before anything
-is read. A decision that would change a record
-that changed after what its caller has seen raises ``Overtaken``: a call that stood in
-the way of a cut, and that its caller gave up, would undo what was acknowledged since.
-What nobody waits for any more is not begun, nor repeated after a conflict.
+is read.
+
+A decision that would change a record that changed after what its caller has seen raises
+``Overtaken``: a call that stood in the way of a cut, and that its caller gave up, would
+undo what was acknowledged since. What nobody waits for any more is not begun, nor
+repeated after a conflict.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from master_cluster.measuring import CONTENT_TYPE, Measures
-from master_cluster.store.callers import for_nobody
+from master_cluster.store.callers import Caller, enter
 from master_cluster.store.store import Store
 from runtime.ports import IStoreThreads
 from slap.errors import SlapError
@@ -57,11 +57,12 @@ class Readiness:
         waiting.addTimeout(READY_SECONDS_MAX, self._clock, _say_late)
         self._waiting.append(waiting)
         if self._probe is None:
-            with for_nobody():  # others may wait for it, too
-                self._probe = Deferred.fromCoroutine(self._ask())
+            self._probe = Deferred.fromCoroutine(self._ask())
         return await waiting
 
     async def _ask(self) -> None:
+        # For all who wait, whoever was the first.
+        enter(Caller())
         reason: str | None = None
         try:
             await self._store.ask(lambda cloud: cloud.has_computer(""))
