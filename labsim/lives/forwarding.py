@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from random import Random
 from traceback import format_exception
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, gatherResults
 
+from labsim.lives.masters import boot_masters, url_of_master
 from labsim.lives.rivals import pause
-from labsim.stores import open_untold_memory
 from labsim.world.world import World
-from master_cluster import config as master_config
 from master_cluster.forwarding import MASTER_URL_KEY, Masters, OtherMaster
-from master_cluster.service import build_service as build_master
-from runtime.ports import TcpAddress
 from slap import calls
 from slap.calls import Call
 from slap.errors import MasterAway, NotReady, Refusal
@@ -38,7 +34,6 @@ from slap.replicas import Replicas
 from slap.reports import CloudReport, TreeReport
 from slapgrid.slap_client import SlapClient
 
-PORT = 5000
 RELEASE = "http://releases.example/service.cfg"
 FAR = "far"
 NEAR = ("near-0", "near-1")
@@ -90,8 +85,8 @@ class Life:
     def __attrs_post_init__(self) -> None:
         far_url = self._url(FAR)
         others = Masters((OtherMaster(far_url, far_url),))
-        self._boot((FAR,), Masters())
-        self._boot(NEAR, others)
+        boot_masters([self.world.host(FAR)])
+        boot_masters([self.world.host(it) for it in NEAR], others)
         self.world.run_for(1)
         for names in ((FAR,), NEAR):
             client = self._client(f"operator of {names[0]}", names)
@@ -127,18 +122,8 @@ class Life:
             self.world.result(client.close())
         self.world.finish()
 
-    def _boot(self, names: tuple[str, ...], masters: Masters) -> None:
-        opening = open_untold_memory()
-        for name in names:
-            host = self.world.host(name)
-            address = TcpAddress(host.address, PORT)
-            config = master_config.Config(
-                "memory:", address, is_loopback_only=False, masters=masters
-            )
-            host.boot(partial(build_master, config, opening=opening))
-
     def _url(self, name: str) -> str:
-        return f"http://[{self.world.host(name).address}]:{PORT}"
+        return url_of_master(self.world.host(name))
 
     def _client(self, name: str, masters: tuple[str, ...]) -> SlapClient:
         replicas = Replicas(tuple(map(self._url, masters)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from random import Random
 from traceback import format_exception
 
@@ -21,12 +20,9 @@ from labsim.checkers.acknowledged import NAME
 from labsim.checkers.table import CHECKERS
 from labsim.checkers.violation import Bounds, Violation
 from labsim.history import CallBegan, CallEnded, Ending, Happening, Outcome
-from labsim.stores import open_untold_memory
+from labsim.lives.masters import boot_masters, url_of_master
 from labsim.world.host import Host
 from labsim.world.world import World
-from master_cluster import config as master_config
-from master_cluster.service import build_service as build_master
-from runtime.ports import TcpAddress
 from slap import calls
 from slap.errors import MasterAway, NotFound, NotReady, Refusal
 from slap.model import (
@@ -42,7 +38,6 @@ from slap.replicas import Replicas
 from slap.reports import TreeReport
 from slapgrid.slap_client import SlapClient
 
-PORT = 5000
 COMPUTER = "COMP-0"
 PARTITIONS = tuple(f"slappart{number}" for number in range(6))
 RELEASE = "http://releases.example/service.cfg"
@@ -89,13 +84,9 @@ class Life:
     _is_over: bool = False
 
     def __attrs_post_init__(self) -> None:
-        opened = open_untold_memory()
-        for name in MASTERS:
-            host = self.world.host(name)
-            address = TcpAddress(host.address, PORT)
-            config = master_config.Config("memory:", address, is_loopback_only=False)
-            host.boot(partial(build_master, config, opening=opened))
-            self._urls += (f"http://[{host.address}]:{PORT}",)
+        hosts = [self.world.host(it) for it in MASTERS]
+        boot_masters(hosts)
+        self._urls = tuple(map(url_of_master, hosts))
         self._wishes = {name: self.world.entropy(name, "wishes") for name in PEOPLE}
         self.world.run_for(1)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from random import Random
 from traceback import format_exception
 
@@ -20,16 +19,14 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 from ZODB.DB import DB  # type: ignore[import-untyped]
 
+from labsim.lives.masters import boot_masters, url_of_master
 from labsim.lives.rivals import pause
-from labsim.stores import SharedMemory, open_untold_memory
+from labsim.stores import SharedMemory
 from labsim.world.host import Host
 from labsim.world.world import World
-from master_cluster import config as master_config
-from master_cluster.service import build_service as build_master
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.invariants import find_flaws
 from master_cluster.store.schema import ROOT_KEY
-from runtime.ports import TcpAddress
 from slap import calls
 from slap.calls import Call
 from slap.errors import NotReady, Refusal
@@ -46,7 +43,6 @@ from slap.replicas import Replicas
 from slap.reports import ComputerReport
 from slapgrid.slap_client import SlapClient
 
-PORT = 5000
 RELEASE = "http://releases.example/service.cfg"
 
 MASTERS = ("master-0", "master-1")
@@ -100,14 +96,10 @@ class Life:
     _is_over: bool = False
 
     def __attrs_post_init__(self) -> None:
-        opening = open_untold_memory()
-        for name in MASTERS:
-            host = self.world.host(name, REGION)
-            address = TcpAddress(host.address, PORT)
-            config = master_config.Config("memory:", address, is_loopback_only=False)
-            host.boot(partial(build_master, config, opening=opening))
-            self._urls += (f"http://[{host.address}]:{PORT}",)
-            self._database = opening(SharedMemory.uri, host.calendar)
+        hosts = [self.world.host(it, REGION) for it in MASTERS]
+        opening = boot_masters(hosts)
+        self._urls = tuple(map(url_of_master, hosts))
+        self._database = opening(SharedMemory.uri, hosts[0].calendar)
         self.world.run_for(1)
 
     def play(self) -> Iterator[str]:
