@@ -22,6 +22,8 @@ from slapgrid.passes import Agent, ExitStatus
 from slapgrid.service import build_model_service
 from slapgrid.software.settings import SoftwareSettings
 
+SOFTWARE_ROOT = "/srv/software"
+
 
 def _tell_nobody(_: OfAgent) -> None:
     """Nobody wants to know."""
@@ -50,7 +52,7 @@ class Computer:
             Config(
                 computer_id=host.name,
                 master_urls=master_urls,
-                software_root="/srv/software",
+                software_root=SOFTWARE_ROOT,
                 instance_root="/srv/instances",
                 format=FormatSettings(partition_amount=partition_count),
                 software=SoftwareSettings(free_bytes_min=1),

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from attrs import define, field, frozen
 
+from labsim.computers import SOFTWARE_ROOT
 from labsim.faults.package import Verb
 from labsim.faults.table import PACKAGES
 from labsim.schedule import TimedFault
@@ -77,7 +78,10 @@ SWITCHES: Mapping[Verb, Switch] = MappingProxyType(
             lambda host, _: host.disk.slow(0),
         ),
         Verb.CORRUPT_BLOCK: Switch(
-            "block", lambda host, _: host.disk.corrupt(), lambda *_: None
+            "block",
+            # Most of a release is binaries, and no agent mends them: an operator does.
+            lambda host, _: host.disk.corrupt(spared=SOFTWARE_ROOT),
+            lambda *_: None,
         ),
         Verb.STEP_CLOCK: Switch(
             "calendar",

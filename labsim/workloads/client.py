@@ -15,8 +15,9 @@ from labsim.history import CallBegan, CallEnded, Happening, Outcome
 from labsim.workloads.operation import Operation
 from labsim.workloads.table import WORKS
 from labsim.world.host import Host
-from slap.errors import MasterAway, NotReady, Refusal
+from slap.errors import MasterAway, NotFound, NotReady, Refusal
 from slap.freshness import UNSEEN
+from slap.model import RequestedState
 from slap.replicas import Replicas
 from slapgrid.slap_client import SlapClient
 
@@ -31,6 +32,8 @@ class Granted:
 
 RETRY_SECONDS_MAX = 10.0
 """A person or a program asks again so soon, in the mean twice as soon."""
+
+GONE = RequestedState.DESTROYED.value
 
 RETRIES_MAX = 10_000
 """More than a day of them: what is never answered stops a run at its bound before."""
@@ -97,6 +100,9 @@ class Client:
             said = await self._slap.perform(work.call(operation))
         except Refusal as error:
             outcome, answer = Outcome.REFUSED, error.sentence
+            # A master that gave no answer may have done it before another was asked.
+            if isinstance(error, NotFound) and operation.wanted == GONE:
+                outcome, answer = Outcome.ACKNOWLEDGED, ""
         except (MasterAway, NotReady):
             outcome = Outcome.UNKNOWN
         else:

@@ -233,14 +233,20 @@ class Disk:
             self._is_busy_until = begin + self._slow_seconds
             self._clock.call_at(self._is_busy_until, self._answer, waiting)
 
-    def corrupt(self, path: str | None = None, *, is_unreadable: bool = False) -> str:
-        """Damage a block of a file, any that has content; its path, ``""`` for none.
+    def corrupt(
+        self, path: str | None = None, *, spared: str = "", is_unreadable: bool = False
+    ) -> str:
+        """Damage a block of a file; its path, ``""`` when there is none.
+
+        Without ``path`` it is any that has content and is not below ``spared``.
 
         Reading gives other bytes, or EIO when it is unreadable, until the file is
         written anew. Whatever looks at its status sees nothing.
         """
         if path is None:
             paths = sorted(self._files())
+            if spared:
+                paths = [it for it in paths if not it.startswith(f"{spared}/")]
             path = self._corruption.choice(paths) if paths else ""
         if not path:
             return path

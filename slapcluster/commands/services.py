@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import click
 
+from slap.errors import NotFound
 from slap.model import RequestedState
 from slap.reports import TreeReport
 from slapcluster.commands.options import EARLIER, timeout_option, wait_option
@@ -103,10 +104,15 @@ def _change(
     async def question(master: Master) -> str:
         root = await root_of(master, title)
         wanted = request_of(root, requested_state)
-        if limit_seconds is None:
-            await master.request_instance(wanted)
-            return root.reported_state
-        await request_and_wait(master, wanted, progress.show, limit_seconds)
+        try:
+            if limit_seconds is None:
+                await master.request_instance(wanted)
+                return root.reported_state
+            await request_and_wait(master, wanted, progress.show, limit_seconds)
+        except NotFound:
+            # It was there. A master that gave no answer may have destroyed it.
+            if requested_state is not RequestedState.DESTROYED:
+                raise
         return str(requested_state)
 
     try:

@@ -402,5 +402,15 @@ def test_an_unreadable_block_is_an_error(host):
         files.read("file")
 
 
+def test_a_corrupted_block_is_not_below_what_is_spared(host):
+    files = host.runtime.file_tree("/")
+    files.make_directory("srv")
+    files.write("srv/spared", BLOCKS)
+    assert host.disk.corrupt(spared="/srv") == ""
+
+    files.write("srv-2", BLOCKS)
+    assert host.disk.corrupt(spared="/srv") == "/srv-2"
+
+
 def test_a_disk_without_files_has_nothing_to_corrupt(host):
     assert host.disk.corrupt() == ""
