@@ -11,6 +11,7 @@ from attrs import evolve
 from twisted.application.service import IService
 from ZODB.DB import DB  # type: ignore[import-untyped]
 
+from labsim.compact_storage import CompactStorage
 from labsim.models.neo.client import Away, NeoClient
 from labsim.models.neo.kept import KeptStorage
 from labsim.models.neo.neo_cluster import NeoCluster
@@ -100,7 +101,7 @@ class SharedMemory:
 
     def build_storage(self, calendar: ICalendar) -> MemoryStorage:
         """What all of it stands on."""
-        return MemoryStorage(calendar)
+        return CompactStorage(calendar)
 
     def build_recording(self, storage: object) -> RecordingStorage:
         """The same as connections have it, with commits told."""
