@@ -21,6 +21,7 @@ from slapgrid.layout import GROUP_DIRECTORY, ProgramKind, group_file
 from slapgrid.supervision.conf import (
     ProgramDefinition,
     ProgramGroup,
+    is_readable,
     render_group,
 )
 from slapgrid.supervision.port import GroupStatus, ISupervision, ProgramKey
@@ -107,7 +108,12 @@ def _read_groups(tree: IFileTree) -> tuple[ProgramGroup, ...]:
         return ()
     groups = []
     for name in tree.list(GROUP_DIRECTORY):
-        text = tree.read(f"{GROUP_DIRECTORY}/{name}").decode()
+        path = f"{GROUP_DIRECTORY}/{name}"
+        content = tree.read(path)
+        if not is_readable(content):
+            tree.remove(path)
+            continue
+        text = content.decode()
         found = _PROGRAM.findall(text)
         programs = tuple(_read_program(*each) for each in found)
         partition_id = name.removesuffix(".conf")

@@ -7,6 +7,7 @@ anything by itself: the agent decides, with a delay that grows.
 
 from __future__ import annotations
 
+import configparser
 import shlex
 
 from attrs import frozen
@@ -162,6 +163,16 @@ def render_group(group: ProgramGroup) -> str:
     sections = [f"[group:{group.partition_id}]\nprograms={names}\n"]
     sections += [_render_program(group, program) for program in programs]
     return "\n".join(sections)
+
+
+def is_readable(content: bytes) -> bool:
+    """Say whether the file of a group can be read, which a rotten one cannot."""
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(content.decode())
+    except (UnicodeDecodeError, configparser.Error):
+        return False
+    return bool(parser.sections())
 
 
 def _render_program(group: ProgramGroup, program: ProgramDefinition) -> str:

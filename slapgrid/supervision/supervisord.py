@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from runtime.ports import IFileTree, Program, Runtime
+from runtime.ports import Exit, IFileTree, Program, Runtime
 from slapgrid.convergence.views import LIVE_STATES, ProgramState, ProgramStatus
 from slapgrid.environment import clean_environment
 from slapgrid.layout import GROUP_DIRECTORY, SUPERVISORD_CONF, group_file
@@ -21,6 +21,7 @@ from slapgrid.supervision.conf import (
     WATCHDOG,
     Account,
     ProgramGroup,
+    is_readable,
     render_group,
 )
 from slapgrid.supervision.mending import WatchdogCare
@@ -282,19 +283,9 @@ class Supervisord:
         self._make_directories()
         tree.write(SUPERVISORD_CONF, self._care.render_main(), 0o600)
         await self._end_leftovers()
-        code = _MAIN.format(
-            descriptors=file_descriptors(), path=[entry for entry in sys.path if entry]
-        )
-        # A second supervisord refuses to start on a socket that answers.
-        ended = await self._runtime.processes.run(
-            Program(
-                (sys.executable, "-I", "-c", code, "-c", tree.path(SUPERVISORD_CONF)),
-                directory=tree.root,
-                environment=clean_environment(tree.root),
-                umask=0o022,
-                timeout_seconds=BOOT_SECONDS_MAX,
-            )
-        )
+        ended = await self._run()
+        if not ended.is_success and self._forget_unreadable():
+            ended = await self._run()
         if not ended.is_success:
             output = ended.output.decode(errors="replace").strip()
             raise SupervisionError(f"supervisord does not start: {output}")
@@ -305,6 +296,42 @@ class Supervisord:
                     f"supervisord does not answer within {BOOT_SECONDS_MAX:g} s"
                 )
             await self._pause(BOOT_POLL_SECONDS)
+
+    async def _run(self) -> Exit:
+        """Start it; a second one refuses to start on a socket that answers."""
+        tree = self._tree
+        code = _MAIN.format(
+            descriptors=file_descriptors(), path=[entry for entry in sys.path if entry]
+        )
+        return await self._runtime.processes.run(
+            Program(
+                (sys.executable, "-I", "-c", code, "-c", tree.path(SUPERVISORD_CONF)),
+                directory=tree.root,
+                environment=clean_environment(tree.root),
+                umask=0o022,
+                timeout_seconds=BOOT_SECONDS_MAX,
+            )
+        )
+
+    def _forget_unreadable(self) -> bool:
+        """Remove group files that keep it from starting; say whether there were any.
+
+        Who is without its group is given it again, so one bad block costs one
+        partition a restart, and not the computer all of its services.
+        """
+        damaged = []
+        for name in self._tree.list(GROUP_DIRECTORY):
+            path = f"{GROUP_DIRECTORY}/{name}"
+            try:
+                is_damaged = not is_readable(self._tree.read(path))
+            except OSError:
+                is_damaged = True
+            if is_damaged:
+                damaged.append(path)
+                self._tree.remove(path)
+        if damaged:
+            self._runtime.log.warn("removed, damaged: {paths}", paths=damaged)  # noqa: G010 - Twisted's name
+        return bool(damaged)
 
     async def _end_leftovers(self) -> None:
         """End what a supervisord that was killed left: nobody else could stop it."""

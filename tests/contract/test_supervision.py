@@ -16,7 +16,7 @@ from labsim.models.supervisord import SupervisordModel
 from runtime.ports import IFileTree, Runtime
 from runtime.real import build_runtime
 from slapgrid.convergence.views import ProgramState, ProgramStatus
-from slapgrid.layout import ProgramKind
+from slapgrid.layout import ProgramKind, group_file
 from slapgrid.supervision.conf import (
     ProgramDefinition,
     ProgramGroup,
@@ -347,6 +347,25 @@ def test_removing_what_is_not_there_is_nothing(bench: Bench) -> None:
     async def scenario() -> None:
         assert await bench.tested.remove(("slappart7",)) == {}
         assert await bench.tested.remove(("slappart7",)) == {}
+
+    bench.run(scenario())
+
+
+def test_a_definition_that_rotted_is_forgotten_alone(bench: Bench) -> None:
+    """It would keep all others from being there; it can be defined again."""
+    alpha = bench.group("slappart0", service_a=LASTING)
+    beta = bench.group("slappart1", service_b=LASTING)
+    (resting_a,) = (GroupStatus("slappart0", (resting("service_a"),)),)
+    (resting_b,) = (GroupStatus("slappart1", (resting("service_b"),)),)
+
+    async def scenario() -> None:
+        for rotten in (b"\x8f" * 40, b"[group:slappart0\nprogr", b"\0" * 40):
+            await bench.tested.define((alpha, beta))
+            await bench.eventually(resting_a, resting_b)
+            await bench.tested.shut_down()
+            bench.root.joinpath(group_file("slappart0")).write_bytes(rotten)
+            bench.tested = bench.build()
+            await bench.eventually(resting_b)
 
     bench.run(scenario())
 
