@@ -11,6 +11,7 @@ from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
 from slapcluster.commands.laboratory import lab
+from slapcluster.commands.links import link
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
@@ -76,6 +77,7 @@ for _command in (
     remove,
     service,
     computer,
+    link,
     product,
     status,
     why,

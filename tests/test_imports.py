@@ -29,6 +29,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "stunnel_conf": {
         "runtime": ("stunnel_conf.applying",),
+        "cryptography": ("stunnel_conf.pins",),
         **dict.fromkeys(TWISTED, ("stunnel_conf.applying",)),
     },
     "replication": {

@@ -1,0 +1,153 @@
+"""Shell. A running stunnel of this computer, by its pid and by what Linux says of it.
+
+stunnel has no command that closes a connection, and a configuration that it reads anew
+lets all of them live. So a socket of it is duplicated (``pidfd_getfd``) and shut down.
+That is for who may trace the process: its user, where the kernel allows that at all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from stunnel_conf.journal import Journal
+from stunnel_conf.links import Endpoint
+from stunnel_conf.rendering import CONFIGURATION, LOG, PID
+
+PIDFD_GETFD = 438
+"""The number of the system call, the same on all architectures; Linux 5.6."""
+
+_LISTENING = "0A"
+
+
+class CannotClose(Exception):
+    """The kernel lets nobody but stunnel close its connections; why."""
+
+
+@frozen
+class _Socket:
+    """One of the process: ``origin`` is where it was connected from."""
+
+    descriptor: int
+    local: Endpoint
+    origin: str
+    is_listening: bool
+
+
+class StunnelProcess:
+    """The stunnel that reads its configuration from ``home``, if it runs."""
+
+    def __init__(self, home: str) -> None:
+        self._home = Path(home)
+        self._journal = Journal()
+        self._read_count = 0
+
+    def pid(self) -> int | None:
+        """Return its process id, or nothing when it does not run."""
+        try:
+            pid = int((self._home / PID).read_text(encoding="ascii"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        configuration = os.fsencode(self._home / CONFIGURATION)
+        return pid if configuration in command.split(b"\0") else None
+
+    def reload(self) -> None:
+        """Have it read its configuration anew."""
+        pid = self.pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
+
+    def journal(self) -> Journal:
+        """Return what its log says; what is known of it is not read again."""
+        try:
+            with (self._home / LOG).open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._read_count:
+                    self._journal, self._read_count = Journal(), 0
+                file.seek(self._read_count)
+                # The end of a line that is being written is for the next look.
+                lines = file.read().splitlines(keepends=True)
+                while lines and not lines[-1].endswith(b"\n"):
+                    lines.pop()
+        except FileNotFoundError:
+            return Journal()
+        self._read_count += sum(map(len, lines))
+        self._journal.take(it.decode(errors="replace") for it in lines)
+        return self._journal
+
+    def listening(self) -> frozenset[Endpoint]:
+        """Return where it listens."""
+        pid = self.pid()
+        if pid is None:
+            return frozenset()
+        return frozenset(it.local for it in _sockets(pid) if it.is_listening)
+
+    def close(self, origins: Collection[str]) -> int:
+        """Close the connections that came from there, and count them."""
+        pid = self.pid()
+        if pid is None or not origins:
+            return 0
+        count = 0
+        process = os.pidfd_open(pid)
+        try:
+            for each in _sockets(pid):
+                if not each.is_listening and each.origin in origins:
+                    count += _shut_down(process, each)
+        finally:
+            os.close(process)
+        return count
+
+
+def _shut_down(process: int, closed: _Socket) -> bool:
+    """Say whether it was still that connection."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    own = libc.syscall(PIDFD_GETFD, process, closed.descriptor, 0)
+    if own < 0:
+        number = ctypes.get_errno()
+        raise CannotClose(os.strerror(number))
+    # Between the look and now the number may have become another file.
+    with suppress(OSError), socket.socket(fileno=own) as duplicate:
+        host, port = duplicate.getpeername()[:2]
+        if f"{host}:{port}" == closed.origin:
+            duplicate.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
+
+
+def _sockets(pid: int) -> Iterator[_Socket]:
+    descriptors = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            target = str(entry.readlink())
+            if target.startswith("socket:["):
+                descriptors[target[len("socket:[") : -1]] = int(entry.name)
+    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii")
+        for line in lines.splitlines()[1:]:
+            words = line.split()
+            descriptor = descriptors.get(words[9])
+            if descriptor is not None:
+                origin = _endpoint(family, words[2])
+                yield _Socket(
+                    descriptor,
+                    _endpoint(family, words[1]),
+                    origin.joined,
+                    words[3] == _LISTENING,
+                )
+
+
+def _endpoint(family: socket.AddressFamily, text: str) -> Endpoint:
+    """Read an address of the kernel: words of 32 bits in the order of this machine."""
+    host, _, port = text.partition(":")
+    words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return Endpoint(socket.inet_ntop(family, packed), int(port, 16))

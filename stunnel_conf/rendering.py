@@ -1,0 +1,157 @@
+"""Core. What stunnel is told: sections, files of pins, and the text of both.
+
+A file of pins is named by its content, so that the one file that is replaced, that of
+the configuration, decides alone what is in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from stunnel_conf.links import BadLinks, Endpoint, Links
+from stunnel_conf.pins import Pin
+from stunnel_conf.ports import entry_name
+
+CONFIGURATION = "stunnel.conf"
+LOG = "stunnel.log"
+PID = "stunnel.pid"
+OWN_PREFIX = "own-"
+PINS_PREFIX = "pins-"
+
+HEADER = """\
+; Written by `slapcluster link apply`; what is changed here is lost.
+foreground = yes
+debug = notice
+sslVersionMin = TLSv1.2
+; Small answers would wait for more.
+socket = l:TCP_NODELAY=1
+socket = r:TCP_NODELAY=1
+; A peer whose power was cut says nothing more.
+socket = l:SO_KEEPALIVE=1
+socket = r:SO_KEEPALIVE=1
+"""
+
+IDLE = (
+    "",
+    "; It begins with one section at least: a port of the kernel's choice, to nowhere.",
+    "[idle]",
+    "client = yes",
+    "accept = 127.0.0.1:0",
+    "connect = 127.0.0.1:1",
+)
+
+
+@frozen
+class Section:
+    """One listener of stunnel, and where it leads; ``peers`` may come, or are there.
+
+    A client's takes plain connections and dials with TLS; the other one takes TLS.
+    """
+
+    name: str
+    accept: Endpoint
+    connect: Endpoint
+    peers: tuple[str, ...]
+    is_client: bool
+
+
+@frozen
+class Configuration:
+    """``files`` are the contents of files by name; ``text`` names them."""
+
+    sections: tuple[Section, ...]
+    text: str
+    files: Mapping[str, str]
+
+
+def sections_of(links: Links, entries: Mapping[str, int]) -> tuple[Section, ...]:
+    """Return the sections of a site; what nobody may reach has none."""
+    offers = tuple(
+        Section(
+            f"offer.{offer.program}",
+            Endpoint(links.listen, offer.port),
+            offer.to,
+            tuple(sorted(offer.peers)),
+            is_client=False,
+        )
+        for offer in links.offers
+        if offer.peers
+    )
+    reaches = tuple(
+        Section(
+            f"reach.{peer.name}.{program}",
+            Endpoint(links.entries.host, entries[entry_name(peer.name, program)]),
+            Endpoint(peer.address, port),
+            (peer.name,),
+            is_client=True,
+        )
+        for peer in links.peers
+        for program, port in peer.reaches.items()
+    )
+    return tuple(sorted((*offers, *reaches), key=lambda it: it.name))
+
+
+def render(
+    home: str,
+    sections: Sequence[Section],
+    own: str,
+    pins: Mapping[str, Sequence[Pin]],
+) -> Configuration:
+    """Return what to write below ``home``; ``own`` is a key with its certificate."""
+    if not home.isprintable() or home != home.strip():
+        raise BadLinks(
+            f"{home!r}: stunnel reads no such path; choose another directory"
+        )
+    files = {_named(OWN_PREFIX, own): own}
+    lines = [
+        HEADER.rstrip("\n"),
+        f"cert = {home}/{_named(OWN_PREFIX, own)}",
+        f"output = {home}/{LOG}",
+        f"pid = {home}/{PID}",
+    ]
+    if not sections:
+        lines += IDLE
+    for section in sections:
+        accepted = "".join(
+            sorted(pin.pem for name in section.peers for pin in pins[name])
+        )
+        name = _named(PINS_PREFIX, accepted)
+        files[name] = accepted
+        lines += (
+            "",
+            f"[{section.name}]",
+            f"; peers: {' '.join(section.peers)}",
+            *(["client = yes"] if section.is_client else []),
+            f"accept = {section.accept.joined}",
+            f"connect = {section.connect.joined}",
+            # The certificate of a peer is exactly one of those in the file.
+            "verifyPeer = yes",
+            f"CAfile = {home}/{name}",
+        )
+    return Configuration(tuple(sections), "\n".join(lines) + "\n", files)
+
+
+_ACCEPT = re.compile(r"^accept = (.*):([1-9]\d*)$", re.MULTILINE)
+
+
+def accepts_named(text: str) -> set[Endpoint]:
+    """Return where a text has stunnel listen."""
+    return {Endpoint(host, int(port)) for host, port in _ACCEPT.findall(text)}
+
+
+def files_named(text: str) -> set[str]:
+    """Return the names of files, beside it, that a text leads to."""
+    return {
+        name
+        for line in text.splitlines()
+        for name in (line.rpartition("/")[2],)
+        if name.startswith((OWN_PREFIX, PINS_PREFIX))
+    }
+
+
+def _named(prefix: str, content: str) -> str:
+    return f"{prefix}{hashlib.sha256(content.encode()).hexdigest()[:16]}.pem"
