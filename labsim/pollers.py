@@ -36,7 +36,7 @@ from runtime.ports import Runtime, TcpAddress
 from slap import calls
 from slap.calls import HttpAnswer, HttpCall
 from slap.errors import MasterAway, SlapError
-from slap.freshness import FRESHNESS_HEADER, UNSEEN, freshness_of
+from slap.freshness import freshness_headers, freshness_of
 from slap.model import Computer, Partition, PartitionKey, RequestedState
 from slap.packing import ACCEPTED, unpack
 from slap.polling import Polled, Unchanged, decode_poll, encode_poll
@@ -207,9 +207,8 @@ class MessageAsking:
         url = choose(self._replicas, self._runtime.clock.seconds())
         etag = self._polled_etag
         wanted = encode_poll(self._computer_id, etag)
-        if self._client.seen > UNSEEN:
-            freshness = {FRESHNESS_HEADER: self._client.seen.hex()}
-            wanted = evolve(wanted, headers={**wanted.headers, **freshness})
+        freshness = freshness_headers(self._client.seen)
+        wanted = evolve(wanted, headers={**wanted.headers, **freshness})
         self._unanswered = url
         self._poll_count += 1
         number = self._poll_count

@@ -10,7 +10,11 @@
    its children.
 5. The intention is written before the other master is asked, and its ``revision``
    grows with each change: an answer settles the revision that it answers and no later
-   one, whoever else asked meanwhile.
+   one, whoever else asked meanwhile. It has what was ``seen`` of the other master
+   before it was written, and each call of it says that and no more. So a call that is
+   late is refused there once a later revision was answered, whichever of us sent
+   either; that one claims what it is about, since it may change nothing
+   (``slap.freshness``).
 6. A tree that goes takes along what it forwarded. Nobody waits for that: a removal that
    is not settled is asked again until the other master answers.
 """
@@ -28,6 +32,7 @@ from attrs import evolve, frozen
 from master_cluster.records import InstanceRecord
 from master_cluster.requesting import state_under
 from slap.errors import BadRequest, NotFound, NotReady, Refusal, SlapError
+from slap.freshness import UNSEEN
 from slap.model import (
     InstanceRequest,
     PartitionKey,
@@ -104,6 +109,8 @@ class ForwardedInstance:
     trouble.
     ``is_new`` until a second call, or an answer: only then does a refusal prove that
     the other master has nothing.
+    ``seen`` is a transaction of the other master that was known before this was
+    written.
     """
 
     title: str
@@ -124,6 +131,7 @@ class ForwardedInstance:
     instance_guid: str | None = None
     connection_parameters: Mapping[str, str] = texts()
     sentence: str = ""
+    seen: bytes = UNSEEN
 
     @property
     def is_leaving(self) -> bool:
@@ -226,11 +234,12 @@ def decide_forward(
     view: ForwardView,
     master: OtherMaster,
     first_revision: int = 1,
+    seen: bytes = UNSEEN,
 ) -> ForwardedInstance | SlapError:
     """Return the intention to write; it equals what is known when nothing changes.
 
     ``first_revision`` is drawn, so that a late answer to what was forgotten is not
-    taken for one to what came after it.
+    taken for one to what came after it. ``seen`` is a transaction of the other master.
     """
     known, root = view.known, view.root
     root_guid = root.instance_guid if root is not None else ""
@@ -262,6 +271,7 @@ def decide_forward(
             allocation_filter=allocation_filter,
             requested_state=requested_state,
             revision=first_revision,
+            seen=seen,
         )
         if known is not None:
             changed = evolve(
@@ -275,10 +285,11 @@ def decide_forward(
                 instance_guid=known.instance_guid,
                 connection_parameters=known.connection_parameters,
                 sentence=known.sentence,
+                seen=known.seen,
             )
     if known is None or changed == evolve(known, is_new=False):
         return changed
-    return evolve(changed, revision=known.revision + 1)
+    return evolve(changed, revision=known.revision + 1, seen=max(known.seen, seen))
 
 
 def decide_leaving(forwarded: Sequence[ForwardedInstance]) -> list[ForwardedInstance]:
@@ -372,6 +383,18 @@ def settle_error(
     if isinstance(error, NotReady):
         noted = evolve(noted, settled_revision=present.revision)
     return Settled(noted)
+
+
+def settle_overtaken(present: ForwardedInstance | None, seen: bytes) -> Settled:
+    """Decide what is asked when the other master had changed what we had not seen.
+
+    ``seen`` is what it says to that. It has made nothing of the call, and the wish of
+    now is asked: a later one may have been answered already.
+    """
+    if present is None:
+        return Settled(None)
+    renewed = evolve(present, seen=max(present.seen, seen))
+    return Settled(renewed, is_overtaken=True)
 
 
 def _digest(text: str) -> str:

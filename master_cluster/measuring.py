@@ -161,7 +161,8 @@ class Measures:
         )
         self.forwards = counter(
             "slapcluster_forwards_total",
-            "Requests sent to other masters: answered, not_ready, refused, away.",
+            "Requests sent to other masters: answered, not_ready, refused, overtaken,"
+            " away.",
             "outcome",
         )
         self._gauges: dict[str, Gauge] = {}

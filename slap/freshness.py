@@ -7,6 +7,10 @@ its caller has seen: its caller is told, sees, and asks again.
 
 Both are one header with a transaction id, ``03f6c1d2a4b5c6d7``; ids grow. A header that
 is odd says nothing: masters and callers of others send none.
+
+A call that changes nothing leaves no trace for an earlier one to be late by. A caller
+that gave up a call, and asks otherwise now, has its call claim what it is about: that
+is written as it is, so the earlier one is refused, however late it comes.
 """
 
 from __future__ import annotations
@@ -18,11 +22,19 @@ from slap.errors import Unavailable
 
 FRESHNESS_HEADER = "X-Slapcluster-Freshness"
 
+CLAIM_HEADER = "X-Slapcluster-Claim"
+"""Of a call that gets its own transaction at what it is about, changed or not."""
+
+CLAIMED = "yes"
+
 BEHIND_RETRY_AFTER_SECONDS = 5
 """By then a replica that is cut off has noticed, and others have been asked."""
 
 UNSEEN = bytes(8)
 """Of who has seen nothing, or does not say; earlier than any transaction."""
+
+EARLIEST = bytes(7) + b"\x01"
+"""Of who has seen nothing, and wants to be told when there is something to see."""
 
 _TID = re.compile(r"[0-9a-f]{16}")
 
@@ -33,6 +45,11 @@ def behind(known: bytes, seen: bytes) -> Unavailable:
         f"this master is behind: it knows {known.hex()}, and {seen.hex()} was seen",
         BEHIND_RETRY_AFTER_SECONDS,
     )
+
+
+def freshness_headers(seen: bytes) -> dict[str, str]:
+    """Return what a call says of its caller: nothing, of who has seen nothing."""
+    return {FRESHNESS_HEADER: seen.hex()} if seen > UNSEEN else {}
 
 
 def freshness_of(headers: Mapping[str, str]) -> bytes:

@@ -12,7 +12,7 @@ from runtime.http_client import BODY_BYTES_MAX, ConnectionFailed, HttpClient
 from runtime.ports import Runtime
 from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
 from slap.errors import MasterAway, Overtaken, SlapError, Unavailable, Unreachable
-from slap.freshness import FRESHNESS_HEADER, UNSEEN, freshness_of
+from slap.freshness import UNSEEN, freshness_headers, freshness_of
 from slap.model import PartitionKey
 from slap.packing import ACCEPTED, unpack
 from slap.polling import Polled, Unchanged, decode_poll, encode_poll
@@ -134,14 +134,11 @@ class SlapClient:
     async def _send(
         self, url: str, wanted: HttpCall, timeout_seconds: float
     ) -> HttpAnswer:
-        headers = wanted.headers
-        if self.seen > UNSEEN:
-            headers = {**headers, FRESHNESS_HEADER: self.seen.hex()}
         try:
             reply = await self._http.send(
                 wanted.verb,
                 f"{url.rstrip('/')}/{wanted.path}",
-                headers,
+                {**wanted.headers, **freshness_headers(self.seen)},
                 wanted.body,
                 timeout_seconds=timeout_seconds,
             )

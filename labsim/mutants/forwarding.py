@@ -15,8 +15,8 @@ MUTANTS = (
         (
             Change(
                 "master_cluster/store/forwarding_decisions.py",
-                "    cloud.forwarding.write(record)\n    return Sending(",
-                "    return Sending(",
+                "    cloud.forwarding.write(record)\n    if outlook",
+                "    if outlook",
             ),
         ),
         "Who is killed while it asks would not know what to take back.",

@@ -3,7 +3,8 @@
 A request is forwarded in three steps: the intention is committed, the other master is
 asked, the outcome is committed. Nothing is asked within a transaction. A crash between
 two steps costs nothing: whoever asked asks again, and a removal is among those that the
-loop below takes up.
+loop below takes up. What the other master says to have changed meanwhile leads back to
+the store, and the wish of now is asked, not the one that was refused.
 
 The loop is the only one that retries. It takes removals that are not settled, a few at
 a time, and gives a master that is away more and more time.
@@ -25,8 +26,10 @@ from master_cluster.forwarding import (
     forwarded_request,
 )
 from master_cluster.measuring import Measures
+from master_cluster.store.callers import on_own_account, present_caller
 from master_cluster.store.forwarding import drawn_master_id
 from master_cluster.store.forwarding_decisions import (
+    Outlook,
     Sending,
     begin_forward,
     finish_forward,
@@ -42,8 +45,17 @@ from slap.errors import (
     NotFound,
     NotReady,
     OtherMasterAway,
+    Overtaken,
     SlapError,
     Unavailable,
+)
+from slap.freshness import (
+    CLAIM_HEADER,
+    CLAIMED,
+    EARLIEST,
+    UNSEEN,
+    freshness_headers,
+    freshness_of,
 )
 from slap.model import InstanceRequest, RequestedInstance
 
@@ -53,8 +65,8 @@ FORWARD_SECONDS_MAX = 40.0
 FORWARDS_MAX = 200
 """At once; each holds a call of ours open, and the HTTP client sends 32 at a time."""
 
-RESENDS_MAX = 3
-"""When others change the same instance meanwhile; then they ask themselves."""
+RESENDS_MAX = 10
+"""When others change the same instance meanwhile, here or there; as clients of ours."""
 
 BATCH_MAX = 20
 """Removals taken up in one round."""
@@ -81,6 +93,7 @@ class Forwarder:
         self._measures = measures
         self._client = HttpClient(runtime)
         self._asking: dict[tuple[str, str], int] = {}
+        self._seen: dict[str, bytes] = {}
         self._exchanges: dict[Deferred[RequestedInstance | SlapError], None] = {}
         self._is_idle = False
         self._is_stopping = False
@@ -124,12 +137,9 @@ class Forwarder:
         """
         if self._is_idle and MASTER_URL_KEY not in wanted.allocation_filter:
             return None
-        drawn_id = drawn_master_id(self._runtime.entropy)
-        asking = frozenset(self._asking)
+        outlook = self._outlook()
         sending = await self._desk.decide(
-            lambda cloud, _: begin_forward(
-                cloud, wanted, self._masters, drawn_id, asking
-            )
+            lambda cloud, _: begin_forward(cloud, wanted, outlook)
         )
         if sending is None:
             return None
@@ -140,23 +150,41 @@ class Forwarder:
             raise outcome
         return outcome
 
+    def _outlook(self) -> Outlook:
+        """What is known now: what is seen later may know a later intention."""
+        return Outlook(
+            masters=self._masters,
+            drawn_id=drawn_master_id(self._runtime.entropy),
+            asking=frozenset(self._asking),
+            seen=dict(self._seen),
+            is_claiming=present_caller().is_claiming,
+        )
+
     async def _forward(self, sending: Sending) -> RequestedInstance | SlapError:
         """Ask until nobody changed the instance meanwhile, and write the outcome."""
         for _ in range(RESENDS_MAX):
             sent = sending.record
             outcome = await self._ask(sending)
-            settled = await self._finish(sent, outcome)
+            seen = self._seen.get(sending.master.url, UNSEEN)
+            settled = await self._finish(sent, outcome, seen)
             if not settled.is_overtaken or settled.record is None:
                 break
             sending = evolve(sending, record=settled.record)
+        if isinstance(outcome, Overtaken):
+            return OtherMasterAway(f"{sent.title!r}: others were always faster")
         return outcome
 
     async def _finish(
-        self, sent: ForwardedInstance, outcome: RequestedInstance | SlapError
+        self,
+        sent: ForwardedInstance,
+        outcome: RequestedInstance | SlapError,
+        seen: bytes,
     ) -> Settled:
-        return await self._desk.decide(
-            lambda cloud, _: finish_forward(cloud, sent, outcome)
-        )
+        # The revision says who was later; whoever asked has not seen what we began.
+        with on_own_account():
+            return await self._desk.decide(
+                lambda cloud, _: finish_forward(cloud, sent, outcome, seen)
+            )
 
     async def _ask(self, sending: Sending) -> RequestedInstance | SlapError:
         if self._is_stopping:
@@ -179,22 +207,28 @@ class Forwarder:
         return outcome
 
     async def _exchange(self, sending: Sending) -> RequestedInstance | SlapError:
-        master = sending.master
-        wanted = forwarded_request(sending.record, master, sending.hops)
+        master, record = sending.master, sending.record
+        wanted = forwarded_request(record, master, sending.hops)
         call = calls.request_instance(wanted)
+        known = UNSEEN
         try:
             http = calls.encode_call(call)
             reply = await self._client.send(
                 http.verb,
                 f"{master.reached_at.rstrip('/')}/{http.path}",
-                {**http.headers, **_trail()},
+                {**http.headers, **_trail(), **_standing(record)},
                 http.body,
                 timeout_seconds=FORWARD_SECONDS_MAX,
             )
+            known = freshness_of(reply.headers)
+            self._seen[master.url] = max(known, self._seen.get(master.url, UNSEEN))
             answer = calls.HttpAnswer(reply.status, reply.headers, reply.body)
             found = calls.decode_answer(call, answer)
         except ConnectionFailed as error:
             return OtherMasterAway(f"the master {master.url} is away: {error}")
+        except Overtaken as error:
+            # One that says nothing new means something else.
+            return error if known > record.seen else _relayed(error, master)
         except SlapError as error:
             return _relayed(error, master)
         assert isinstance(found, RequestedInstance)
@@ -211,6 +245,8 @@ class Forwarder:
             return
         if not isinstance(outcome, SlapError):
             self._measures.forwards.add("answered")
+        elif isinstance(outcome, Overtaken):
+            self._measures.forwards.add("overtaken")
         else:
             is_waiting = isinstance(outcome, NotReady)
             self._measures.forwards.add("not_ready" if is_waiting else "refused")
@@ -317,6 +353,15 @@ def _trail() -> dict[str, str]:
     """Let the log of the other master have the id of the call that causes this one."""
     request_id = REQUEST_ID.get()
     return {"X-Request-Id": request_id} if request_id else {}
+
+
+def _standing(record: ForwardedInstance) -> dict[str, str]:
+    """Say what the call of an intention stands on, and whether it is to leave a trace.
+
+    An earlier one that was given up may still be on its way, until one is answered.
+    """
+    headers = freshness_headers(max(record.seen, EARLIEST))
+    return headers if record.is_settled else {**headers, CLAIM_HEADER: CLAIMED}
 
 
 def _relayed(error: SlapError, master: OtherMaster) -> SlapError:

@@ -11,6 +11,7 @@ from master_cluster.records import ReportedState
 from master_cluster.remembering import Lasting
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions
+from master_cluster.store.callers import present_caller
 from master_cluster.store.cloud import Cloud
 from slap.model import InstanceRequest, PartitionKey, RequestedInstance
 
@@ -50,6 +51,7 @@ class InstanceAnswers:
         bits = self._desk.entropy.getrandbits(GUID_BITS)
         instance_guid = f"SOFTINST-{bits:0{GUID_BITS // 4}x}"
         now = self._desk.now()
+        is_claiming = present_caller().is_claiming
         # Requests that run at once would all want the first free partition: those who
         # find others at work spread from the beginning, as after a conflict.
         crowd = min(self._requests_running, self._desk.store.decisions_max - 1)
@@ -64,6 +66,7 @@ class InstanceAnswers:
                         default_computer_id=self._desk.default_computer_id,
                         now=now,
                         attempt=crowd + attempt,
+                        is_claiming=is_claiming,
                     ),
                     cloud.stands_on(),
                 )

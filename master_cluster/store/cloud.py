@@ -244,6 +244,7 @@ class Cloud:
 
     def claim(self, instance_guid: str) -> None:
         """Write an instance as it is: who frees or claims it meanwhile runs again."""
+        self._has_written = True
         self._instance(instance_guid)._p_changed = True  # noqa: SLF001 - persistent's
 
     def apply(self, change: Change) -> None:

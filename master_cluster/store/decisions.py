@@ -63,10 +63,12 @@ def request_instance(
     default_computer_id: str | None,
     now: float,
     attempt: int = 0,
+    is_claiming: bool = False,
 ) -> RequestedInstance | Refused:
     """Create or change an instance; ``instance_guid`` is for a new one.
 
-    An attempt after the first spreads over what is free, so that many requests at
+    With ``is_claiming`` what exists is written even if nothing of it changes. An
+    attempt after the first spreads over what is free, so that many requests at
     once do not want the same partition again and again.
     """
     view = view_request(cloud, wanted)
@@ -88,6 +90,8 @@ def request_instance(
             cloud.keep_refusal(_refusal(wanted, root_title, now))
         return outcome
     cloud.apply(outcome.change)
+    if is_claiming and view.existing is not None and outcome.change == Change():
+        cloud.claim(view.existing.instance_guid)
     cloud.forget_refusal(wanted.title, root_title)
     return document_of_requested(cloud, outcome.instance)
 

@@ -89,6 +89,12 @@ class Forwarding:
         if record.is_leaving != (key in stored.leaving):
             (stored.leaving.insert if record.is_leaving else stored.leaving.remove)(key)
 
+    def claim(self, record: ForwardedInstance) -> None:
+        """Write a record as it is."""
+        assert self._stored is not None
+        key = _key(record.root_guid, record.title)
+        self._stored.forwarded[key]._p_changed = True  # noqa: SLF001 - persistent's
+
     def forget(self, record: ForwardedInstance) -> None:
         """Forget a record."""
         stored = self._stored

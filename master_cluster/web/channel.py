@@ -33,7 +33,13 @@ from runtime.logs import REQUEST_ID
 from runtime.ports import Runtime
 from slap.errors import TooLarge
 from slap.form import BODY_BYTES_MAX
-from slap.freshness import FRESHNESS_HEADER, UNSEEN, decode_freshness
+from slap.freshness import (
+    CLAIM_HEADER,
+    CLAIMED,
+    FRESHNESS_HEADER,
+    UNSEEN,
+    decode_freshness,
+)
 
 HEADER_BYTES_MAX = 4 * 1024
 """One header or request line: they hold names, and a few numbers. Twisted fails on a
@@ -92,6 +98,7 @@ class LimitedRequest(BoundedRequest):
         self.request_id = site.access.request_id(self.getHeader(REQUEST_ID_HEADER))
         REQUEST_ID.set(self.request_id)
         self.caller.seen = decode_freshness(self.getHeader(FRESHNESS_HEADER))
+        self.caller.is_claiming = self.getHeader(CLAIM_HEADER) == CLAIMED
         enter(self.caller)
         super().process()
 

@@ -46,7 +46,7 @@ class Repeating(Answering):
     def render(self, request: Request) -> bytes | int:
         known = self._memory.recall(_question(request))
         caller = present_caller()
-        if known is None or caller.seen > known.tid:
+        if known is None or caller.seen > known.tid or caller.is_claiming:
             return super().render(request)
         caller.learn(known.tid)
         return set_head(request, known.answer)

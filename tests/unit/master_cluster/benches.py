@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from master_cluster.records import ReportedState
 from master_cluster.requesting import Refused
 from master_cluster.service import build_service
 from master_cluster.store import decisions, documents
+from master_cluster.store.callers import Caller, enter
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.storages import Opening
 from master_cluster.store.store import Store
@@ -33,6 +35,16 @@ from tests.stores import open_test_database
 from tests.unit.master_cluster.invariants import check_cloud
 
 T = TypeVar("T")
+
+
+def as_caller(caller: Caller, do: Callable[[], T]) -> T:
+    """Do something in a context of which this is the caller."""
+
+    def doing() -> T:
+        enter(caller)
+        return do()
+
+    return copy_context().run(doing)
 
 
 class StoreBench:
@@ -69,7 +81,9 @@ class StoreBench:
         """Request an instance; raises the error of a refusal."""
         return self.send(an_instance_request(title=title, **overrides))
 
-    def send(self, wanted: InstanceRequest) -> RequestedInstance:
+    def send(
+        self, wanted: InstanceRequest, *, is_claiming: bool = False
+    ) -> RequestedInstance:
         guid = f"SOFTINST-{self.runtime.entropy.getrandbits(96):024x}"
         outcome = self.decide(
             lambda it, attempt: decisions.request_instance(
@@ -79,6 +93,7 @@ class StoreBench:
                 default_computer_id=None,
                 now=self.now(),
                 attempt=attempt,
+                is_claiming=is_claiming,
             )
         )
         if isinstance(outcome, Refused):

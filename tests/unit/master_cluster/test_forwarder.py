@@ -15,9 +15,16 @@ from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import FORWARD_SECONDS_MAX, Forwarder
 from master_cluster.config import Config
-from master_cluster.forwarding import ForwardedInstance, Masters, OtherMaster
+from master_cluster.forwarding import (
+    ForwardedInstance,
+    Masters,
+    OtherMaster,
+    Settled,
+)
 from master_cluster.measuring import Measures
 from master_cluster.service import build_service
+from master_cluster.store.callers import Caller
+from master_cluster.store.forwarding_decisions import finish_forward
 from master_cluster.store.storages import open_database
 from master_cluster.store.store import Store
 from runtime.http_client import HttpClient
@@ -25,7 +32,7 @@ from runtime.network import url_of
 from runtime.ports import TcpAddress
 from slap import calls
 from slap.calls import Call, HttpAnswer, decode_answer, encode_call
-from slap.errors import BadRequest, NotFound, OtherMasterAway
+from slap.errors import BadRequest, NotFound, OtherMasterAway, Overtaken
 from slap.model import (
     InstanceRequest,
     PartitionKey,
@@ -34,8 +41,10 @@ from slap.model import (
 )
 from slap.reports import InstanceReport, TreeReport
 from tests.builders import a_computer_definition, an_instance_request
+from tests.unit.master_cluster.benches import as_caller
 
 DESTROYED = RequestedState.DESTROYED
+NEWEST = b"\xff" * 8
 
 
 class ForwardBench:
@@ -440,6 +449,98 @@ def test_wishes_at_once_end_as_the_last_one_says(seed: int) -> None:
     else:
         assert states == {"user_db": "destroyed"}
     bench.close()
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"n": "2"}, {}], ids=["something else", "as it was"]
+)
+def test_a_late_call_undoes_nothing_that_was_answered_since(
+    bench: ForwardBench, parameters: dict[str, str]
+) -> None:
+    """Who sent it is dead; the kernel sends it again when the cut is over."""
+    bench.request("db")
+    bench.world.sever("near", "far")
+    stop = bench.wanted("db", requested_state=RequestedState.STOPPED)
+    bench.begin(calls.request_instance(stop))
+    bench.world.run_for(1)
+    bench.kill()
+    bench.world.heal("near", "far")
+
+    started = {"requested_state": RequestedState.STARTED, "parameters": parameters}
+    answer = bench.request("db", **started)
+    bench.world.run_for(300)
+
+    assert answer.requested_state is RequestedState.STARTED
+    assert bench.far_states() == {"user_db": "started"}
+    tree = bench.at_far(calls.get_tree_report("user_db"))
+    assert tree.instances[0].parameters == parameters
+
+
+def test_what_changed_there_is_seen_and_asked_again_within_the_same_call(
+    bench: ForwardBench,
+) -> None:
+    there = bench.request("db")
+    bench.at_far(calls.publish_connection(there.key, {"url": "http://[fd00::9]/"}))
+    before = bench.measures.forwards.value("overtaken")
+
+    answer = bench.request("db", parameters={"a": "b"})
+
+    assert answer.parameters == {"a": "b"}
+    assert bench.measures.forwards.value("overtaken") == before + 1
+    [known] = bench.known()
+    assert known.is_settled
+
+
+def test_a_wish_that_was_overtaken_here_is_not_asked_again_there(
+    bench: ForwardBench,
+) -> None:
+    """The refusal of a late call leads to what is wanted by then."""
+    bench.request("db")
+    [first] = bench.known()
+    bench.request("db", parameters={"n": "2"})
+
+    settled = bench.world.result(
+        bench.store.decide(
+            lambda cloud, _: finish_forward(cloud, first, Overtaken(""), NEWEST)
+        )
+    )
+
+    assert settled.is_overtaken
+    assert settled.record is not None
+    assert settled.record.parameters == {"n": "2"}
+    assert settled.record.seen == NEWEST
+
+
+def test_nothing_is_asked_again_of_what_was_forgotten_meanwhile(
+    bench: ForwardBench,
+) -> None:
+    bench.request("db")
+    [first] = bench.known()
+    bench.request("db", requested_state=DESTROYED)
+
+    settled = bench.world.result(
+        bench.store.decide(
+            lambda cloud, _: finish_forward(cloud, first, Overtaken(""), NEWEST)
+        )
+    )
+
+    assert settled == Settled(None)
+    assert bench.is_clean()
+
+
+def test_what_a_call_wrote_itself_does_not_overtake_it(bench: ForwardBench) -> None:
+    """The intention is written in between, and whoever asked has not seen that."""
+    before = Caller()
+    as_caller(before, lambda: bench.request("db"))
+    caller = Caller(seen=before.known)
+
+    answer = as_caller(caller, lambda: bench.request("db", parameters={"a": "b"}))
+
+    assert answer.parameters == {"a": "b"}
+    assert bench.measures.forwards.value("answered") == 2
+    [known] = bench.known()
+    assert known.is_settled
+    assert caller.known > before.known
 
 
 def test_a_circle_of_masters_is_refused(bench: ForwardBench) -> None:

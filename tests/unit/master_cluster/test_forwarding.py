@@ -136,6 +136,22 @@ def test_a_forwarded_instance_whose_master_is_not_listed_any_more_is_not_found()
     assert isinstance(choose_master(asking(), MASTERS, known), NotFound)
 
 
+def test_an_intention_has_what_was_seen_before_it_and_keeps_it() -> None:
+    """What is seen later may know a later intention of others."""
+    early, late = b"\0" * 7 + b"\5", b"\0" * 7 + b"\7"
+    view = ForwardView()
+    first = decide_forward(asking(), view, CENTRAL, 1, early)
+    assert isinstance(first, ForwardedInstance)
+    known = ForwardView(known=first)
+
+    again = decide_forward(asking(), known, CENTRAL, 1, late)
+    other = decide_forward(
+        evolve(asking(), parameters={"a": "b"}), known, CENTRAL, 1, late
+    )
+
+    assert (first.seen, again.seen, other.seen) == (early, early, late)
+
+
 @pytest.mark.parametrize(
     ("url", "same"),
     [

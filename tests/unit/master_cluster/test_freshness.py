@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
@@ -12,13 +10,19 @@ from twisted.internet.defer import Deferred
 from ZODB.MappingStorage import MappingStorage
 from ZODB.POSException import ConflictError, StorageError
 
-from master_cluster.store.callers import Caller, enter
+from master_cluster.store.callers import Caller
 from master_cluster.store.cloud import Cloud
 from runtime.http_client import HttpReply
 from slap import calls
 from slap.calls import Call, decode_answer, encode_call
 from slap.errors import Overtaken, Unavailable
-from slap.freshness import FRESHNESS_HEADER, UNSEEN, freshness_of
+from slap.freshness import (
+    CLAIM_HEADER,
+    CLAIMED,
+    FRESHNESS_HEADER,
+    UNSEEN,
+    freshness_of,
+)
 from slap.model import PartitionKey, RequestedState
 from tests.builders import (
     COMPUTER_ID,
@@ -26,9 +30,7 @@ from tests.builders import (
     an_installation,
     an_instance_request,
 )
-from tests.unit.master_cluster.benches import StoreBench, WebBench
-
-T = TypeVar("T")
+from tests.unit.master_cluster.benches import StoreBench, WebBench, as_caller
 
 ROOT = an_instance_request(title="root")
 STOPPED = evolve(ROOT, requested_state=RequestedState.STOPPED)
@@ -53,14 +55,6 @@ def web() -> Iterator[WebBench]:
     bench.perform(calls.request_instance(ROOT))
     yield bench
     bench.close()
-
-
-def as_caller(caller: Caller, do: Callable[[], T]) -> T:
-    def doing() -> T:
-        enter(caller)
-        return do()
-
-    return copy_context().run(doing)
 
 
 def later(tid: bytes, step: int = 1) -> bytes:
@@ -193,6 +187,32 @@ def test_a_record_that_changed_since_is_not_changed_unseen(store: StoreBench) ->
 
     assert stale.known >= caller.known
     as_caller(Caller(seen=stale.known), lambda: store.send(STARTED))
+
+
+def test_a_claim_leaves_a_trace_though_nothing_changes(store: StoreBench) -> None:
+    """What was asked before, and comes late, would change it otherwise."""
+    caller = Caller()
+    as_caller(caller, lambda: store.send(STARTED))
+    late = Caller(seen=caller.known)
+    claiming = Caller(seen=caller.known, is_claiming=True)
+    as_caller(claiming, lambda: store.send(STARTED, is_claiming=True))
+
+    with pytest.raises(Overtaken):
+        as_caller(late, lambda: store.send(STOPPED))
+
+    assert claiming.known > caller.known
+
+
+def test_a_claim_is_not_answered_from_memory(web: WebBench) -> None:
+    call = calls.request_instance(ROOT)
+    first, again = send(web, call), send(web, call)
+    wanted = encode_call(call)
+    headers = {**wanted.headers, CLAIM_HEADER: CLAIMED}
+
+    claimed = web.send(wanted.verb, wanted.path, headers, wanted.body)
+
+    assert known_by(first) == known_by(again) < known_by(claimed)
+    assert claimed.body == first.body
 
 
 def test_another_record_that_changed_since_is_in_nobodys_way(store: StoreBench) -> None:
