@@ -1,7 +1,8 @@
 """Core. Which requests go to another master, under which title, and what is remembered.
 
 1. An instance that exists here stays here. What was forwarded stays with its master, as
-   an instance keeps its partition, whatever a later request says of ``master_url``.
+   an instance keeps its partition, whatever a later request says of ``master_url``. Of
+   two first requests at once one is decided after the other, and stays with it.
 2. Otherwise a filter that names another master wins over the releases that the
    configuration gives to one. A master that is not in the configuration is not found:
    who may request here must not make us call any address.

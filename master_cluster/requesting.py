@@ -166,12 +166,19 @@ def decide_new(
 
 
 def decide_rename(
-    instance: InstanceRecord, title: str, namesake: InstanceRecord | None
+    instance: InstanceRecord,
+    title: str,
+    namesake: InstanceRecord | None,
+    *,
+    is_forwarded: bool = False,
 ) -> Decided | Refused:
-    """Decide another title; ``namesake`` has it already, in the same tree."""
+    """Decide another title; ``namesake`` has it already, in the same tree.
+
+    It ``is_forwarded`` when an instance of another master has it in that tree.
+    """
     if title == instance.title:
         return Decided(instance)
-    if namesake is not None:
+    if namesake is not None or is_forwarded:
         return Refused(BadRequest(f"the title {title!r} is taken"))
     renamed = evolve(instance, title=title)
     return Decided(renamed, Change((renamed,)))

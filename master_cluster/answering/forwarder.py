@@ -18,7 +18,6 @@ from twisted.internet.interfaces import IDelayedCall
 
 from master_cluster.answering.desk import Desk
 from master_cluster.forwarding import (
-    MASTER_URL_KEY,
     ForwardedInstance,
     Masters,
     OtherMaster,
@@ -31,7 +30,6 @@ from master_cluster.store.forwarding import drawn_master_id
 from master_cluster.store.forwarding_decisions import (
     Outlook,
     Sending,
-    begin_forward,
     finish_forward,
 )
 from runtime.http_client import ConnectionFailed, HttpClient
@@ -57,7 +55,7 @@ from slap.freshness import (
     freshness_headers,
     freshness_of,
 )
-from slap.model import InstanceRequest, RequestedInstance
+from slap.model import RequestedInstance
 
 FORWARD_SECONDS_MAX = 40.0
 """For the other master to answer: clients of ours give up after 60."""
@@ -95,7 +93,6 @@ class Forwarder:
         self._asking: dict[tuple[str, str], int] = {}
         self._seen: dict[str, bytes] = {}
         self._exchanges: dict[Deferred[RequestedInstance | SlapError], None] = {}
-        self._is_idle = False
         self._is_stopping = False
         self._is_wanted = False
         self._looping: Deferred[None] | None = None
@@ -106,8 +103,7 @@ class Forwarder:
     async def start(self) -> None:
         """Begin to take up removals, where there can be any."""
         is_empty = await self._desk.ask(lambda cloud: cloud.forwarding.is_empty())
-        self._is_idle = is_empty and not self._masters.others
-        if not self._is_idle:
+        if self._masters.others or not is_empty:
             self._looping = Deferred.fromCoroutine(self._loop())
 
     async def stop(self) -> None:
@@ -129,36 +125,29 @@ class Forwarder:
                 self._timer.cancel()
             woken.callback(None)
 
-    async def answer(self, wanted: InstanceRequest) -> RequestedInstance | None:
-        """Return what another master answers; ``None`` when it is ours to answer.
+    def look(self) -> Outlook:
+        """What is known now: what is seen later may know a later intention."""
+        others = self._masters.others
+        return Outlook(
+            masters=self._masters,
+            drawn_id=drawn_master_id(self._runtime.entropy) if others else "",
+            asking=frozenset(self._asking),
+            seen=dict(self._seen),
+            is_claiming=present_caller().is_claiming,
+        )
+
+    async def forward(self, sending: Sending) -> RequestedInstance:
+        """Return what another master answers to an intention that is written.
 
         Raises what the other master refused, ``NotReady`` among it, and
         ``OtherMasterAway`` when it gives no answer.
         """
-        if self._is_idle and MASTER_URL_KEY not in wanted.allocation_filter:
-            return None
-        outlook = self._outlook()
-        sending = await self._desk.decide(
-            lambda cloud, _: begin_forward(cloud, wanted, outlook)
-        )
-        if sending is None:
-            return None
         if len(self._exchanges) >= FORWARDS_MAX:
             raise Unavailable(f"{FORWARDS_MAX} requests wait for other masters")
         outcome = await self._forward(sending)
         if isinstance(outcome, SlapError):
             raise outcome
         return outcome
-
-    def _outlook(self) -> Outlook:
-        """What is known now: what is seen later may know a later intention."""
-        return Outlook(
-            masters=self._masters,
-            drawn_id=drawn_master_id(self._runtime.entropy),
-            asking=frozenset(self._asking),
-            seen=dict(self._seen),
-            is_claiming=present_caller().is_claiming,
-        )
 
     async def _forward(self, sending: Sending) -> RequestedInstance | SlapError:
         """Ask until nobody changed the instance meanwhile, and write the outcome."""

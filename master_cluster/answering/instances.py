@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.answering.forwarder import Forwarder
-from master_cluster.forwarding import without_master
 from master_cluster.records import ReportedState
 from master_cluster.remembering import Lasting
 from master_cluster.requesting import Refused
 from master_cluster.store import decisions
 from master_cluster.store.callers import present_caller
 from master_cluster.store.cloud import Cloud
+from master_cluster.store.forwarding_decisions import Sending
 from slap.model import InstanceRequest, PartitionKey, RequestedInstance
 
 GUID_BITS = 96
@@ -43,11 +43,7 @@ class InstanceAnswers:
     async def _request_instance(
         self, instance_request: InstanceRequest
     ) -> RequestedInstance | Lasting[RequestedInstance]:
-        if self._forwarder is not None:
-            forwarded = await self._forwarder.answer(instance_request)
-            if forwarded is not None:
-                return forwarded
-            instance_request = without_master(instance_request)
+        outlook = self._forwarder.look() if self._forwarder is not None else None
         bits = self._desk.entropy.getrandbits(GUID_BITS)
         instance_guid = f"SOFTINST-{bits:0{GUID_BITS // 4}x}"
         now = self._desk.now()
@@ -67,6 +63,7 @@ class InstanceAnswers:
                         now=now,
                         attempt=crowd + attempt,
                         is_claiming=is_claiming,
+                        outlook=outlook,
                     ),
                     cloud.stands_on(),
                 )
@@ -75,6 +72,9 @@ class InstanceAnswers:
             self._requests_running -= 1
         if isinstance(outcome, Refused):
             raise outcome.error
+        if isinstance(outcome, Sending):
+            assert self._forwarder is not None
+            return await self._forwarder.forward(outcome)
         return outcome if stands_on is None else Lasting(outcome, stands_on)
 
     async def _publish_connection(

@@ -25,7 +25,7 @@ from master_cluster.store.certificates import Certificates
 from master_cluster.store.forwarding import Forwarding
 from master_cluster.store.history import earlier_reports, remember_report
 from master_cluster.store.products import Products
-from master_cluster.store.relying import rely_on, rely_on_members
+from master_cluster.store.relying import rely_on, rely_on_member, rely_on_members
 from master_cluster.store.schema import (
     Stored,
     StoredCloud,
@@ -241,6 +241,17 @@ class Cloud:
     def rely_on(self, instance: InstanceRecord) -> None:
         """Let the transaction fail when somebody else changes this one meanwhile."""
         rely_on(self._instance(instance.instance_guid))
+
+    def rely_on_absence(self, root: InstanceRecord | None, title: str) -> None:
+        """Let the transaction fail when somebody else makes this title meanwhile.
+
+        In a tree or, without ``root``, as the root of one.
+        """
+        if root is None:
+            rely_on_member(self._stored.roots, hashed(title))
+        else:
+            children = self._instance(root.instance_guid).children
+            rely_on_member(children, hashed(title))
 
     def claim(self, instance_guid: str) -> None:
         """Write an instance as it is: who frees or claims it meanwhile runs again."""

@@ -11,6 +11,7 @@ from master_cluster.allocation import Unallocated, choose_partition
 from master_cluster.attributes import decide_attributes
 from master_cluster.destroying import decide_destroyed
 from master_cluster.formatting import decide_format
+from master_cluster.forwarding import without_master
 from master_cluster.publishing import decide_bang, decide_publication
 from master_cluster.records import (
     Change,
@@ -34,6 +35,7 @@ from master_cluster.requesting import (
 )
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.documents import document_of_requested
+from master_cluster.store.forwarding_decisions import Outlook, Sending, begin_forward
 from master_cluster.store.stock import view_inventory, wants_own_network
 from master_cluster.store.views import (
     requester_of,
@@ -64,15 +66,24 @@ def request_instance(
     now: float,
     attempt: int = 0,
     is_claiming: bool = False,
-) -> RequestedInstance | Refused:
+    outlook: Outlook | None = None,
+) -> RequestedInstance | Refused | Sending:
     """Create or change an instance; ``instance_guid`` is for a new one.
 
-    With ``is_claiming`` what exists is written even if nothing of it changes. An
-    attempt after the first spreads over what is free, so that many requests at
-    once do not want the same partition again and again.
+    What does not exist here is forwarded or made by one decision, since it is never
+    both; without an ``outlook`` nothing is forwarded. With ``is_claiming`` what exists
+    is written even if nothing of it changes. An attempt after the first spreads over
+    what is free, so that many requests at once do not want the same partition again
+    and again.
     """
     view = view_request(cloud, wanted)
     root_title = view.root.title if view.root else ""
+    if outlook is not None:
+        if view.existing is None:
+            sending = begin_forward(cloud, wanted, view, outlook)
+            if sending is not None:
+                return sending
+        wanted = without_master(wanted)
     if view.existing is not None:
         outcome: Decided | Refused = decide_existing(wanted, view, now)
     else:
@@ -193,9 +204,13 @@ def rename_instance(
         if instance.is_root
         else cloud.child(instance.root_guid, title)
     )
-    outcome = decide_rename(instance, title, namesake)
+    root_guid = "" if instance.is_root else instance.root_guid
+    is_forwarded = cloud.forwarding.find(root_guid, title) is not None
+    outcome = decide_rename(instance, title, namesake, is_forwarded=is_forwarded)
     if isinstance(outcome, Refused):
         return outcome
+    if outcome.change != Change():
+        cloud.forwarding.rely_on_absence(root_guid, title)
     cloud.apply(outcome.change)
     return None
 

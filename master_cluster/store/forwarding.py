@@ -15,6 +15,7 @@ from BTrees.OOBTree import OOBTree, OOTreeSet  # type: ignore[import-untyped]
 from persistent import Persistent  # type: ignore[import-untyped]
 
 from master_cluster.forwarding import ForwardedInstance, decide_leaving
+from master_cluster.store.relying import rely_on, rely_on_member
 from master_cluster.store.schema import Stored, StoredCloud, hashed
 
 MASTER_ID_BITS = 62
@@ -50,6 +51,13 @@ class Forwarding:
 
     def find(self, root_guid: str, title: str) -> ForwardedInstance | None:
         return self._read(_key(root_guid, title))
+
+    def rely_on_absence(self, root_guid: str, title: str) -> None:
+        """Let the transaction fail when somebody else forwards a title meanwhile."""
+        if self._stored is None:
+            rely_on(self._cloud)
+        else:
+            rely_on_member(self._stored.forwarded, _key(root_guid, title))
 
     def of_tree(self, root_guid: str) -> tuple[ForwardedInstance, ...]:
         """Return what a tree forwarded, by title; of persons with an empty guid."""

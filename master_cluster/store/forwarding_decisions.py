@@ -24,8 +24,8 @@ from master_cluster.forwarding import (
     settle_error,
     settle_overtaken,
 )
+from master_cluster.requesting import RequestView
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.views import view_request
 from slap.errors import BadRequest, Overtaken, SlapError
 from slap.freshness import UNSEEN
 from slap.model import InstanceRequest, RequestedInstance
@@ -44,7 +44,8 @@ class Sending:
 class Outlook:
     """What a process knows of other masters as a call begins, besides the store.
 
-    ``drawn_id`` is for what gets a name or a number. ``asking`` are the titles and
+    ``drawn_id`` is for what gets a name or a number, empty when there is nobody to
+    forward to. ``asking`` are the titles and
     releases for which other masters are asked just now: a request for one of them has
     come back through a master that names no hops. ``seen`` has the last transactions
     seen of other masters, by their names. A call that ``is_claiming`` has its intention
@@ -59,16 +60,21 @@ class Outlook:
 
 
 def begin_forward(
-    cloud: Cloud, wanted: InstanceRequest, outlook: Outlook
+    cloud: Cloud, wanted: InstanceRequest, view: RequestView, outlook: Outlook
 ) -> Sending | None:
-    """Write the intention to forward a request; ``None`` when it is answered here."""
-    view = view_request(cloud, wanted)
-    if view.existing is not None:
-        return None
+    """Write the intention to forward a request for what does not exist here.
+
+    ``None`` when it is to be answered here, where nobody forwards it until the commit.
+    """
     root_guid = view.root.instance_guid if view.root else ""
     known = cloud.forwarding.find(root_guid, wanted.title)
     master = choose_master(wanted, outlook.masters, known)
     if master is None:
+        # In a tree whoever forwards writes the root, which is relied on anyway.
+        if view.root is None and (
+            outlook.masters.others or not cloud.forwarding.is_empty()
+        ):
+            cloud.forwarding.rely_on_absence(root_guid, wanted.title)
         return None
     if isinstance(master, SlapError):
         raise master
@@ -85,6 +91,10 @@ def begin_forward(
     record = decide_forward(wanted, forward_view, master, first_revision, seen)
     if isinstance(record, SlapError):
         raise record
+    if known is None:
+        cloud.rely_on_absence(view.root, wanted.title)
+        if view.root is not None:
+            cloud.claim(view.root.instance_guid)
     cloud.forwarding.write(record)
     if outlook.is_claiming:
         cloud.forwarding.claim(record)

@@ -19,7 +19,10 @@ writes do not conflict by themselves:
 5. Whoever gives an instance another requester relies on that one, on who requested it,
    and so on: each of two at once could close what becomes a circle with the other.
 6. Whoever looks for a network of its own in a tree writes the root of the tree.
-7. Whoever changes the definition of a computer writes the computer, and relies on its
+7. Whoever forwards a title for the first time relies on there being none here, and
+   writes the root of the tree. Whoever makes one here relies on that root; for a
+   person, on nobody forwarding it meanwhile.
+8. Whoever changes the definition of a computer writes the computer, and relies on its
    partitions: of two definitions at once, one is the last, and wholly.
 """
 

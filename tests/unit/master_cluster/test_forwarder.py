@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import evolve
@@ -188,6 +188,57 @@ def test_what_exists_here_stays_here(bench: ForwardBench) -> None:
 
     assert again.key == here.key
     assert bench.is_clean()
+
+
+@pytest.mark.parametrize("is_forwarded_first", [True, False])
+@pytest.mark.parametrize("is_of_tree", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_two_wishes_for_a_new_title_at_once_are_answered_by_one_master(
+    seed: int, is_of_tree: bool, is_forwarded_first: bool
+) -> None:
+    """One names the other master, and one does not."""
+    bench = ForwardBench(seed)
+    requester = bench.root().key if is_of_tree else None
+    wishes = [
+        bench.wanted("db", requester=requester),
+        bench.wanted("db", requester=requester, allocation_filter={}),
+    ]
+    ordered = wishes if is_forwarded_first else wishes[::-1]
+    asking = [bench.begin(calls.request_instance(it)) for it in ordered]
+
+    answers = [bench.world.result(it, 100) for it in asking]
+
+    keys = {cast("RequestedInstance", it).key for it in answers}
+    assert len(keys) == 1
+    computer_ids = {it.computer_id for it in keys}
+    assert ("FAR" in computer_ids) == (not bench.is_clean())
+    bench.close()
+
+
+@pytest.mark.parametrize("is_of_tree", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_renamed_gets_no_title_that_is_forwarded(
+    seed: int, is_of_tree: bool
+) -> None:
+    """Not while it is forwarded, and not at once with that."""
+    bench = ForwardBench(seed)
+    requester = bench.root().key if is_of_tree else None
+    fields = {"requester": requester, "allocation_filter": {"computer_guid": "TWO"}}
+    here = bench.request("here", **fields)
+    renaming = bench.begin(calls.rename_instance(here.key, "db"))
+    wanted = bench.wanted("db", requester=requester)
+
+    answer = bench.ask(calls.request_instance(wanted))
+
+    if answer.key == here.key:
+        assert bench.world.result(renaming) is None
+        assert bench.is_clean()
+    else:
+        with pytest.raises(BadRequest, match="taken"):
+            bench.world.result(renaming)
+        with pytest.raises(BadRequest, match="taken"):
+            bench.ask(calls.rename_instance(here.key, "db"))
+    bench.close()
 
 
 def test_what_was_forwarded_stays_there(bench: ForwardBench) -> None:
