@@ -194,8 +194,9 @@ class Life:
     async def _trouble(self, number: int) -> None:
         """Cut the way there, or kill who is at its ends.
 
-        Not both: what the kernel of a killed master holds back arrives after the cut,
-        and the other cloud does it, however late.
+        Not both: what the kernel of a killed master holds back arrives after the cut.
+        The other cloud refuses to change by it what was changed since, but makes anew
+        what it never had when its removal came.
         """
         entropy, far = self.world.entropy("trouble", number), self.world.host(FAR)
         is_cut, is_away = (entropy.random() < 1 / 2 for _ in range(2))
