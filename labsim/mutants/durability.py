@@ -6,7 +6,10 @@ from __future__ import annotations
 from labsim.mutants.mutant import Change, Mutant
 
 FILES = "runtime/files.py"
+STORAGES = "master_cluster/store/storages.py"
+BACKUP = "master_cluster/store/backup.py"
 LIVES = ("files",)
+COMMITS = ("commits",)
 
 
 def _in_files(before: str, after: str) -> tuple[Change, ...]:
@@ -103,5 +106,59 @@ MUTANTS = (
         ),
         "Instances would be installed from a release of which a part is missing.",
         ("sudden",),
+    ),
+    Mutant(
+        "a commit is told before it is on the disk",
+        (
+            Change(
+                STORAGES,
+                "            super()._finish_finish(tid)\n",
+                "            self._file.flush()\n            self._pos, self._ltid = self._nextpos, tid\n            self._index.update(self._tindex)\n",
+            ),
+        ),
+        "A power loss would take what was acknowledged.",
+        COMMITS,
+    ),
+    Mutant(
+        "the name of a new store is not synchronised",
+        (Change(STORAGES, "        synchronise(directory)\n", ""),),
+        "All of it would go with its name.",
+        COMMITS,
+    ),
+    Mutant(
+        "a commit that failed is not taken back on the disk",
+        (
+            Change(
+                STORAGES,
+                "        os.fsync(self._file.fileno())\n        self._files.empty()\n",
+                "        self._files.empty()\n",
+            ),
+        ),
+        "What was refused may be there after a power loss.",
+        COMMITS,
+    ),
+    Mutant(
+        "a commit that failed is not taken back",
+        (Change(STORAGES, "            self._take_back(error)\n", ""),),
+        "One bad moment of a disk would refuse all that follows.",
+        COMMITS,
+    ),
+    Mutant(
+        "a backup has its name before its content is on the disk",
+        (
+            Change(
+                BACKUP,
+                "            watch(done, total)\n        os.fsync(descriptor)\n",
+                "            watch(done, total)\n",
+            ),
+        ),
+        "It would be torn when it is needed: after a power loss.",
+        COMMITS,
+    ),
+    Mutant(
+        "the name of a backup is not synchronised",
+        (Change(BACKUP, "    synchronise(str(target.absolute().parent))\n", ""),),
+        "It was told to be there, and would be gone.",
+        COMMITS,
     ),
 )

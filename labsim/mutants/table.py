@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from labsim.mutants import agent, durability, forwarding, master, quorum, usage
+from labsim.mutants import (
+    agent,
+    durability,
+    forwarding,
+    freshness,
+    master,
+    quorum,
+    usage,
+)
 from labsim.mutants.mutant import Mutant
 
 GROUPS: Mapping[str, tuple[Mutant, ...]] = MappingProxyType(
@@ -13,6 +21,7 @@ GROUPS: Mapping[str, tuple[Mutant, ...]] = MappingProxyType(
         "What has to be on a disk": durability.MUTANTS,
         "Masters": master.MUTANTS,
         "Other masters": forwarding.MUTANTS,
+        "Freshness": freshness.MUTANTS,
         "Agents": agent.MUTANTS,
         "Usage": usage.MUTANTS,
         "The rule of regions": quorum.MUTANTS,

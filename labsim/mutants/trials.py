@@ -15,8 +15,10 @@ from attrs import frozen
 LIVES: Mapping[str, str] = MappingProxyType(
     {
         "agent": "labsim.lives.agent",
+        "commits": "labsim.lives.commits",
         "files": "labsim.lives.files",
         "forwarding": "labsim.lives.forwarding",
+        "freshness": "labsim.lives.freshness",
         "neo": "labsim.lives.neo",
         "rivals": "labsim.lives.rivals",
         "stories": "labsim.lives.stories",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsim.lives import agent, forwarding, rivals, usage
+from labsim.lives import agent, commits, forwarding, freshness, rivals, usage
 from labsim.mutants.trials import play_trial
 
 
@@ -21,6 +21,14 @@ def test_what_a_removal_waits_for_is_not_slept_through() -> None:
 
 def test_another_master_has_what_was_asked_for_last_and_nothing_else() -> None:
     assert forwarding.find_problem(1) == ""
+
+
+def test_a_store_in_a_file_has_what_was_acknowledged_whenever_the_power_goes() -> None:
+    assert commits.find_problem(0) == ""
+
+
+def test_time_goes_back_for_nobody_whichever_master_falls_behind() -> None:
+    assert freshness.find_problem(0) == ""
 
 
 def test_a_trial_is_played_by_its_name() -> None:
