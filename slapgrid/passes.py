@@ -34,6 +34,7 @@ from slapgrid.convergence.retrying import (
     retain,
     waiting_efforts,
 )
+from slapgrid.convergence.statuses import complete_statuses
 from slapgrid.convergence.views import LocalView
 from slapgrid.format.choosing import FormatRefused
 from slapgrid.format.formatting import Formatting
@@ -213,7 +214,11 @@ class Agent:
         if isinstance(answer, Unchanged):
             assert self._desired is not None, "only who has it can hear so"
             return Watched(self._desired, can_wait=answer.has_waited)
-        desired = self._desired = answer.computer
+        desired = answer.computer
+        if answer.etag is not None:
+            # It is a master of ours: others give no names to documents.
+            desired = complete_statuses(desired)
+        self._desired = desired
         names = [each.key.partition_id for each in desired.partitions]
         names += [each.software_release_url for each in desired.installations]
         self._memory.change(lambda memory: retain(memory, names))

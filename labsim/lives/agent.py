@@ -143,9 +143,8 @@ class Life:
         host.calendar.step(ahead_seconds)
         self._is_failing = is_failing
         self.attempts.clear()
-        count = len(self.wanted)
         self._wish()
-        kept = self._storage_again() if len(self.wanted) < count else None
+        kept = self._storage_again() if entropy.random() < 1 / 2 else None
         self.world.run_for(entropy.uniform(0, WISHED_SECONDS_MAX))
         if is_failing:
             for _ in range(
@@ -155,7 +154,7 @@ class Life:
                 self.world.run_for(KILLED_SECONDS)
         host.calendar.step(-ahead_seconds)
         self._is_failing = False
-        if kept is not None and entropy.random() < 1 / 2:
+        if kept is not None:
             self._restore(kept)
         if is_bad:
             self._break_note()

@@ -8,6 +8,7 @@ from labsim.mutants.mutant import Change, Mutant
 RETRYING = "slapgrid/convergence/retrying.py"
 INSTANCES = "slapgrid/convergence/instances.py"
 DRAFT = "slapgrid/convergence/draft.py"
+STATUSES = "slapgrid/convergence/statuses.py"
 CLIENT = "slapgrid/slap_client.py"
 SERVICE = "slapgrid/service.py"
 
@@ -54,12 +55,36 @@ MUTANTS = (
         (
             Change(
                 DRAFT,
-                "        if last is None or last.text != action.stamp:\n            self.add(action)\n        elif is_contradicted",
-                "        if last is None:\n            self.add(action)\n        elif is_contradicted",
+                "        if last is None or last.text != action.stamp:\n            self.add(action)\n        elif verdict is Verdict.DESTROYED or",
+                "        if last is None:\n            self.add(action)\n        elif verdict is Verdict.DESTROYED or",
             ),
         ),
         "Each change is to be reported when it is done.",
         ("prompt", "cuts"),
+    ),
+    Mutant(
+        "a master that knows another report is told nothing",
+        (
+            Change(
+                STATUSES,
+                "    return status in TOLD.values() and status != TOLD.get(verdict)\n",
+                "    return False\n",
+            ),
+        ),
+        "After a backup was put back, it would say for ever that what runs is stopped.",
+        ("agent",),
+    ),
+    Mutant(
+        "a master that knows no report is told nothing",
+        (
+            Change(
+                "slapgrid/passes.py",
+                "            desired = complete_statuses(desired)\n",
+                "            pass\n",
+            ),
+        ),
+        "After a backup was put back, it would say for ever that nobody has reported.",
+        ("agent",),
     ),
     Mutant(
         "programs that rest stay at rest",

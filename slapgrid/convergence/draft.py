@@ -22,6 +22,7 @@ from slapgrid.convergence.retrying import (
     Effort,
     RetryMemory,
 )
+from slapgrid.convergence.statuses import is_contradicted
 
 #: A master that still asks for what was acknowledged is told again so often.
 REPORT_AGAIN_SECONDS = 60.0
@@ -102,13 +103,11 @@ class Draft:
         stamp = wanted_stamp(partition)
         action = Report(partition.key.partition_id, stamp, verdict, message)
         last = self.memory.reported.get(action.name)
-        status = instance.access_status
-        is_contradicted = status is not None and (
-            status.startswith("#error") != (verdict is Verdict.ERROR)
-        )
         if last is None or last.text != action.stamp:
             self.add(action)
-        elif is_contradicted or verdict is Verdict.DESTROYED:
+        elif verdict is Verdict.DESTROYED or is_contradicted(
+            verdict, instance.access_status
+        ):
             self._report_again(action, last.at)
 
     def _report_again(self, action: Action, reported_at: float) -> None:

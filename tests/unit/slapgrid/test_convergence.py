@@ -45,6 +45,7 @@ from slapgrid.convergence.plans import (
 from slapgrid.convergence.quiet import Quiet
 from slapgrid.convergence.retrying import Effort, Outcome, RetryMemory, absorb
 from slapgrid.convergence.software import plan_software
+from slapgrid.convergence.statuses import UNTOLD, complete_statuses
 from slapgrid.convergence.views import (
     BangMark,
     LocalPartition,
@@ -538,6 +539,58 @@ def test_a_master_that_still_says_error_is_told_again() -> None:
 
     assert soon.actions == ()
     assert later.actions == (started,)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_told_again"),
+    [
+        ("#access Instance correctly stopped", True),
+        (UNTOLD, True),
+        ("#access Instance correctly started", False),
+        ("#access it runs", False),
+        (None, False),
+    ],
+)
+def test_a_master_that_knows_an_earlier_report_is_told_again(
+    status: str | None, is_told_again: bool
+) -> None:
+    """As after the restoring of a backup; masters of others may tell of no report."""
+    partition = a_partition(instance=an_instance(access_status=status))
+    started = Report("slappart0", wanted_stamp(partition), Verdict.STARTED)
+    memory = absorb(RetryMemory(), started.ended(), NOW)
+    desired = a_computer(partition)
+    seen = a_view(evolve(PROCESSED, promises=()))
+
+    soon = plan_instances(desired, seen, memory, NOW + 1)
+    later = plan_instances(desired, seen, memory, NOW + 61)
+
+    assert soon.actions == ()
+    assert later.actions == ((started,) if is_told_again else ())
+
+
+def test_a_stopped_instance_is_reported_again_to_who_says_that_it_runs() -> None:
+    running = "#access Instance correctly started"
+    instance = an_instance(access_status=running)
+    partition = a_partition(wanted=RequestedState.STOPPED, instance=instance)
+    stopped = Report("slappart0", wanted_stamp(partition), Verdict.STOPPED)
+    memory = absorb(RetryMemory(), stopped.ended(), NOW)
+    seen = a_view(evolve(PROCESSED, programs=None))
+
+    planned = plan_instances(a_computer(partition), seen, memory, NOW + 61)
+
+    assert planned.actions == (stopped,)
+
+
+def test_only_what_no_report_is_known_of_is_completed() -> None:
+    reported = a_partition(instance=an_instance(access_status="#access it runs"))
+    unreported = a_partition(instance=an_instance(access_status=None))
+    free = evolve(reported, instance=None)
+    whole = a_computer(reported, free)
+
+    assert complete_statuses(whole) is whole
+    completed = complete_statuses(a_computer(reported, free, unreported)).partitions
+    assert completed[:2] == (reported, free)
+    assert completed[2].instance == an_instance(access_status=UNTOLD)
 
 
 def test_a_release_in_use_is_not_removed() -> None:
