@@ -158,7 +158,10 @@ UNREPORTED = "unreported"
 
 @frozen
 class Ending:
-    """What was wanted of a subject and what was found when the run ended."""
+    """What was wanted of a subject and what was found when the run ended.
+
+    ``at`` is when it was found so first, and ever since: endings alone are told later.
+    """
 
     at: float
     subject: str

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -326,22 +326,26 @@ class Stage:
         return playing
 
     def _settle(self, playing: list[Deferred[None]], limit_seconds: float) -> None:
-        """Wait until everything is as wanted, or no longer."""
+        """Wait until everything is as wanted, or no longer.
+
+        Each ending is told as of the first look since which it is as wanted.
+        """
         limit = self.world.clock.seconds() + limit_seconds
         self.world.run_for(STARTING_SECONDS)
+        settled: dict[str, Ending] = {}
         while True:
             # Before the look, which takes time: what is granted meanwhile is not in it.
             are_idle = all(each.called for each in playing)
             endings = self._look() if self.store.is_whole() else None
             is_over = self.world.clock.seconds() >= limit
-            if is_over or (
-                are_idle and endings and all(it.wanted == it.found for it in endings)
-            ):
+            if endings is not None:
+                settled = since_settled(settled, endings)
+            if is_over or (are_idle and endings and len(settled) == len(endings)):
                 break
             self.world.run_for(LOOK_SECONDS)
         assert endings is not None, "the store is away after all was healed"
         for ending in endings:
-            self.tell(ending)
+            self.tell(settled.get(ending.subject, ending))
         assert are_idle, "clients are not answered after all was healed"
 
     def _look(self) -> tuple[Ending, ...] | None:
@@ -427,6 +431,18 @@ class Stage:
             self.world.result(client.close())
         self.world.result(self._observer.close())
         self.world.finish()
+
+
+def since_settled(
+    before: Mapping[str, Ending], endings: Iterable[Ending]
+) -> dict[str, Ending]:
+    """Those of a look that are as wanted, each as of the first look in a row."""
+    settled = {}
+    for ending in endings:
+        if ending.wanted == ending.found:
+            known = before.get(ending.subject, ending)
+            settled[ending.subject] = known if known.wanted == ending.wanted else ending
+    return settled
 
 
 async def _poll_once(client: SlapClient, computer_id: str) -> None:

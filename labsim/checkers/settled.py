@@ -9,7 +9,7 @@ NAME = "settled"
 
 
 class Settled:
-    """An ending is told at the instant at which it was as wanted, or given up."""
+    """An ending has the instant since which it is as wanted, or was given up."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._seconds_max = bounds.settle_seconds

@@ -18,6 +18,7 @@ from tests.simulation.wrong_runs import (
     Restoring,
     Stale,
     Tardy,
+    Unsettled,
     WithoutMajority,
 )
 
@@ -82,3 +83,11 @@ def test_a_wrong_run_is_rejected(checker, stage, build_plan) -> None:
 @pytest.mark.parametrize("build_plan", [busy_plan, plan_on_neo, plan_with_a_crash])
 def test_the_same_run_without_it_is_not(build_plan) -> None:
     assert rejecting(build_plan()) == set()
+
+
+def test_what_settled_is_not_late_because_something_else_never_does() -> None:
+    """Each thing is judged by the first look that found it as it is wanted."""
+    played = play(plan_with_a_crash(), build_stage=Unsettled)
+
+    (violation,) = played.violations
+    assert violation.sentence.startswith("a wish should be granted at")

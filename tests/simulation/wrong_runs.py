@@ -9,6 +9,7 @@ from twisted.application.service import IService, Service
 from ZODB.MappingStorage import MappingStorage  # type: ignore[import-untyped]
 from ZODB.POSException import ConflictError  # type: ignore[import-untyped]
 
+from labsim.history import Ending
 from labsim.models.buildout import SERVER, BuildoutModel
 from labsim.mutants.changing import run, texts_of
 from labsim.mutants.quorum import RULE
@@ -172,3 +173,11 @@ class WithoutMajority(Stage):
         mutant = named_mutant("a recovery needs no majority")
         rule = run(RULE, texts_of(mutant.changes)[RULE])
         return SharedNeo(self.world, self.plan.topology, self.tell, rule)
+
+
+class Unsettled(Stage):
+    """One thing never becomes as it is wanted; all else does."""
+
+    def _found(self) -> tuple[Ending, ...]:
+        at = self.world.clock.seconds()
+        return (*super()._found(), Ending(at, "a wish", "granted", ""))
