@@ -93,6 +93,7 @@ class Life:
     _person: SlapClient = field(init=False)
     _storage: MemoryStorage | None = None
     _asked: dict[str, str] = field(factory=dict)
+    _asked_at: dict[str, float] = field(factory=dict)
     _installed: dict[str, str] = field(factory=dict)
     _is_failing: bool = False
     _wish_count: int = 0
@@ -188,7 +189,11 @@ class Life:
         return again
 
     def _restore(self, kept: MemoryStorage) -> None:
-        """Let the master begin with a backup."""
+        """Let the master begin with a backup.
+
+        One that knows an earlier report with the same words is not told again.
+        """
+        self._asked_at.clear()
         master = self.world.host("master")
         master.kill()
         self._storage = kept
@@ -245,6 +250,7 @@ class Life:
         if not isinstance(answer, RequestedInstance):
             return None
         self._asked[answer.key.partition_id] = parameter
+        self._asked_at[title] = self.world.host("master").calendar.now()
         return answer.key
 
     def _settle(self) -> bool:
@@ -281,7 +287,10 @@ class Life:
         installed = self._installed.get(it.partition.partition_id)
         is_new = installed == it.parameters["number"]
         part = "all" if is_new else f"{installed} of {it.parameters['number']}"
-        return it.title, f"{it.reported_state}, {part} installed"
+        # Reports have whole seconds.
+        is_told = (it.reported_at or 0.0) > self._asked_at.get(it.title, 0.0) - 1
+        then = "" if is_told else ", reported before"
+        return it.title, f"{it.reported_state}, {part} installed{then}"
 
     def _perform(self, call: Call) -> object:
         return self.world.result(self._person.perform(call))

@@ -60,7 +60,7 @@ MUTANTS = (
             ),
         ),
         "Each change is to be reported when it is done.",
-        ("prompt", "cuts"),
+        ("agent",),
     ),
     Mutant(
         "a master that knows another report is told nothing",
