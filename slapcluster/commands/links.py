@@ -22,7 +22,13 @@ def link() -> None:
 
 @link.command(epilog="JSON: {key, certificate}.")
 @click.argument("name")
-@click.option("--days", default=730, show_default=True, type=click.IntRange(1, 7300))
+@click.option(
+    "--days",
+    default=730,
+    show_default=True,
+    type=click.IntRange(1, 7300),
+    help="How long the certificate is valid.",
+)
 @click.option("--force", is_flag=True, help="Replace a key that is there already.")
 @pass_session
 def key(session: Session, *, name: str, days: int, force: bool) -> None:

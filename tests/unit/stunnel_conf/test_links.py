@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stunnel_conf.links import (
@@ -183,6 +183,7 @@ KEYS = st.sampled_from(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, st.dictionaries(KEYS, JSON))))
 def test_any_document_is_read_or_refused(document) -> None:
     document = {"name": "lyon", "listen": "::", "certificate": "x", **document}
