@@ -51,11 +51,8 @@ class RecordingStorage(AnnouncingStorage):
             known = self._containers[oid] = module.startswith("BTrees.")
         return known
 
-    def new_instance(self) -> RecordingInstance:
-        instance = RecordingInstance(self)
-        with self._lock:
-            self._instances.add(instance)
-        return instance
+    def build_instance(self) -> RecordingInstance:
+        return RecordingInstance(self)
 
 
 class RecordingInstance(AnnouncingInstance):

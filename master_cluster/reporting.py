@@ -17,6 +17,7 @@ from master_cluster.records import (
     ReportedState,
 )
 from master_cluster.timestamps import MICROSECONDS, microseconds_of
+from slap.statuses import ERROR, reported_text
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """What is kept of an error log: its end, where the cause stands."""
@@ -82,11 +83,12 @@ def access_status(report: Report) -> str | None:
         case ReportedState.NOTHING:
             return None
         case ReportedState.ERROR if report.message.startswith(BANG):
-            return f"#error {report.message[: len(BANG) + STATUS_LENGTH_MAX]}"
+            return f"{ERROR} {report.message[: len(BANG) + STATUS_LENGTH_MAX]}"
         case ReportedState.ERROR:
-            return f"#error while instanciating: {report.message[-STATUS_LENGTH_MAX:]}"
+            reason = report.message[-STATUS_LENGTH_MAX:]
+            return f"{ERROR} while instanciating: {reason}"
         case reported:
-            return f"#access Instance correctly {reported.value}"
+            return reported_text(reported.value)
 
 
 def installation_status(software_release_url: str, report: Report) -> str | None:
@@ -95,7 +97,7 @@ def installation_status(software_release_url: str, report: Report) -> str | None
         case ReportedState.NOTHING:
             return None
         case ReportedState.ERROR:
-            return f"#error while installing {software_release_url}"
+            return f"{ERROR} while installing {software_release_url}"
         case ReportedState.BUILDING:
             return f"#building software release {software_release_url}"
         case reported:

@@ -17,6 +17,14 @@ from slap.errors import MalformedDocument
 from slap.marshalling import Value, dumps, loads
 from slap.wire_fields import lenient_text, optional_text, text
 
+ERROR = "#error"
+"""How each text of an error begins."""
+
+
+def reported_text(state: str) -> str:
+    """Return the text of an instance that was reported started, or stopped."""
+    return f"#access Instance correctly {state}"
+
 
 class Subject(StrEnum):
     """What a status is about."""

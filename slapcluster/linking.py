@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from runtime.ports import Runtime
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.session import Session
+from slapgrid.neighbours.lock import hold_directory
 from stunnel_conf.applying import Applied, Applier, NotTaken
 from stunnel_conf.links import BadLinks, Links, check_name, decode_links
 from stunnel_conf.pins import PEM_BYTES_MAX, sign_itself
@@ -65,25 +62,17 @@ def apply_links(session: Session, file: Path, home: Path) -> Applied:
         )
 
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _held(place):
-        try:
-            return session.launch(main)
-        except (BadLinks, NotTaken) as error:
-            raise CommandFailed(f"{file}: {error}.") from error
-
-
-@contextmanager
-def _held(home: Path) -> Iterator[None]:
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
+    hold = hold_directory(str(place))
+    if hold is None:
         raise CommandFailed(
             f"Another run changes {home} just now.", ExitCode.ANOTHER_RUNS
-        ) from error
+        )
+    try:
+        return session.launch(main)
+    except (BadLinks, NotTaken) as error:
+        raise CommandFailed(f"{file}: {error}.") from error
     finally:
-        os.close(descriptor)
+        hold.release()
 
 
 def _text(file: Path, bytes_max: int) -> str:

@@ -110,18 +110,18 @@ class Home:
         if self.text(CONFIGURATION) != text:
             self.files.write(CONFIGURATION, text.encode())
 
-    def forget_all_but(self, *texts: str) -> None:
-        """Remove the files of pins and keys that none of these texts names."""
-        named = set().union(*map(files_named, texts))
+    def forget_all_but(self, text: str) -> None:
+        """Remove the files of pins and keys that a configuration does not name."""
+        named = files_named(text)
         for name in self.files.list():
             if name.startswith((OWN_PREFIX, PINS_PREFIX)) and name not in named:
                 self.files.remove(name)
 
 
 class Applier:
-    """Has one stunnel do what links say; ``where`` leads to the files that they name.
+    """Has one stunnel do what links say.
 
-    One at a time for each home: who calls sees to that.
+    Its home is a directory that exists. One at a time for each: who calls sees to that.
     """
 
     def __init__(self, runtime: Runtime, home: str, stunnel: IStunnel) -> None:
@@ -140,14 +140,16 @@ class Applier:
         if self._stunnel.pid() is None:
             # Of connections that are over; while stunnel runs its log is needed.
             self._home.files.remove(LOG)
+            self._home.files.remove(IN_FORCE)
             self._home.write(configuration)
             return Applied(entries, is_running=False, warnings=warnings)
-        before = self._home.text(IN_FORCE)
-        is_changed = configuration.text != before
+        in_force, written = map(self._home.text, (IN_FORCE, CONFIGURATION))
+        # Both: after a run that was killed, stunnel may have either.
+        is_changed = not (configuration.text == in_force == written)
         if is_changed:
             await self._check_ports(configuration)
             self._home.write(configuration)
-            await self._reload(configuration, before)
+            await self._reload(configuration, in_force or written)
         closed_count = self._close_unwanted(configuration)
         if is_changed:
             # Last: whoever finds it knows that nothing is left to be done.
@@ -167,12 +169,11 @@ class Applier:
         own_text = read(links.certificate)
         pins = read_pins(links, own_text, read)
         names = [entry_name(*it) for it in links.reached]
-        offered = {offer.port for offer in links.offers}
-        ports = assign(names, links.entries, self._home.ports(), offered)
+        exported = {export.port for export in links.exports}
+        ports = assign(names, links.entries, self._home.ports(), exported)
         sections = sections_of(links, ports)
         home = self._home.files.root
         configuration = render(home, sections, own_text, pins)
-        self._home.files.make_directory("", 0o700)
         self._home.keep_ports(ports)
         entries = {it: Endpoint(links.entries.host, ports[it]) for it in names}
         now = self._runtime.calendar.now()

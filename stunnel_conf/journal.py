@@ -3,7 +3,7 @@
 It is the only place where stunnel tells whose certificate a connection came with. Lines
 are those of stunnel 5 at the level *notice*::
 
-    2026.11.22 15:05:03 LOG5[7]: Service [offer.web] accepted connection from ::1:53960
+    2026.11.22 15:05:03 LOG5[7]: Service [export.web] accepted connection from ::1:53960
     2026.11.22 15:05:03 LOG5[7]: Certificate accepted at depth=0: CN=tokyo
     2026.11.22 15:05:04 LOG5[7]: Connection closed: 2 byte(s) sent to TLS, 2 ...
 

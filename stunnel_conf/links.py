@@ -1,7 +1,7 @@
 """Core. Links as data: which peer must reach which program, in both directions.
 
-A *site* has one stunnel. What it *offers* are programs of its own, each at a port that
-its peers reach from outside; what it *reaches* are programs that its peers offer, each
+A *site* has one stunnel. What it *exports* are programs of its own, each at a port that
+its peers reach from outside; what it *reaches* are programs that its peers export, each
 at an *entry*: a local port behind which that program seems to be.
 
 A file of links is TOML::
@@ -11,7 +11,7 @@ A file of links is TOML::
     certificate = "lyon.pem"            # with its key; the peers have the certificate
     entries = "127.0.0.1:10000-10999"   # where entries are made
 
-    [offers.database]
+    [exports.database]
     port = 15432
     to = "127.0.0.1:5432"
     peers = ["tokyo"]
@@ -19,7 +19,7 @@ A file of links is TOML::
     [peers.tokyo]
     address = "2001:db8:2::1"
     certificates = ["tokyo.crt"]        # two of them while one replaces the other
-    reaches = { database = 15432 }      # what it offers, and at which port
+    reaches = { database = 15432 }      # what it exports, and at which port
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def read_span(text: object) -> Span:
 
 
 @frozen
-class Offer:
+class Export:
     """A program of this site, at a port outside, for some peers."""
 
     program: str
@@ -169,7 +169,7 @@ class Offer:
 
 @frozen
 class Peer:
-    """Another site: where it is, what it proves itself by, what it offers to this one.
+    """Another site: where it is, what it proves itself by, what it exports to this one.
 
     ``certificates`` are names of files in a file of links, and PEM when they are read.
     """
@@ -188,7 +188,7 @@ class Links:
     listen: str
     certificate: str
     entries: Span
-    offers: tuple[Offer, ...] = field(default=())
+    exports: tuple[Export, ...] = field(default=())
     peers: tuple[Peer, ...] = field(default=())
 
     def __attrs_post_init__(self) -> None:
@@ -196,17 +196,17 @@ class Links:
         if self.name in names:
             raise BadLinks(f"peers.{self.name}: this site has that name itself")
         ports: dict[int, str] = {}
-        for offer in self.offers:
-            with inside(f"offers.{offer.program}"):
-                for name in sorted(offer.peers - names):
+        for export in self.exports:
+            with inside(f"exports.{export.program}"):
+                for name in sorted(export.peers - names):
                     raise BadLinks(f"peers: there is no [peers.{name}]")
-                if offer.port in ports:
+                if export.port in ports:
                     raise BadLinks(
-                        f"port: {offer.port} is that of offers.{ports[offer.port]}"
+                        f"port: {export.port} is that of exports.{ports[export.port]}"
                     )
-                self._check_offer(offer)
-            ports[offer.port] = offer.program
-        count = len(self.offers) + len(self.reached)
+                self._check_export(export)
+            ports[export.port] = export.program
+        count = len(self.exports) + len(self.reached)
         if count > LINK_COUNT_MAX:
             raise BadLinks(f"{count} links: one stunnel has at most {LINK_COUNT_MAX}")
         if len(self.reached) > self.entries.last - self.entries.first + 1:
@@ -221,25 +221,25 @@ class Links:
             (peer.name, program) for peer in self.peers for program in peer.reaches
         )
 
-    def _check_offer(self, offer: Offer) -> None:
-        if offer.to == Endpoint(self.listen, offer.port):
-            raise BadLinks(f"to: {offer.to} is where its peers come in: it would loop")
-        if Endpoint(self.listen, offer.port) in self.entries:
-            raise BadLinks(f"port: {offer.port} is among the entries {self.entries}")
-        if offer.to in self.entries:
-            raise BadLinks(f"to: {offer.to} is among the entries {self.entries}")
+    def _check_export(self, export: Export) -> None:
+        if export.to == Endpoint(self.listen, export.port):
+            raise BadLinks(f"to: {export.to} is where its peers come in: it would loop")
+        if Endpoint(self.listen, export.port) in self.entries:
+            raise BadLinks(f"port: {export.port} is among the entries {self.entries}")
+        if export.to in self.entries:
+            raise BadLinks(f"to: {export.to} is among the entries {self.entries}")
 
 
 _KEYS = {
-    "": {"name", "listen", "certificate", "entries", "offers", "peers"},
-    "offers": {"port", "to", "peers"},
+    "": {"name", "listen", "certificate", "entries", "exports", "peers"},
+    "exports": {"port", "to", "peers"},
     "peers": {"address", "certificates", "reaches"},
 }
 
 
 def decode_links(document: Mapping[str, Any]) -> Links:
     """Return the links of a TOML document; ``BadLinks`` for what cannot be."""
-    _check_keys(document, "", required=_KEYS[""] - {"entries", "offers", "peers"})
+    _check_keys(document, "", required=_KEYS[""] - {"entries", "exports", "peers"})
     with inside("name"):
         name = check_name(document["name"])
     with inside("listen"):
@@ -251,22 +251,22 @@ def decode_links(document: Mapping[str, Any]) -> Links:
         listen,
         _text(document, "certificate"),
         entries,
-        tuple(_decode_offer(*it) for it in _tables(document, "offers")),
+        tuple(_decode_export(*it) for it in _tables(document, "exports")),
         tuple(_decode_peer(*it) for it in _tables(document, "peers")),
     )
 
 
-def _decode_offer(program: str, table: Mapping[str, Any]) -> Offer:
-    with inside(f"offers.{program}"):
+def _decode_export(program: str, table: Mapping[str, Any]) -> Export:
+    with inside(f"exports.{program}"):
         check_name(program)
-        _check_keys(table, "offers", required=_KEYS["offers"])
+        _check_keys(table, "exports", required=_KEYS["exports"])
         with inside("port"):
             port = read_port(table["port"])
         with inside("to"):
             to = read_endpoint(table["to"])
         with inside("peers"):
             peers = [check_name(it) for it in _list(table["peers"])]
-        return Offer(program, port, to, frozenset(peers))
+        return Export(program, port, to, frozenset(peers))
 
 
 def _decode_peer(name: str, table: Mapping[str, Any]) -> Peer:

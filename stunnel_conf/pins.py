@@ -26,9 +26,6 @@ from stunnel_conf.links import BadLinks, check_name
 PEM_BYTES_MAX = 16 * 1024
 """A certificate on P-256 with its key has less than two kilobytes."""
 
-VALID_DAYS = 2 * 365
-"""Of a certificate that is made for a link and replaced by hand."""
-
 _PUBLIC = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

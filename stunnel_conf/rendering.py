@@ -70,16 +70,16 @@ class Configuration:
 
 def sections_of(links: Links, entries: Mapping[str, int]) -> tuple[Section, ...]:
     """Return the sections of a site; what nobody may reach has none."""
-    offers = tuple(
+    exports = tuple(
         Section(
-            f"offer.{offer.program}",
-            Endpoint(links.listen, offer.port),
-            offer.to,
-            tuple(sorted(offer.peers)),
+            f"export.{export.program}",
+            Endpoint(links.listen, export.port),
+            export.to,
+            tuple(sorted(export.peers)),
             is_client=False,
         )
-        for offer in links.offers
-        if offer.peers
+        for export in links.exports
+        if export.peers
     )
     reaches = tuple(
         Section(
@@ -92,7 +92,7 @@ def sections_of(links: Links, entries: Mapping[str, int]) -> tuple[Section, ...]
         for peer in links.peers
         for program, port in peer.reaches.items()
     )
-    return tuple(sorted((*offers, *reaches), key=lambda it: it.name))
+    return tuple(sorted((*exports, *reaches), key=lambda it: it.name))
 
 
 def render(

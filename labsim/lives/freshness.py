@@ -70,7 +70,6 @@ RETURNING_SECONDS = (5.0, 100.0)
 WISHES = (RequestedState.STARTED, RequestedState.STOPPED)
 """In turn: so each is another one than what was there."""
 
-
 ASKING_SECONDS_MAX = 200.0
 """Each master is waited for 60."""
 
@@ -89,11 +88,8 @@ class CutStorage(AnnouncingStorage):
         super().__init__(storage)
         self.cut_off: dict[str, bytes] = {}
 
-    def new_instance(self) -> CutInstance:
-        instance = CutInstance(self)
-        with self._lock:
-            self._instances.add(instance)
-        return instance
+    def build_instance(self) -> CutInstance:
+        return CutInstance(self)
 
 
 class CutInstance(AnnouncingInstance):

@@ -54,8 +54,12 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
         for listener in self._listeners:
             listener(oids)
 
+    def build_instance(self) -> AnnouncingInstance:
+        """What one more connection stands on."""
+        return AnnouncingInstance(self)
+
     def new_instance(self) -> AnnouncingInstance:
-        instance = AnnouncingInstance(self)
+        instance = self.build_instance()
         with self._lock:
             self._instances.add(instance)
         return instance

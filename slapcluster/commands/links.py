@@ -9,6 +9,9 @@ import click
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
 
+VALID_DAYS = 2 * 365
+"""A certificate of a link is replaced by hand."""
+
 _PATH = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -24,7 +27,7 @@ def link() -> None:
 @click.argument("name")
 @click.option(
     "--days",
-    default=730,
+    default=VALID_DAYS,
     show_default=True,
     type=click.IntRange(1, 7300),
     help="How long the certificate is valid.",

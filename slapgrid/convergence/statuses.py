@@ -9,19 +9,14 @@ from __future__ import annotations
 from attrs import evolve
 
 from slap.model import Computer, Partition
+from slap.statuses import ERROR, reported_text
 from slapgrid.convergence.plans import Verdict
 
 UNTOLD = ""
 """The status of an instance of which a master knows no report."""
 
-ERROR = "#error"
-"""How each status of an error begins."""
-
-TOLD = {
-    Verdict.STARTED: "#access Instance correctly started",
-    Verdict.STOPPED: "#access Instance correctly stopped",
-}
-"""The words of the reference, which our master has, too; others say nothing."""
+TOLD = {it: reported_text(it.value) for it in (Verdict.STARTED, Verdict.STOPPED)}
+"""In the words of the reference, which our master has, too; others say nothing."""
 
 
 def complete_statuses(desired: Computer) -> Computer:

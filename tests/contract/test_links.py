@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import stat
 import threading  # noqa: TID251 - programs of this test
@@ -21,7 +23,7 @@ from runtime.real import build_runtime
 from slapcluster.cli import cli
 from slapcluster.session import Session
 from stunnel_conf.applying import IN_FORCE, Applied, Applier, NotTaken
-from stunnel_conf.links import Endpoint, Links, Offer, Peer, Span
+from stunnel_conf.links import Endpoint, Export, Links, Peer, Span
 from stunnel_conf.pins import sign_itself
 from stunnel_conf.process import CannotClose, StunnelProcess
 from stunnel_conf.rendering import CONFIGURATION
@@ -60,8 +62,8 @@ class Echo:
         self._listener.close()
 
 
-class Place:
-    """A site: a home, a key, an echo that it offers, a stunnel when it is begun."""
+class Site:
+    """A site: a home, a key, an echo that it exports, a stunnel when it is begun."""
 
     def __init__(
         self, name: str, home: Path, run: ReactorBench, stack: ExitStack
@@ -85,7 +87,7 @@ class Place:
         certificate = sign_itself(self.name, key, now, days)
         self.files |= {f"{file}.pem": key + certificate, f"{file}.crt": certificate}
 
-    def links(self, offered: Collection[Place], reached: Collection[Place]) -> Links:
+    def links(self, exported: Collection[Site], reached: Collection[Site]) -> Links:
         peers = {
             it.name: Peer(
                 it.name,
@@ -93,10 +95,10 @@ class Place:
                 (f"{it.name}.crt",),
                 {"echo": it.port} if it in reached else {},
             )
-            for it in (*offered, *reached)
+            for it in (*exported, *reached)
         }
-        echo = Offer(
-            "echo", self.port, self.echo.endpoint, frozenset(it.name for it in offered)
+        echo = Export(
+            "echo", self.port, self.echo.endpoint, frozenset(it.name for it in exported)
         )
         span = Span("127.0.0.1", self._first_entry, self._first_entry)
         return Links(
@@ -106,7 +108,7 @@ class Place:
     def apply(
         self,
         links: Links,
-        *others: Place,
+        *others: Site,
         runtime: Runtime | None = None,
         stunnel: Any = None,
     ) -> Applied:
@@ -124,6 +126,15 @@ class Place:
         self._stack.enter_context(programs.running(argv, self.home / "output"))
         stunnel = StunnelProcess(str(self.home))
         programs.eventually(stunnel.listening, programs.END_SECONDS, "it listens")
+
+    def end(self) -> None:
+        stunnel = StunnelProcess(str(self.home))
+        pid = stunnel.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        programs.eventually(
+            lambda: stunnel.pid() is None, programs.END_SECONDS, "stunnel ends"
+        )
 
     def knock(self) -> socket.socket:
         """A connection to what it reaches, which may come to nothing."""
@@ -143,15 +154,15 @@ def answers(opened: socket.socket) -> bool:
 
 
 @pytest.fixture
-def places(run_real: ReactorBench, tmp_path: Path) -> Iterator[list[Place]]:
+def sites(run_real: ReactorBench, tmp_path: Path) -> Iterator[list[Site]]:
     with ExitStack() as stack:
         yield [
-            Place(name, tmp_path / name, run_real, stack)
+            Site(name, tmp_path / name, run_real, stack)
             for name in ("lyon", "tokyo", "paris")
         ]
 
 
-def joined(*clients: Place, to: Place) -> Links:
+def joined(*clients: Site, to: Site) -> Links:
     """Clients reach a place; its links."""
     links = to.links(clients, ())
     assert not to.apply(links, *clients).is_running
@@ -162,8 +173,8 @@ def joined(*clients: Place, to: Place) -> Links:
     return links
 
 
-def test_a_program_is_behind_the_entry_of_a_peer(places) -> None:
-    lyon, tokyo, _ = places
+def test_a_program_is_behind_the_entry_of_a_peer(sites) -> None:
+    lyon, tokyo, _ = sites
     joined(tokyo, to=lyon)
 
     entries = tokyo.apply(tokyo.links((), (lyon,)), lyon).entries
@@ -174,8 +185,8 @@ def test_a_program_is_behind_the_entry_of_a_peer(places) -> None:
     assert answers(opened)
 
 
-def test_what_is_in_force_is_left_alone(places) -> None:
-    lyon, tokyo, _ = places
+def test_what_is_in_force_is_left_alone(sites) -> None:
+    lyon, tokyo, _ = sites
     links = joined(tokyo, to=lyon)
     lyon.apply(links, tokyo)
     log = lyon.home / "stunnel.log"
@@ -187,8 +198,8 @@ def test_what_is_in_force_is_left_alone(places) -> None:
     assert log.read_text() == before
 
 
-def test_who_comes_later_is_let_in_and_nobody_is_disturbed(places) -> None:
-    lyon, tokyo, paris = places
+def test_who_comes_later_is_let_in_and_nobody_is_disturbed(sites) -> None:
+    lyon, tokyo, paris = sites
     joined(tokyo, to=lyon)
     paris.apply(paris.links((), (lyon,)), lyon)
     paris.begin()
@@ -203,8 +214,8 @@ def test_who_comes_later_is_let_in_and_nobody_is_disturbed(places) -> None:
     assert answers(opened)
 
 
-def test_who_is_removed_is_cut_off_and_nobody_else(places) -> None:
-    lyon, tokyo, paris = places
+def test_who_is_removed_is_cut_off_and_nobody_else(sites) -> None:
+    lyon, tokyo, paris = sites
     joined(tokyo, paris, to=lyon)
     kept, cut = tokyo.knock(), paris.knock()
     assert answers(kept)
@@ -219,8 +230,8 @@ def test_who_is_removed_is_cut_off_and_nobody_else(places) -> None:
     assert answers(tokyo.knock())
 
 
-def test_who_removes_a_peer_has_no_connection_to_it_either(places) -> None:
-    lyon, tokyo, _ = places
+def test_who_removes_a_peer_has_no_connection_to_it_either(sites) -> None:
+    lyon, tokyo, _ = sites
     joined(tokyo, to=lyon)
     opened = tokyo.knock()
     assert answers(opened)
@@ -231,8 +242,8 @@ def test_who_removes_a_peer_has_no_connection_to_it_either(places) -> None:
     assert not answers(opened)
 
 
-def test_a_certificate_is_replaced_without_a_dropped_connection(places) -> None:
-    lyon, tokyo, _ = places
+def test_a_certificate_is_replaced_without_a_dropped_connection(sites) -> None:
+    lyon, tokyo, _ = sites
     links = joined(tokyo, to=lyon)
     opened = tokyo.knock()
     assert answers(opened)
@@ -254,8 +265,8 @@ def test_a_certificate_is_replaced_without_a_dropped_connection(places) -> None:
     assert answers(opened)
 
 
-def test_who_has_another_certificate_of_the_same_name_gets_nowhere(places) -> None:
-    lyon, tokyo, _ = places
+def test_who_has_another_certificate_of_the_same_name_gets_nowhere(sites) -> None:
+    lyon, tokyo, _ = sites
     joined(tokyo, to=lyon)
     tokyo.renew("stolen-name")
 
@@ -264,8 +275,8 @@ def test_who_has_another_certificate_of_the_same_name_gets_nowhere(places) -> No
     assert not answers(tokyo.knock())
 
 
-def test_an_expired_certificate_gets_nowhere_and_is_told(places) -> None:
-    lyon, tokyo, _ = places
+def test_an_expired_certificate_gets_nowhere_and_is_told(sites) -> None:
+    lyon, tokyo, _ = sites
     tokyo.renew("tokyo", days=0)
     links = joined(tokyo, to=lyon)
 
@@ -277,19 +288,19 @@ def test_an_expired_certificate_gets_nowhere_and_is_told(places) -> None:
     assert not answers(tokyo.knock())
 
 
-def test_a_port_that_is_taken_changes_nothing(places) -> None:
+def test_a_port_that_is_taken_changes_nothing(sites) -> None:
     """Otherwise stunnel would close all of its ports, again and again."""
-    lyon, tokyo, _ = places
+    lyon, tokyo, _ = sites
     links = joined(tokyo, to=lyon)
     lyon.apply(links, tokyo)
     opened = tokyo.knock()
     assert answers(opened)
-    (echo,) = links.offers
+    (echo,) = links.exports
     with socket.create_server((OUTSIDE, 0), family=socket.AF_INET6) as other:
         second = evolve(echo, program="other", port=other.getsockname()[1])
-        wanted = evolve(links, offers=(echo, second))
+        wanted = evolve(links, exports=(echo, second))
 
-        with pytest.raises(NotTaken, match=r"of offer\.other cannot be listened at"):
+        with pytest.raises(NotTaken, match=r"of export\.other cannot be listened at"):
             lyon.apply(wanted, tokyo)
 
         assert answers(opened)
@@ -316,13 +327,13 @@ class Unlucky:
         self.stunnel.reload()
 
 
-def test_what_stunnel_does_not_take_is_replaced_by_what_it_had(places) -> None:
-    lyon, tokyo, _ = places
+def test_what_stunnel_does_not_take_is_replaced_by_what_it_had(sites) -> None:
+    lyon, tokyo, _ = sites
     links = joined(tokyo, to=lyon)
     lyon.apply(links, tokyo)
-    (echo,) = links.offers
+    (echo,) = links.exports
     port = programs.free_port(OUTSIDE)
-    wanted = evolve(links, offers=(echo, evolve(echo, program="other", port=port)))
+    wanted = evolve(links, exports=(echo, evolve(echo, program="other", port=port)))
 
     with ExitStack() as stack:
         stunnel = Unlucky(port, stack, StunnelProcess(str(lyon.home)))
@@ -346,8 +357,8 @@ class Reluctant(StunnelProcess):
         return 0
 
 
-def test_what_cannot_be_closed_is_said_until_it_is(places) -> None:
-    lyon, tokyo, paris = places
+def test_what_cannot_be_closed_is_said_until_it_is(sites) -> None:
+    lyon, tokyo, paris = sites
     joined(tokyo, paris, to=lyon)
     cut = paris.knock()
     assert answers(cut)
@@ -384,8 +395,8 @@ class Mortal:
         return change
 
 
-def test_who_was_killed_anywhere_is_finished_by_the_next(places) -> None:
-    lyon, tokyo, paris = places
+def test_who_was_killed_anywhere_is_finished_by_the_next(sites) -> None:
+    lyon, tokyo, paris = sites
     links = joined(tokyo, paris, to=lyon)
     lyon.apply(links, tokyo, paris)
     wanted = (lyon.links((tokyo,), ()), lyon.links((tokyo, paris), ()))
@@ -411,10 +422,34 @@ def test_who_was_killed_anywhere_is_finished_by_the_next(places) -> None:
     assert killed_count > 3
 
 
-def test_three_hundred_links_are_in_one_stunnel(places) -> None:
-    lyon, tokyo, _ = places
+def test_what_was_written_and_never_taken_is_not_in_force(sites) -> None:
+    """Of a run that was killed, or one while stunnel did not run."""
+    lyon, tokyo, paris = sites
+    links = joined(tokyo, paris, to=lyon)
+    alone = lyon.links((tokyo,), ())
+    lyon.apply(alone, tokyo)
+    tree = Mortal(lyon.runtime.file_tree(str(lyon.home)), 2)
+    mortal = evolve(lyon.runtime, file_tree=lambda _: tree)
+    with pytest.raises(Killed):
+        lyon.apply(links, tokyo, paris, runtime=mortal)
+    assert "paris" in (lyon.home / CONFIGURATION).read_text()
+
+    lyon.apply(alone, tokyo)
+
+    assert "paris" not in (lyon.home / CONFIGURATION).read_text()
+    lyon.end()
+    lyon.apply(links, tokyo, paris)
+    lyon.begin()
+    assert answers(paris.knock())
+    lyon.apply(alone, tokyo)
+    assert not answers(paris.knock())
+    assert answers(tokyo.knock())
+
+
+def test_three_hundred_links_are_in_one_stunnel(sites) -> None:
+    lyon, tokyo, _ = sites
     links = joined(tokyo, to=lyon)
-    (echo,) = links.offers
+    (echo,) = links.exports
     opened = tokyo.knock()
     assert answers(opened)
     ports = set[int]()
@@ -422,7 +457,7 @@ def test_three_hundred_links_are_in_one_stunnel(places) -> None:
         ports.add(programs.free_port(OUTSIDE))
     many = (evolve(echo, program=f"p{port}", port=port) for port in sorted(ports))
 
-    lyon.apply(evolve(links, offers=(echo, *many)), tokyo)
+    lyon.apply(evolve(links, exports=(echo, *many)), tokyo)
 
     listening = StunnelProcess(str(lyon.home)).listening()
     assert {it.port for it in listening} == {lyon.port, *ports}

@@ -17,12 +17,12 @@ listen = "2001:db8:1::1"
 certificate = "lyon.pem"
 entries = "127.0.0.1:10000-10009"
 
-[offers.database]
+[exports.database]
 port = 15432
 to = "127.0.0.1:5432"
 peers = ["tokyo", "paris"]
 
-[offers.web]
+[exports.web]
 port = 14443
 to = "[::1]:443"
 peers = ["paris"]

@@ -14,8 +14,8 @@ STARTED = """\
 """
 
 TAKEN = """\
-2026.11.22 15:05:03 LOG5[0]: Service [offer.web] accepted connection from ::1:53960
-2026.11.22 15:05:03 LOG5[1]: Service [offer.web] accepted connection from 192.0.2.1:7
+2026.11.22 15:05:03 LOG5[0]: Service [export.web] accepted connection from ::1:53960
+2026.11.22 15:05:03 LOG5[1]: Service [export.web] accepted connection from 192.0.2.1:7
 2026.11.22 15:05:03 LOG5[0]: Certificate accepted at depth=0: CN=tokyo
 2026.11.22 15:05:03 LOG5[0]: s_connect: connected 127.0.0.1:17001
 """
@@ -52,8 +52,8 @@ def test_it_knows_who_is_connected() -> None:
     journal = taken(STARTED, TAKEN)
 
     assert set(journal.live.values()) == {
-        Live("offer.web", "::1:53960", "CN=tokyo"),
-        Live("offer.web", "192.0.2.1:7"),
+        Live("export.web", "::1:53960", "CN=tokyo"),
+        Live("export.web", "192.0.2.1:7"),
     }
     assert taken(STARTED, TAKEN, ENDED).live == {}
     assert taken(STARTED, TAKEN, STARTED).live == {}

@@ -15,8 +15,8 @@ from stunnel_conf.links import (
     LINK_COUNT_MAX,
     BadLinks,
     Endpoint,
+    Export,
     Links,
-    Offer,
     Span,
     decode_links,
     read_endpoint,
@@ -29,14 +29,14 @@ from tests.unit.stunnel_conf.builders import lyon
 def test_a_file_says_who_reaches_what() -> None:
     links = lyon()
 
-    assert links.offers == (
-        Offer(
+    assert links.exports == (
+        Export(
             "database",
             15432,
             Endpoint("127.0.0.1", 5432),
             frozenset(("tokyo", "paris")),
         ),
-        Offer("web", 14443, Endpoint("::1", 443), frozenset(("paris",))),
+        Export("web", 14443, Endpoint("::1", 443), frozenset(("paris",))),
     )
     assert links.reached == (("tokyo", "database"), ("tokyo", "web"))
     assert links.peers[1].reaches == {}
@@ -47,10 +47,10 @@ def test_the_places_of_the_page_fit_together() -> None:
     found = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     lyon, tokyo = (decode_links(tomllib.loads(text)) for text in found)
 
-    (offer,), (peer,) = lyon.offers, tokyo.peers
-    assert peer.reaches == {offer.program: offer.port}
+    (export,), (peer,) = lyon.exports, tokyo.peers
+    assert peer.reaches == {export.program: export.port}
     assert (peer.name, peer.address) == (lyon.name, lyon.listen)
-    assert offer.peers == {tokyo.name}
+    assert export.peers == {tokyo.name}
     assert lyon.peers[0].address == tokyo.listen
 
 
@@ -129,14 +129,14 @@ def test_endpoints_and_spans_are_read_as_they_are_written() -> None:
         (("10000-10009", "10009-10000"), "entries: .* ends before it begins"),
         (("10000-10009", "10000-10000"), "are fewer than 2 links"),
         (("10000-10009", "10000"), "entries: .* are no ports"),
-        (("port = 15432", "port = 14443"), r"offers\.web: port: 14443 is that of off"),
-        (("port = 15432", "port = '15432'"), r"offers\.database: port: .*whole number"),
+        (("port = 15432", "port = 14443"), "port: 14443 is that of exports.data"),
+        (("port = 15432", "port = '15432'"), r"exports\.database: port: .*whole"),
         (("port = 15432", "port = true"), "whole number"),
         (('peers = ["paris"]', 'peers = ["rome"]'), r"no \[peers\.rome\]"),
         (('peers = ["paris"]', 'peers = "paris"'), "must be a list"),
         (('to = "127.0.0.1:5432"', 'to = "127.0.0.1:10001"'), "to: .* among the entr"),
-        (("[offers.web]", "[offers.the_web]"), "'the_web' is no name"),
-        (("[offers.web]", "[offers.web.x]"), r"offers\.web: no key 'x'"),
+        (("[exports.web]", "[exports.the_web]"), "'the_web' is no name"),
+        (("[exports.web]", "[exports.web.x]"), r"exports\.web: no key 'x'"),
         (('"192.0.2.7"', '"::"'), r"peers\.paris: address: :: is no place to go to"),
         (('["tokyo.crt"]', "[]"), r"certificates: 0 files: 1 to 4"),
         (('["tokyo.crt"]', "[7]"), "write names of files"),
@@ -149,26 +149,26 @@ def test_links_that_cannot_be_are_refused_by_name(change, words) -> None:
         lyon(change)
 
 
-def test_an_offer_does_not_lead_to_itself() -> None:
+def test_an_export_does_not_lead_to_itself() -> None:
     with pytest.raises(BadLinks, match="it would loop"):
         lyon(('to = "[::1]:443"', 'to = "[2001:db8:1::1]:14443"'))
 
 
-def test_an_offer_is_not_where_entries_are() -> None:
+def test_an_export_is_not_where_entries_are() -> None:
     with pytest.raises(BadLinks, match="port: 15432 is among the entries"):
         lyon(('"127.0.0.1:10000-10009"', '"[2001:db8:1::1]:15000-16000"'))
 
 
 def test_one_stunnel_has_so_many_links() -> None:
-    offers = tuple(
-        Offer(f"p{n}", 1 + n, Endpoint("127.0.0.1", 80), frozenset())
+    exports = tuple(
+        Export(f"p{n}", 1 + n, Endpoint("127.0.0.1", 80), frozenset())
         for n in range(LINK_COUNT_MAX + 1)
     )
     span = Span("127.0.0.1", 10_000, 20_000)
 
-    Links("lyon", "::", "lyon.pem", span, offers[1:])
+    Links("lyon", "::", "lyon.pem", span, exports[1:])
     with pytest.raises(BadLinks, match="1001 links: one stunnel has at most 1000"):
-        Links("lyon", "::", "lyon.pem", span, offers)
+        Links("lyon", "::", "lyon.pem", span, exports)
 
 
 JSON = st.recursive(
@@ -179,7 +179,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    ("name", "listen", "certificate", "entries", "offers", "peers", "port", "to", "x")
+    ("name", "listen", "certificate", "entries", "exports", "peers", "port", "to", "x")
 )
 
 

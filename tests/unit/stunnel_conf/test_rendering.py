@@ -69,8 +69,8 @@ def test_each_section_accepts_its_peers_and_nobody_else() -> None:
     paris = {certificate("paris", it) for it in ("paris-old.crt", "paris.crt")}
     tokyo = {certificate("tokyo", "tokyo.crt")}
     expected = {
-        "offer.database": paris | tokyo,
-        "offer.web": paris,
+        "export.database": paris | tokyo,
+        "export.web": paris,
         "reach.tokyo.database": tokyo,
         "reach.tokyo.web": tokyo,
     }
