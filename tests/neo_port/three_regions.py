@@ -12,17 +12,24 @@ from __future__ import annotations
 
 import json
 import subprocess  # noqa: TID251 - programs of these networks
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
 from labsim.mutants.changing import texts_of
 from labsim.mutants.mutant import Change
+from replication.links import LinkedRegion, links_of, translations
+from runtime.keys import Keys
+from stunnel_conf.links import Endpoint, read_endpoint, read_span
+from stunnel_conf.pins import sign_itself
+from stunnel_conf.writing import encode_links
 from tests import programs
-from tests.neo_port.certificates import certificate_with_key, write_certificates
+from tests.neo_port.certificates import write_certificates
 from tests.source_tree import TOP
 
 APART = ("unshare", "--user", "--map-root-user", "--net", "--mount")
@@ -45,9 +52,12 @@ PROBE_SECONDS = 0.3
 ANSWER_SECONDS_MAX = 5
 """neoctl waits for ever for an admin that has no primary."""
 
-NEO_MASTER_PORT, STORAGE_PORT, ADMIN_PORT = PORTS = (2051, 2052, 2053)
-LOCAL_PORT = 10_000
-"""Local ends of stunnel: this, 100 for each region, and the number of the program."""
+NEO_MASTER_PORT, STORAGE_PORT, ADMIN_PORT = (2051, 2052, 2053)
+LINKED_PORTS = {"neo-master": NEO_MASTER_PORT, "storage-node": STORAGE_PORT}
+"""What a region lets the others in to."""
+
+OWN_PIN = "own.pem"
+ENTRIES = read_span("127.0.0.1:10000-10099")
 
 NETWORKS = """\
 set -e
@@ -74,18 +84,6 @@ table inet lab {
     iifname . oifname @severed drop
   }
 }
-"""
-
-STUNNEL = """\
-foreground = yes
-pid =
-debug = warning
-socket = l:TCP_NODELAY=1
-socket = r:TCP_NODELAY=1
-sslVersionMin = TLSv1.2
-cert = {home}/own.pem
-CAfile = {home}/peers.pem
-verifyPeer = yes
 """
 
 
@@ -146,6 +144,7 @@ class ThreeRegions:
     storages: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     admin_nodes: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
     tunnels: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    reached: dict[int, dict[str, str]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.way is Way.TLS:
@@ -204,9 +203,7 @@ class ThreeRegions:
         if not self.is_tunnelled:
             return ""
         return " ".join(
-            f"{announced(other, port)}={self._reached(region, other, port)}"
-            for other in REGIONS
-            for port in PORTS
+            f"{known}={reached}" for known, reached in self.reached[region].items()
         )
 
     def tell(self, region: int, *words: str) -> str:
@@ -269,10 +266,11 @@ class ThreeRegions:
     def _bound(self, region: int, port: int) -> str:
         return f"127.0.0.1:{port}" if self.is_tunnelled else announced(region, port)
 
-    def _reached(self, region: int, other: int, port: int) -> str:
-        if region == other:
-            return self._bound(region, port)
-        return f"127.0.0.1:{LOCAL_PORT + 100 * other + port % 100}"
+    def _local(self, region: int) -> dict[str, Endpoint]:
+        return {
+            program: read_endpoint(self._bound(region, port))
+            for program, port in LINKED_PORTS.items()
+        }
 
     def _run(
         self, region: int, command: str, port: int, *options: str
@@ -305,31 +303,45 @@ class ThreeRegions:
         return (str(CHANGED), str(told))
 
     def _start_tunnels(self) -> None:
-        certificates = {it: certificate_with_key(f"region {it}") for it in REGIONS}
-        for region, (own, _) in certificates.items():
-            home = self.home / f"stunnel-{region}"
-            home.mkdir()
-            (home / "own.pem").write_bytes(own)
-            peers = (its for other, (_, its) in certificates.items() if other != region)
-            (home / "peers.pem").write_bytes(b"".join(peers))
-            lines = [STUNNEL.format(home=home)]
-            for port in (NEO_MASTER_PORT, STORAGE_PORT):
-                lines += [
-                    f"[own-{port}]",
-                    f"accept = fd00:{region}::1:{port}",
-                    f"connect = {self._bound(region, port)}",
-                ]
-                for other in REGIONS:
-                    if other != region:
-                        lines += [
-                            f"[to-{other}-{port}]",
-                            "client = yes",
-                            f"accept = {self._reached(region, other, port)}",
-                            f"connect = fd00:{other}::1:{port}",
-                        ]
-            conf = home / "stunnel.conf"
-            conf.write_text("\n".join(lines) + "\n")
-            argv = inside(region, ("stunnel", str(conf)))
+        linked = {it: self._make_pin(it) for it in REGIONS}
+        for region, own in linked.items():
+            home = self._stunnel_home(region)
+            others = [it for it in linked.values() if it is not own]
+            links = links_of(own, self._local(region), others, OWN_PIN, ENTRIES)
+            (home / "links.toml").write_text(encode_links(links))
+            told = self._apply_links(region)
+            entries = {it: read_endpoint(at) for it, at in told["entries"].items()}
+            found = translations(own, self._local(region), others, entries)
+            # Nobody else asks an admin node.
+            admin_node = announced(region, ADMIN_PORT)
+            self.reached[region] = {
+                **found,
+                admin_node: self._bound(region, ADMIN_PORT),
+            }
+            argv = inside(region, ("stunnel", str(home / "stunnel.conf")))
             self.tunnels[region] = self.stack.enter_context(
                 programs.running(argv, home / "stunnel.out")
             )
+
+    def _stunnel_home(self, region: int) -> Path:
+        return self.home / f"stunnel-{region}"
+
+    def _make_pin(self, region: int) -> LinkedRegion:
+        home, name = self._stunnel_home(region), f"region-{region}"
+        home.mkdir()
+        key = Keys().new_private_key()
+        now = time.time()  # noqa: TID251 - of this computer
+        certificate = sign_itself(name, key, now, days=2)
+        (home / OWN_PIN).write_text(key + certificate)
+        public = home / "own.crt"
+        public.write_text(certificate)
+        return LinkedRegion(name, f"fd00:{region}::1", (str(public),), LINKED_PORTS)
+
+    def _apply_links(self, region: int) -> dict[str, Any]:
+        home = self._stunnel_home(region)
+        command = (str(TOP / "bin" / "slapcluster"), "--output", "json", "link")
+        argv = (*command, "apply", str(home / "links.toml"), "--home", str(home))
+        done = programs.run(inside(region, argv))
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
