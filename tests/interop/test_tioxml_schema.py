@@ -23,8 +23,8 @@ from tests.builders import a_usage_document
 from tests.interop.stock import stock_environment
 from tests.strategies import usage_journals, usage_movements
 
-DOCUMENT_COUNT = 3000
-WRITTEN_COUNT = 500
+DOCUMENT_COUNT = 1000
+WRITTEN_COUNT = 200
 GOLDEN = Path(__file__).parents[1] / "golden" / "slapgrid" / "usage-day.xml"
 """What a day of ours looks like."""
 

@@ -20,7 +20,7 @@ from tests.source_tree import TOP
 
 FOUND = [mutant for mutant in MUTANTS if mutant.scope]
 FOUND_MIN = 20
-WALKS = 10
+WALKS = 5
 CREATIONS = 60
 """One in twenty is interrupted where it hurts."""
 TRANSCRIPTS = TOP / "tests" / "transcript" / "quorum"

@@ -104,7 +104,7 @@ def test_some_call_is_drawn_of_every_method() -> None:
     """The property below speaks of all methods, also of those that will be added."""
     drawn: set[str] = set()
 
-    @settings(max_examples=2000, database=None, deadline=None, derandomize=True)
+    @settings(max_examples=800, database=None, deadline=None, derandomize=True)
     @given(SOME_CALL)
     def draw(call: Call) -> None:
         drawn.add(call.method)
