@@ -37,6 +37,7 @@ from zope.interface import implementer
 
 from runtime.network import is_ipv6
 from runtime.ports import INetwork, Runtime, TcpAddress, UnixAddress
+from runtime.tls import BadCredentials, Credentials, ServerTrust, TlsClientEndpoint
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """The document of a computer with some thousand instances is smaller."""
@@ -78,19 +79,18 @@ class HttpReply:
 class HttpClient:
     """Sends over persistent connections; addresses are numeric, redirects are given.
 
-    ``http`` only. Close it when its owner stops: its connections are the network's.
+    ``https`` with a ``trust`` alone; connections that were made with credentials from
+    before are left. Close it when its owner stops: its connections are the network's.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, trust: ServerTrust | None = None) -> None:
+        self._runtime = runtime
         self._clock = runtime.clock
         self._network = runtime.network
+        self._trust = trust
         self._tickets = DeferredSemaphore(EXCHANGES_MAX)
-        self._pool = HTTPConnectionPool(runtime.clock)
-        self._pool.maxPersistentPerHost = PERSISTENT_PER_SERVER_MAX
-        self._pool.cachedConnectionTimeout = IDLE_SECONDS
-        self._agent = Agent.usingEndpointFactory(
-            runtime.clock, _ByUrl(runtime.network), pool=self._pool
-        )
+        self._credentials: Credentials | None = None
+        self._pool = self._new_pool()
 
     async def send(
         self,
@@ -108,14 +108,8 @@ class HttpClient:
         ``timeout_seconds`` bounds the whole of it. With an ``address`` the connection
         goes there, for this exchange alone, and ``url`` is what the server is told.
         """
-        agent = self._agent
-        if address is not None:
-            # The pool tells connections by URL, and those to a socket have none.
-            agent = Agent.usingEndpointFactory(
-                self._clock, _ByAddress(self._network, address)
-            )
         exchange = Deferred.fromCoroutine(
-            self._exchange(agent, verb, url, headers, body, body_bytes_max)
+            self._exchange(verb, url, headers, body, body_bytes_max, address)
         )
         exchange.addTimeout(timeout_seconds, self._clock, onTimeoutCancel=_fail_late)
         try:
@@ -130,15 +124,16 @@ class HttpClient:
 
     async def _exchange(  # noqa: PLR0917 - the arguments of send, once more
         self,
-        agent: Agent,
         verb: str,
         url: str,
         headers: Mapping[str, str],
         body: bytes,
         body_bytes_max: int,
+        address: UnixAddress | None,
     ) -> HttpReply:
         async with self._tickets:
             try:
+                agent = self._agent(url, address)
                 response = await agent.request(
                     verb.encode(),
                     url.encode(),
@@ -157,6 +152,32 @@ class HttpClient:
                     raise CancelledError from error
                 raise ConnectionFailed(_reason(error)) from error
 
+    def _agent(self, url: str, address: UnixAddress | None) -> Agent:
+        if self._trust is not None and url.startswith("https:"):
+            self._take_up(self._trust.ask())
+        way: IAgentEndpointFactory = _ByUrl(self._runtime, self._trust)
+        pool: HTTPConnectionPool | None = self._pool
+        if address is not None:
+            # The pool tells connections by URL, and those to a socket have none.
+            way, pool = _ByAddress(self._network, address), None
+        agent: Agent = Agent.usingEndpointFactory(self._clock, way, pool=pool)
+        return agent
+
+    def _take_up(self, credentials: Credentials) -> None:
+        """Leave the connections that others than these were shown on."""
+        if self._credentials is not None and credentials != self._credentials:
+            # Those that are in use are given back to a pool that keeps none.
+            self._pool.persistent = False
+            self._pool.closeCachedConnections()
+            self._pool = self._new_pool()
+        self._credentials = credentials
+
+    def _new_pool(self) -> HTTPConnectionPool:
+        pool = HTTPConnectionPool(self._clock)
+        pool.maxPersistentPerHost = PERSISTENT_PER_SERVER_MAX
+        pool.cachedConnectionTimeout = IDLE_SECONDS
+        return pool
+
 
 _WEATHER = (
     ConnectError,
@@ -166,6 +187,7 @@ _WEATHER = (
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
+    BadCredentials,
     ValueError,  # a URL that this client does not speak
 )
 
@@ -208,14 +230,24 @@ def _plain_headers(headers: Headers) -> Mapping[str, str]:
 class _ByUrl:
     """Connects to the address in a URL."""
 
-    network: INetwork
+    runtime: Runtime
+    trust: ServerTrust | None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        if uri.scheme != b"http":
-            raise ValueError(f"{uri.scheme.decode()!r} is not spoken here, only 'http'")
+        if uri.scheme not in {b"http", b"https"}:
+            raise ValueError(
+                f"{uri.scheme.decode()!r} is not spoken here, only 'http' and 'https'"
+            )
         host = uri.host.decode()
         is_ipv6(host)  # refuses names
-        return self.network.client_endpoint(TcpAddress(host, uri.port))
+        endpoint = self.runtime.network.client_endpoint(TcpAddress(host, uri.port))
+        if uri.scheme == b"http":
+            return endpoint
+        if self.trust is None:
+            raise ValueError(
+                "https needs the root certificate of the cloud, to know its masters by"
+            )
+        return TlsClientEndpoint(endpoint, self.runtime, self.trust)
 
 
 @implementer(IAgentEndpointFactory)

@@ -25,7 +25,6 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "runtime": {
         **dict.fromkeys(TWISTED, EVERYTHING),
         "cryptography": EVERYTHING,
-        "OpenSSL": EVERYTHING,
     },
     "stunnel_conf": {
         "runtime": ("stunnel_conf.applying",),

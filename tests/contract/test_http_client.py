@@ -14,6 +14,9 @@ from runtime import http_client, http_server
 from runtime.http_client import AnswerTooLarge, ConnectionFailed, HttpClient, HttpReply
 from runtime.http_server import BoundedSite
 from runtime.ports import TcpAddress, UnixAddress
+from runtime.tls import ServerTrust, serve_tls
+from slap.identities import Identity, Role
+from tests.certificates import a_region, a_root, nobody
 from tests.contract.benches import Bench, RealBench, SimulatedBench
 
 LOOPBACK = TcpAddress("::1", 0)
@@ -59,11 +62,20 @@ class Abrupt(Protocol):
 class Open:
     """A port that serves, and a client."""
 
-    def __init__(self, bench, factory, address):
+    def __init__(self, bench, factory, address, scheme):
         self._network = bench.runtime.network
         self._factory = factory
         self._address = address
+        self._scheme = scheme
         self.client = HttpClient(bench.runtime)
+        if scheme == "https" and isinstance(address, TcpAddress):
+            root = a_root()
+            server = a_region(root).issue_to(Identity(Role.REPLICA, "lyon"))
+            self._factory = serve_tls(
+                factory, bench.runtime, lambda: server.credentials(root)
+            )
+            trust = ServerTrust(lambda: nobody(root), lambda _: None)
+            self.client = HttpClient(bench.runtime, trust)
         self.url = "http://unused"
 
     async def __aenter__(self):
@@ -72,7 +84,7 @@ class Open:
         if isinstance(self._address, TcpAddress):
             host = self._address.host
             host = f"[{host}]" if ":" in host else host
-            self.url = f"http://{host}:{self._port.getHost().port}"
+            self.url = f"{self._scheme}://{host}:{self._port.getHost().port}"
         return self
 
     async def __aexit__(self, *_):
@@ -88,14 +100,19 @@ class Open:
 
 
 @pytest.fixture
-def serve(bench: Bench):
+def scheme():
+    return "http"
+
+
+@pytest.fixture
+def serve(bench: Bench, scheme):
     """Opens a port with a desk, or another resource or factory."""
 
     def build(served=None, *, address=LOOPBACK, body_bytes_max=10_000):
         served = Desk() if served is None else served
         if isinstance(served, Resource):
             served = BoundedSite(served, bench.runtime, body_bytes_max)
-        return Open(bench, served, address)
+        return Open(bench, served, address, scheme)
 
     return build
 
@@ -106,7 +123,8 @@ class HttpContract:
         async def scenario():
             async with serve(address=TcpAddress(host, 0)) as site:
                 reply = await site.get("/path?x=1")
-                assert reply.body == b"/path?x=1 at " + site.url[7:].encode()
+                authority = site.url.partition("://")[2].encode()
+                assert reply.body == b"/path?x=1 at " + authority
                 return reply.status
 
         assert bench.run(scenario()) == 200
@@ -271,7 +289,8 @@ class HttpContract:
         ("url", "reason"),
         [
             ("http://localhost:1/", "names are never resolved"),
-            ("https://[::1]/", "'https' is not spoken here"),
+            ("https://[::1]/", "https needs the root certificate of the cloud"),
+            ("ftp://[::1]/", "'ftp' is not spoken here"),
             ("nonsense", "is not spoken here"),
             ("http://[::1]:1/a b", "Invalid URI"),
         ],
@@ -315,6 +334,14 @@ class TestRealHttp(HttpContract):
         return real_bench
 
 
+class TestRealHttps(TestRealHttp):
+    """The same, by TLS."""
+
+    @pytest.fixture
+    def scheme(self):
+        return "https"
+
+
 class TestSimulatedHttp(HttpContract):
     @pytest.fixture
     def bench(self, simulated_bench: SimulatedBench) -> SimulatedBench:
@@ -335,3 +362,15 @@ class TestSimulatedHttp(HttpContract):
 
     def test_clients_are_the_first_to_close_an_idle_connection(self):
         assert http_client.IDLE_SECONDS < http_server.IDLE_SECONDS
+
+
+class TestSimulatedHttps(HttpContract):
+    """The same, by TLS."""
+
+    @pytest.fixture
+    def bench(self, simulated_bench: SimulatedBench) -> SimulatedBench:
+        return simulated_bench
+
+    @pytest.fixture
+    def scheme(self):
+        return "https"
