@@ -91,6 +91,8 @@ class Config:
     silent one ends. Below ``path_prefix`` it serves everything once more, as masters do
     that stand behind a site. ``products`` are releases by the title of a product, which
     it knows besides those of its store.
+    ``identity_directory`` has who it is, and with the key of a region its authority;
+    without one the store has an authority of its own.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
     """
@@ -106,6 +108,7 @@ class Config:
     path_prefix: str = field(default="", converter=_checked_prefix)
     products: Mapping[str, str] = texts()
     has_trusted_proxy: bool = False
+    identity_directory: str | None = None
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)

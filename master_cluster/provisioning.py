@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from slap.admissions import read_token
 from slap.errors import Forbidden
 
 TOKEN_SECONDS = 24 * 3600.0
@@ -20,9 +21,6 @@ TOKEN_SECONDS = 24 * 3600.0
 
 TOKEN_COUNT_MAX = 1000
 """Tokens that wait to be used: the oldest ones go first."""
-
-TOKEN_LENGTH_MAX = 256
-"""Ours have 43 characters."""
 
 PERSON_NAME = "PERS-1"
 """The one person that a mini-master knows: whoever may reach it."""
@@ -42,10 +40,16 @@ class Purpose(StrEnum):
 
 @frozen
 class TokenRecord:
-    """A token that was given out; ``expires_at`` in seconds since 1970."""
+    """A token that was given out; ``expires_at`` in seconds since 1970.
+
+    One that was used by request is kept, with the digest of the key and who that is:
+    the answer may be lost, and the same key is to get it again.
+    """
 
     purpose: Purpose
     expires_at: float
+    key_digest: str = ""
+    computer_id: str = ""
 
 
 def new_token_record(purpose: Purpose, now: float) -> TokenRecord:
@@ -54,9 +58,8 @@ def new_token_record(purpose: Purpose, now: float) -> TokenRecord:
 
 def hash_token(token: str) -> str:
     """Return what is kept of a token; ``Forbidden`` when it cannot be one."""
-    if not 0 < len(token) <= TOKEN_LENGTH_MAX:
-        raise Forbidden("the call needs a token: ask for one")
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+    secret = read_token(token).secret
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def check_token(record: TokenRecord | None, purpose: Purpose, now: float) -> None:
@@ -64,8 +67,17 @@ def check_token(record: TokenRecord | None, purpose: Purpose, now: float) -> Non
 
     All refusals are the same: whoever guesses learns nothing.
     """
-    if record is None or record.purpose is not purpose or now >= record.expires_at:
-        raise Forbidden("the token is not known, used already or too old: ask for one")
+    if (
+        record is None
+        or record.purpose is not purpose
+        or record.key_digest
+        or now >= record.expires_at
+    ):
+        raise no_such_token()
+
+
+def no_such_token() -> Forbidden:
+    return Forbidden("the token is not known, used already or too old: ask for one")
 
 
 def next_computer_id(known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
+from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
@@ -85,7 +86,8 @@ class MasterService(Service):
         decisions_max = decisions_max_of(config.store_uri)
         store = Store(database, runtime, measures, decisions_max)
         readiness = Readiness(store, runtime.clock)
-        desk = Desk(store, runtime, config.default_computer_id)
+        home = _home_of(config, runtime)
+        desk = Desk(store, runtime, config.default_computer_id, home)
         masters = config.masters.answering_at(url_of(config.listen))
         forwarder = Forwarder(desk, runtime, masters, measures)
         try:
@@ -181,6 +183,12 @@ class _Running:
         await self.polls.settle()
         self.site.disconnect()
         self.store.close()
+
+
+def _home_of(config: Config, runtime: Runtime) -> RegionHome | None:
+    if config.identity_directory is None:
+        return None
+    return RegionHome(runtime.file_tree(config.identity_directory))
 
 
 def _serve_below(gate: Gate, path_prefix: str) -> None:

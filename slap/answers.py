@@ -12,6 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from slap import (
+    admissions,
     json_codec,
     list_codec,
     products,
@@ -94,6 +95,7 @@ def _report(kind: type) -> Answer:
     )
 
 
+ADMISSION = _report(admissions.Admission)
 CLOUD_REPORT = _report(reports.CloudReport)
 COMPUTER_REPORT = _report(reports.ComputerReport)
 TREE_REPORT = _report(reports.TreeReport)

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from slap import json_codec, xml_codec
+from slap.admissions import CHAIN_BYTES_MAX, REQUEST_BYTES_MAX
 from slap.errors import BadRequest
 from slap.form import Form, log_tail, marshalled, naming
 from slap.model import (
@@ -24,7 +25,7 @@ from slap.model import (
 )
 from slap.products import ReleaseQuestion
 from slap.reserved import check_parameters
-from slap.schemas import Schema
+from slap.schemas import Schema, Text
 from slap.wire_fields import decode_texts, text_of
 
 DEFAULT_SOFTWARE_TYPE = "default"
@@ -75,6 +76,24 @@ def log(name: str) -> Argument:
     )
 
 
+def pem(name: str, length_max: int) -> Argument:
+    """Build a required text of several lines, of a bounded length."""
+
+    def decode(form: Form) -> str:
+        value = form.raw(name)
+        if len(value) > length_max:
+            raise BadRequest(f"{name}: longer than {length_max} characters")
+        return value
+
+    return Argument(
+        name,
+        (name,),
+        lambda value: {name: value},
+        decode,
+        {name: Text(length_max, is_free=True)},
+    )
+
+
 def _decode_partition_key(form: Form) -> PartitionKey:
     return PartitionKey(form.text("computer_id"), form.text("computer_partition_id"))
 
@@ -86,6 +105,8 @@ def _encode_partition_key(key: PartitionKey) -> dict[str, str]:
     }
 
 
+CERTIFICATE_REQUEST = pem("certificate_request", REQUEST_BYTES_MAX)
+CHAIN = pem("certificate", CHAIN_BYTES_MAX)
 COMPUTER_ID = text("computer_id")
 COMPUTER_TITLE = text("title", "computer_title")
 SOFTWARE_RELEASE_URL = text("software_release_url", "url")

@@ -408,6 +408,28 @@ def get_token(purpose: str) -> Call:
     return Call(EXTENSION + "token", {"purpose": purpose})
 
 
+def get_roots() -> Call:
+    """Ask for the root certificates, which nobody needs to be known for."""
+    return Call(EXTENSION + "roots")
+
+
+def join(token: str, title: str, certificate_request: str) -> Call:
+    """Ask to be the computer of a title."""
+    return Call(
+        EXTENSION + "join",
+        {"token": token, "title": title, "certificate_request": certificate_request},
+    )
+
+
+def renew_certificate(certificate: str, certificate_request: str) -> Call:
+    """Ask for the certificate after this one."""
+    arguments = {
+        "certificate": certificate,
+        "certificate_request": certificate_request,
+    }
+    return Call(EXTENSION + "renew", arguments)
+
+
 def get_cloud_report() -> Call:
     return Call(EXTENSION + "status")
 

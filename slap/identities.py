@@ -31,12 +31,17 @@ class Role(StrEnum):
     LINK = "link"
 
 
-def _check_name(_: object, __: object, name: str) -> None:
+def check_identity_name(name: str) -> None:
+    """Refuse a name that no certificate carries, with ``BadRequest``."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
             f"{name!r} is no name of a certificate: 1 to {IDENTITY_NAME_LENGTH_MAX} "
             "letters, digits, '.', '_' and '-', the first a letter or a digit"
         )
+
+
+def _check_name(_: object, __: object, name: str) -> None:
+    check_identity_name(name)
 
 
 @frozen

@@ -250,6 +250,29 @@ _TABLE = (
         "A token for the certificate of one new computer, or of a person.",
         arguments.text("purpose"),
     ),
+    _extension(
+        "roots",
+        answers.SENTENCE,
+        "The root certificates of the cloud, in PEM: who has a token knows their"
+        " digest.",
+    ),
+    _extension(
+        "join",
+        answers.ADMISSION,
+        "Takes a token for the certificate of the computer of a title, whose key"
+        " signed the request. The same key gets the same answer again.",
+        arguments.text("token"),
+        arguments.text("title"),
+        arguments.CERTIFICATE_REQUEST,
+    ),
+    _extension(
+        "renew",
+        answers.SENTENCE,
+        "The next certificate, with those of its issuers, of a computer, a replica or"
+        " a link that has the key of its present one.",
+        arguments.CHAIN,
+        arguments.CERTIFICATE_REQUEST,
+    ),
     _extension("status", answers.CLOUD_REPORT, "Every computer and instance tree."),
     _extension(
         "computer",

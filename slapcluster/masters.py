@@ -26,6 +26,7 @@ def run_master(
     has_trusted_proxy: bool = False,
     is_log_json: bool = False,
     path_prefix: str = "",
+    identity_directory: str | None = None,
     is_debug: bool = False,
 ) -> None:
     """Run a mini-master until it is told to stop; what is given wins over the file."""
@@ -47,6 +48,7 @@ def run_master(
             has_trusted_proxy=has_trusted_proxy,
             connections_max=raise_connections_max(base.connections_max),
             path_prefix=path_prefix,
+            identity_directory=identity_directory,
         )
         serve(
             lambda runtime: build_service(config, runtime),

@@ -17,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 
 from master_cluster.inventory import Host, Offer, Stock
 from slap import reports
+from slap.admissions import Admission
 from slap.calls import Call
 from slap.marshalling import NUMBER_LENGTH_MAX, OBJECT_CLASSES, Value, WireObject
 from slap.method import RPC
@@ -163,6 +164,10 @@ def a_release_question() -> SearchStrategy[ReleaseQuestion]:
 def a_product_report() -> SearchStrategy[ProductsReport]:
     product = st.builds(ProductReport, texts(), some_texts())
     return st.builds(ProductsReport, st.lists(product, max_size=3).map(tuple))
+
+
+def an_admission() -> SearchStrategy[Admission]:
+    return st.builds(Admission, texts(), texts(), texts(), some_texts())
 
 
 def an_access_status() -> SearchStrategy[AccessStatus]:

@@ -46,7 +46,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(ZODB, ("master_cluster.store", "master_cluster.store.*")),
         "neo": ("master_cluster.store.neo_client",),
         "cattrs": ("master_cluster.store.*",),
-        "cryptography": ("master_cluster.certificates",),
+        "cryptography": ("master_cluster.certificates", "master_cluster.authority.*"),
         "jinja2": ("master_cluster.web.panel.templating",),
     },
     "slapgrid": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from master_cluster.answering.admissions import AdmissionAnswers
 from master_cluster.answering.certificates import CertificateAnswers
 from master_cluster.answering.computers import ComputerAnswers
 from master_cluster.answering.desk import AnswerTable, Desk
@@ -45,6 +46,7 @@ class Answers:
             **InstanceAnswers(desk, forwarder).table(),
             **ReleaseAnswers(desk).table(),
             **CertificateAnswers(desk).table(),
+            **AdmissionAnswers(desk).table(),
             **UsageAnswers(desk).table(),
             **RegistrationAnswers(desk).table(),
             **StatusAnswers(desk).table(),

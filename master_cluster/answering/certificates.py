@@ -7,6 +7,7 @@ from master_cluster.provisioning import Purpose
 from master_cluster.store import provisioning
 from master_cluster.store.outages import StillInDoubt
 from master_cluster.store.provisioning import NewKeys
+from slap.admissions import Token, render_token
 from slap.errors import BadRequest
 from slap.methods import EXTENSION
 from slap.model import Certificate, PartitionKey
@@ -73,7 +74,9 @@ class CertificateAnswers:
 
     async def give_token(self, purpose: Purpose) -> str:
         """Return a new token, good for one certificate."""
-        now, token = self._desk.now(), self._desk.keys.new_token()
+        now, home = self._desk.now(), self._desk.home
+        digest = "" if home is None else home.root_digest()
+        token = render_token(Token(self._desk.keys.new_token(), digest))
         await self._desk.decide(
             lambda cloud, _: provisioning.give_token(cloud, token, purpose, now)
         )
@@ -109,5 +112,6 @@ class CertificateAnswers:
         return await self.give_token(Purpose(purpose))
 
     def _new_keys(self) -> NewKeys:
-        keys = self._desk.keys
-        return NewKeys(keys.new_private_key(), keys.new_private_key())
+        keys, home = self._desk.keys, self._desk.home
+        region = None if home is None else home.region(self._desk.now())
+        return NewKeys(keys.new_private_key(), keys.new_private_key(), region)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from random import Random
 from typing import TypeAlias, TypeVar
 
+from master_cluster.authority.region import RegionHome
 from master_cluster.contacts import Contacts
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.store import Dated, Store
@@ -24,15 +25,21 @@ AnswerTable: TypeAlias = Mapping[str, Callable[..., Awaitable[object]]]
 class Desk:
     """Shared by the answers of one master, as long as its process lives.
 
-    ``run_id`` names that process; ``contacts`` are those that it had.
+    ``run_id`` names that process; ``contacts`` are those that it had. ``home`` is where
+    certificates are signed, ``None`` when the store has its own authority.
     """
 
     def __init__(
-        self, store: Store, runtime: Runtime, default_computer_id: str | None
+        self,
+        store: Store,
+        runtime: Runtime,
+        default_computer_id: str | None,
+        home: RegionHome | None = None,
     ) -> None:
         self.store = store
         self.runtime = runtime
         self.default_computer_id = default_computer_id
+        self.home = home
         self.contacts = Contacts(runtime.calendar.now())
         letters = runtime.entropy.choices(RUN_ID_LETTERS, k=RUN_ID_LENGTH)
         self.run_id = "".join(letters)

@@ -6,7 +6,8 @@ from itertools import islice
 
 from BTrees.OOBTree import OOBTree, OOTreeSet  # type: ignore[import-untyped]
 
-from master_cluster.certificates import Authority, IssuedCertificate
+from master_cluster.authority.building import Authority
+from master_cluster.certificates import IssuedCertificate
 from master_cluster.provisioning import TOKEN_COUNT_MAX, TokenRecord
 from master_cluster.store.schema import (
     Stored,
@@ -49,6 +50,16 @@ class Certificates:
         assert not issued.key, "only the computer has its key"
         self._stored.computers[computer_id] = fields_of(issued)
 
+    def of_other(self, name: str) -> IssuedCertificate | None:
+        """Return the certificate of a replica or a link, if it was renewed here."""
+        others = self._stored.others
+        return None if others is None else _read(others, name)
+
+    def set_other(self, name: str, issued: IssuedCertificate) -> None:
+        if self._stored.others is None:
+            self._stored.others = OOBTree()
+        self._stored.others[name] = fields_of(issued)
+
     def keep_person(self, issued: IssuedCertificate) -> None:
         assert not issued.key, "only the person has the key"
         self._stored.persons[issued.expires_at, issued.serial] = fields_of(issued)
@@ -80,6 +91,10 @@ class Certificates:
     def token(self, token_hash: str) -> TokenRecord | None:
         fields = self._stored.tokens.get(token_hash)
         return None if fields is None else record_of(TokenRecord, fields)
+
+    def mark_token(self, token_hash: str, record: TokenRecord) -> None:
+        """Remember who has used a token, for as long as it would have been good."""
+        self._stored.tokens[token_hash] = fields_of(record)
 
     def keep_token(self, token_hash: str, record: TokenRecord) -> None:
         """Keep a token; the oldest one goes when there are too many."""

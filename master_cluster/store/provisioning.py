@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
+from master_cluster.authority.building import Authority
+from master_cluster.authority.issuing import Region, issue_leaf
 from master_cluster.certificates import (
-    Authority,
     IssuedCertificate,
     build_authority,
     issue_certificate,
@@ -24,7 +25,9 @@ from master_cluster.provisioning import (
 )
 from master_cluster.store import decisions
 from master_cluster.store.cloud import Cloud
+from runtime.certificates import load_key
 from slap.errors import BadRequest, NotFound
+from slap.identities import Identity, Role
 from slap.model import Certificate, ComputerDefinition
 
 EMPTY = Certificate("", "")
@@ -36,10 +39,14 @@ STILL_ACTIVE = "Certificate still active."
 
 @frozen
 class NewKeys:
-    """Keys for what a decision may make: a certificate, and the first authority."""
+    """Keys for what a decision may make: a certificate, and the first authority.
+
+    With a ``region`` that one signs, and the store needs no authority.
+    """
 
     own: str
     authority: str
+    region: Region | None = None
 
 
 def find_instance_certificate(
@@ -67,9 +74,7 @@ def issue_instance_certificate(
     if found is not None:
         return found
     cloud.claim(instance_guid)
-    issued = issue_certificate(
-        _authority(cloud, keys, now), instance_guid, keys.own, now
-    )
+    issued = _issue(cloud, keys, Role.INSTANCE, instance_guid, now)
     cloud.certificates.set_instance(instance_guid, issued)
     return Certificate(issued.certificate, issued.key)
 
@@ -86,7 +91,7 @@ def issue_computer_certificate(
     known = certificates.of_computer(computer_id)
     if known is not None and known.is_active(now):
         raise BadRequest(f"{STILL_ACTIVE} Revoke the one of {computer_id} first.")
-    issued = issue_certificate(_authority(cloud, keys, now), computer_id, keys.own, now)
+    issued = _issue(cloud, keys, Role.COMPUTER, computer_id, now)
     certificates.set_computer(computer_id, _without_key(issued))
     certificates.forget_expired(now)
     return Certificate(issued.certificate, issued.key)
@@ -137,7 +142,7 @@ def register_person(cloud: Cloud, token: str, keys: NewKeys, now: float) -> Cert
     cloud.certificates.forget_expired(now)
     if cloud.certificates.person_count() >= PERSON_CERTIFICATE_COUNT_MAX:
         raise BadRequest(f"{PERSON_CERTIFICATE_COUNT_MAX} certificates are active")
-    issued = issue_certificate(_authority(cloud, keys, now), PERSON_NAME, keys.own, now)
+    issued = _issue(cloud, keys, Role.PERSON, PERSON_NAME, now)
     cloud.certificates.keep_person(_without_key(issued))
     return Certificate(issued.certificate, issued.key)
 
@@ -146,6 +151,16 @@ def _use(cloud: Cloud, token: str, purpose: Purpose, now: float) -> None:
     token_hash = hash_token(token)
     check_token(cloud.certificates.token(token_hash), purpose, now)
     cloud.certificates.use_token(token_hash)
+
+
+def _issue(
+    cloud: Cloud, keys: NewKeys, role: Role, name: str, now: float
+) -> IssuedCertificate:
+    if keys.region is None:
+        return issue_certificate(_authority(cloud, keys, now), name, keys.own, now)
+    public_key = load_key(keys.own).public_key()
+    issued = issue_leaf(keys.region, Identity(role, name), public_key, now)
+    return evolve(issued, key=keys.own)
 
 
 def _authority(cloud: Cloud, keys: NewKeys, now: float) -> Authority:

@@ -177,10 +177,12 @@ class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no 
     ``persons`` all of them, by expiry and serial number. ``revoked`` has expiry and
     serial number of certificates that nobody may use any more. What is expired anyway
     stands first in both. ``tokens`` by hash; ``token_ages`` has expiry and hash.
-    ``titles`` of computers by name, ``titled`` the names by hashed title.
+    ``titles`` of computers by name, ``titled`` the names by hashed title. ``others``
+    has the certificates of replicas and links that were renewed, by who it is.
     """
 
     authority: Stored | None = None
+    others: OOBTree | None = None
 
     def __init__(self) -> None:
         self.instances = OOBTree()

@@ -63,6 +63,13 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help="Believe X-Forwarded-Proto and -Prefix: there is a proxy that sets them.",
 )
 @click.option(
+    "--identity",
+    "identity_directory",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="An identity directory with the key of a region, which then signs all "
+    "certificates: `slapcluster authority --help`.",
+)
+@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -82,6 +89,7 @@ def proxy(
     access_log: str,
     path_prefix: str,
     has_trusted_proxy: bool,
+    identity_directory: str | None,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -99,6 +107,7 @@ def proxy(
         has_trusted_proxy=has_trusted_proxy,
         is_log_json=log_format == "json",
         path_prefix=path_prefix,
+        identity_directory=identity_directory,
         is_debug=session.is_debug,
     )
 

@@ -130,6 +130,9 @@ ELSEWHERE: Mapping[str, str] = {
     EXTENSION + "usage": "test_usage.py",
     EXTENSION + "usage_document": "test_usage.py",
     EXTENSION + "token": "test_hateoas.py",
+    EXTENSION + "roots": "test_admitting.py",
+    EXTENSION + "join": "test_admitting.py",
+    EXTENSION + "renew": "test_admitting.py",
 }
 """Methods whose right calls are those of another test."""
 

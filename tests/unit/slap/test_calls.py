@@ -85,6 +85,9 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.just(calls.get_products()),
     st.builds(calls.add_product_release, TEXT, TEXT),
     st.builds(calls.remove_product_release, TEXT, TEXT),
+    st.just(calls.get_roots()),
+    st.builds(calls.join, NAME, TEXT, TEXT),
+    st.builds(calls.renew_certificate, TEXT, TEXT),
     st.just(calls.get_cloud_report()),
     st.builds(calls.get_computer_report, NAME),
     st.builds(
@@ -141,6 +144,7 @@ def test_a_master_understands_what_a_caller_means(call: Call) -> None:
         (calls.get_tree_addresses(a_partition_key()), strategies.some_addresses()),
         (calls.get_releases(ReleaseQuestion("erp5")), strategies.some_texts()),
         (calls.get_products(), strategies.a_product_report()),
+        (calls.join("token", "title", "request"), strategies.an_admission()),
         (calls.report_started(a_partition_key()), st.none()),
         (calls.bang_computer("COMP-1", "late"), st.none()),
     ],

@@ -1,0 +1,1 @@
+"""The authority of a cloud: an offline root, and one authority for each region."""
