@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from posixpath import join
 from typing import TypeVar
 
 from attrs import frozen
@@ -30,6 +31,7 @@ from runtime.certificates import (
     is_root,
     load_key,
 )
+from runtime.identity_files import CredentialPaths
 from runtime.ports import IFileTree
 
 T = TypeVar("T")
@@ -51,6 +53,15 @@ class Holding(StrEnum):
     @property
     def chain_name(self) -> str:
         return f"{self}.crt"
+
+
+def paths_below(directory: str) -> CredentialPaths:
+    """Return those of an identity directory."""
+    return CredentialPaths(
+        join(directory, ROOTS),
+        join(directory, Holding.OWN.chain_name),
+        join(directory, Holding.OWN.key_name),
+    )
 
 
 @frozen

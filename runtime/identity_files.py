@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from posixpath import basename, dirname, join
+from posixpath import basename, dirname
 
 from attrs import frozen
 
 from runtime.ports import FileStatus, Runtime
 from runtime.tls import BadCredentials, Credentials, check_credentials
-
-ROOTS_FILE = "root.crt"
-KEY_FILE = "own.key"
-CHAIN_FILE = "own.crt"
 
 CREDENTIAL_BYTES_MAX = 1024 * 1024
 """A chain of three has some kilobytes; a bundle of roots may have hundreds of them."""
@@ -24,15 +20,6 @@ class CredentialPaths:
     roots: str
     chain: str = ""
     key: str = ""
-
-
-def paths_below(directory: str) -> CredentialPaths:
-    """Return those of an identity directory."""
-    return CredentialPaths(
-        join(directory, ROOTS_FILE),
-        join(directory, CHAIN_FILE),
-        join(directory, KEY_FILE),
-    )
 
 
 class CredentialFiles:

@@ -92,11 +92,14 @@ cannot be had is ``BadCredentials``."""
 class ServerTrust:
     """How a client shows itself, and which servers it takes.
 
-    ``refusal`` says why a server whose chain and dates are good is none of ours.
+    ``refusal`` says why a server whose chain and dates are good is none of ours. One
+    that ``is_blind`` takes every server, for a question whose answer proves itself: who
+    comes in asks for the roots so, whose digest it was told.
     """
 
     ask: Ask
     refusal: Refusal
+    is_blind: bool = False
 
 
 def check_credentials(credentials: Credentials, *, is_server: bool) -> None:
@@ -144,7 +147,9 @@ class TlsClientEndpoint:
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         try:
-            context = _context(self.trust.ask(), is_server=False)
+            context = _context(
+                self.trust.ask(), is_server=False, is_blind=self.trust.is_blind
+            )
         except BadCredentials as error:
             raise TlsFailed(str(error)) from error
         connecting = TlsClientFactory(
@@ -155,7 +160,9 @@ class TlsClientEndpoint:
 
 
 @lru_cache(CREDENTIALS_KEPT)
-def _context(credentials: Credentials, is_server: bool) -> ssl.SSLContext:
+def _context(
+    credentials: Credentials, is_server: bool, is_blind: bool = False
+) -> ssl.SSLContext:
     kind = ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT
     context = ssl.SSLContext(kind)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -169,6 +176,9 @@ def _context(credentials: Credentials, is_server: bool) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_OPTIONAL if is_server else ssl.CERT_REQUIRED
     context.verify_flags |= _NO_CHECK_TIME
+    if is_blind:
+        context.verify_mode = ssl.CERT_NONE
+        return context
     try:
         context.load_verify_locations(cadata=credentials.roots)
     except (ssl.SSLError, ValueError) as error:

@@ -301,7 +301,8 @@ class ClientTls(TlsStream):
 
     def judge(self) -> str | None:
         now = self.factory.runtime.calendar.now()
-        assert self.peer is not None, "the context demands a certificate"
+        if self.peer is None:
+            return None  # The context asks for no certificate.
         refusal = self.peer.refusal(now) or self.factory.refusal(self.peer)
         return refusal and f"the server is not to be trusted: {refusal}"
 

@@ -74,3 +74,14 @@ def identity_of(uris: Collection[str]) -> Identity:
         raise Forbidden("the certificate names nobody of this cloud")
     role, name = matched[0].groups()
     return Identity(Role(role), name)
+
+
+def refusal_of_master(uris: Collection[str]) -> str | None:
+    """Say why a server with these URIs is no master of our cloud, if it is none."""
+    try:
+        identity = identity_of(uris)
+    except Forbidden as error:
+        return error.sentence
+    if identity.role is not Role.REPLICA:
+        return f"the certificate is that of {identity}, not of a master"
+    return None

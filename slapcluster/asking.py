@@ -10,6 +10,7 @@ from slap.replicas import Replicas
 from slapcluster.master import Master
 from slapcluster.pausing import pause
 from slapgrid.slap_client import SlapClient
+from slapgrid.trusting import trust_masters
 
 T = TypeVar("T")
 
@@ -18,14 +19,26 @@ async def ask(
     runtime: Runtime,
     master_urls: tuple[str, ...],
     question: Callable[[Master], Coroutine[Any, Any, T]],
+    identity_directory: str = "",
 ) -> T:
-    """Ask the master at any of these addresses, the first preferred."""
+    """Ask the master at any of these addresses, the first preferred.
+
+    Those with ``https`` are known, and told who asks, by an identity directory.
+    """
 
     async def pause_here(delay_seconds: float) -> None:
         await pause(runtime.clock, delay_seconds)
 
+    trust = None
+    if identity_directory:
+        from runtime.identity_directory import (  # noqa: PLC0415 - loads X.509
+            paths_below,
+        )
+
+        trust = trust_masters(runtime, paths_below(identity_directory))
     # An address given twice is one replica.
-    client = SlapClient(runtime, Replicas(tuple(dict.fromkeys(master_urls))))
+    replicas = Replicas(tuple(dict.fromkeys(master_urls)))
+    client = SlapClient(runtime, replicas, trust=trust)
     try:
         return await question(Master(client.perform, pause_here, runtime.clock.seconds))
     finally:

@@ -54,17 +54,35 @@ _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
     metavar="URL",
     help="Address of a master; repeat it for several replicas. [SLAPCLUSTER_MASTER]",
 )
+@click.option(
+    "--identity",
+    "identity_directory",
+    envvar="SLAPCLUSTER_IDENTITY",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    default=None,
+    metavar="DIRECTORY",
+    help="Who you are for https masters, and which masters you believe: a directory"
+    " with root.crt, own.crt and own.key. [SLAPCLUSTER_IDENTITY]",
+)
 @_output_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
 @click.version_option(package_name="slapcluster", prog_name="slapcluster")
 @click.pass_context
 def cli(
-    ctx: click.Context, master_urls: tuple[str, ...], output: str, debug: bool
+    ctx: click.Context,
+    master_urls: tuple[str, ...],
+    identity_directory: str | None,
+    output: str,
+    debug: bool,
 ) -> None:
     """Run services on computers: a SlapOS master, its agents and their commands."""
     given = ctx.obj if isinstance(ctx.obj, Session) else Session()
     ctx.obj = evolve(
-        given, master_urls=master_urls, is_json=output == "json", is_debug=debug
+        given,
+        master_urls=master_urls,
+        identity_directory=identity_directory or "",
+        is_json=output == "json",
+        is_debug=debug,
     )
 
 

@@ -44,6 +44,7 @@ class Session:
 
     launch: Launch = launch_for_real
     master_urls: tuple[str, ...] = ()
+    identity_directory: str = ""
     is_json: bool = False
     is_debug: bool = False
     connect: Callable[[Addressee], Perform] = connect_for_real
@@ -54,7 +55,8 @@ class Session:
         async def main(runtime: Runtime) -> T:
             from slapcluster.asking import ask  # noqa: PLC0415 - loads Twisted
 
-            return await ask(runtime, self.master_urls, question)
+            urls, directory = self.master_urls, self.identity_directory
+            return await ask(runtime, urls, question, directory)
 
         return self.launch(main)
 

@@ -20,6 +20,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.binary_cache import CacheRefused
 from slapgrid.software.networkcache import Finding
 from slapgrid.software.pruning import Pruning, PruningRefused, prune
+from slapgrid.trusting import trust_of
 
 
 def run_prune(
@@ -62,7 +63,8 @@ def run_unsupplied(launch: Launch, config_path: Path) -> tuple[CollectionForecas
     config = read_settings(config_path)
 
     async def main(runtime: Runtime) -> tuple[CollectionForecast, ...]:
-        client = SlapClient(runtime, Replicas(config.master_urls))
+        trust = trust_of(runtime, config)
+        client = SlapClient(runtime, Replicas(config.master_urls), trust=trust)
         try:
             polled = await client.poll(config.computer_id)
         finally:

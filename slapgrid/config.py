@@ -59,6 +59,7 @@ class Config:
     )
     key_file: str = field(default="", validator=is_absolute_or_empty)
     cert_file: str = field(default="", validator=is_absolute_or_empty)
+    master_ca_file: str = field(default="", validator=is_absolute_or_empty)
     collecting: collecting_settings.CollectingSettings = field(
         factory=collecting_settings.CollectingSettings
     )
@@ -89,13 +90,15 @@ class Config:
         if not self.master_urls:
             raise ConfigError("master_url is missing: say where the master answers")
         for url in self.master_urls:
-            if url.startswith("https://"):
+            if url.startswith("https://") and not self.master_ca_file:
                 raise ConfigError(
-                    f"master_url {url} needs TLS, which the agent does not speak: put "
-                    "stunnel before the master and name its local http:// address"
+                    f"master_url {url} needs master_ca_file, the root certificate of "
+                    "the cloud, by which its masters are known"
                 )
-            if not url.startswith("http://"):
+            if not url.startswith(("http://", "https://")):
                 raise ConfigError(f"master_url must be an http URL, not {url!r}")
+        if bool(self.key_file) != bool(self.cert_file) and self.master_ca_file:
+            raise ConfigError("key_file and cert_file go together: give both or none")
         if len(self.instance_root.encode()) > INSTANCE_ROOT_BYTES_MAX:
             raise ConfigError(
                 f"instance_root must have at most {INSTANCE_ROOT_BYTES_MAX} bytes, "
@@ -136,14 +139,23 @@ AGENT = Area(
             "key_file",
             "key_file",
             PATH,
-            "the computer's key; instances without one of their own are told it",
+            "the computer's key, shown to https masters; instances without one of their"
+            " own are told it",
         ),
         Key(
             "slapos",
             "cert_file",
             "cert_file",
             PATH,
-            "the computer's certificate; told like its key",
+            "the computer's certificate; shown and told like its key, and read again"
+            " when it changed",
+        ),
+        Key(
+            "slapos",
+            "master_ca_file",
+            "master_ca_file",
+            PATH,
+            "the root certificate of the cloud, by which https masters are known",
         ),
         Key(
             "slapos",

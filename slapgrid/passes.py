@@ -57,6 +57,7 @@ from slapgrid.software.convergence import SoftwareConvergence
 from slapgrid.software.progress import BuildProgress
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.port import ISupervision, SupervisionError
+from slapgrid.trusting import trust_of
 from slapgrid.turns import begin_turn
 from slapgrid.warm.servers import WarmServers
 
@@ -114,7 +115,9 @@ class Agent:
         tree = runtime.file_tree(config.instance_root)
         self._memory = KeptMemory(runtime, tree)
         self._supervision = supervision
-        self._client = SlapClient(runtime, Replicas(config.master_urls))
+        self._client = SlapClient(
+            runtime, Replicas(config.master_urls), trust=trust_of(runtime, config)
+        )
         self._seen = KeptFreshness(runtime, tree, config.master_urls)
         self._releases = (
             Releases(config, runtime, platform)

@@ -113,6 +113,9 @@ def describe_watchdog(config: Config) -> Watching:
         tuple(entry for entry in sys.path if entry),
         config.master_urls,
         config.computer_id,
+        config.master_ca_file,
+        config.cert_file,
+        config.key_file,
     )
 
 

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from runtime.http_client import BODY_BYTES_MAX, ConnectionFailed, HttpClient
 from runtime.ports import Runtime
+from runtime.tls import ServerTrust
 from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
 from slap.errors import MasterAway, Overtaken, SlapError, Unavailable, Unreachable
 from slap.freshness import UNSEEN, freshness_headers, freshness_of
@@ -35,7 +36,8 @@ class SlapClient:
 
     ``requester`` is the partition in whose name calls are made that name none. ``seen``
     is the last transaction of which an answer knew, ``answered`` that of the last
-    answer; no call is answered by who knows less than was seen before it.
+    answer; no call is answered by who knows less than was seen before it. Masters with
+    an ``https`` address need a ``trust``.
     """
 
     def __init__(
@@ -44,11 +46,12 @@ class SlapClient:
         replicas: Replicas,
         requester: PartitionKey | None = None,
         seen: bytes = UNSEEN,
+        trust: ServerTrust | None = None,
     ) -> None:
         self._runtime = runtime
         self._replicas = replicas
         self._requester = requester
-        self._http = HttpClient(runtime)
+        self._http = HttpClient(runtime, trust)
         self.seen = seen
         self.answered = UNSEEN
         self._polled_url = ""

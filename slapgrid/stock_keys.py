@@ -68,10 +68,6 @@ IGNORED_SECTIONS = frozenset({"slapproxy", "slapconsole"})
 
 REFUSED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
-        ("slapos", "master_ca_file"): (
-            "the agent speaks no TLS; put stunnel before the master, which verifies "
-            "it, and name its local address as master_url"
-        ),
         ("slapos", "only_sr"): (
             "it would hide all other releases for ever; say --only-sr to the command"
         ),

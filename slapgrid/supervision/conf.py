@@ -94,6 +94,9 @@ class Watching:
     path: tuple[str, ...]
     master_urls: tuple[str, ...]
     computer_id: str
+    master_ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
     def command(self, instance_root: str) -> str:
         """The command line; stock nodes name their watchdog by a fixed path."""
@@ -101,6 +104,10 @@ class Watching:
         for url in self.master_urls:
             words += ["--master-url", url]
         words += ["--computer-id", self.computer_id, "--instance-root", instance_root]
+        if self.master_ca_file:
+            words += ["--master-ca-file", self.master_ca_file]
+        if self.master_ca_file and self.cert_file:
+            words += ["--cert-file", self.cert_file, "--key-file", self.key_file]
         return shlex.join(words)
 
 

@@ -18,6 +18,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--master-url", action="append", required=True)
     parser.add_argument("--computer-id", required=True)
     parser.add_argument("--instance-root", required=True)
+    parser.add_argument("--master-ca-file", default="")
+    parser.add_argument("--cert-file", default="")
+    parser.add_argument("--key-file", default="")
     parser.add_argument("--bang-seconds-min", type=float, default=None)
     return parser.parse_args(argv)
 
@@ -38,6 +41,7 @@ def main(given: argparse.Namespace) -> None:
     from twisted.python.failure import Failure
     from zope.interface import implementer
 
+    from runtime.identity_files import CredentialPaths
     from runtime.real import build_runtime
     from slap.replicas import Replicas
     from slapgrid.convergence.banging import BANG_SECONDS_MIN
@@ -46,12 +50,17 @@ def main(given: argparse.Namespace) -> None:
     from slapgrid.slap_client import SlapClient
     from slapgrid.supervision.events import ACKNOWLEDGED, READY, EventReader, find_end
     from slapgrid.supervision.watching import Watchdog
+    from slapgrid.trusting import trust_masters
 
     globalLogBeginner.beginLoggingTo(
         [textFileLogObserver(sys.stderr)], redirectStandardIO=False
     )
     runtime = build_runtime(reactor)
-    client = SlapClient(runtime, Replicas(tuple(given.master_url)))
+    trust = None
+    if given.master_ca_file:
+        paths = CredentialPaths(given.master_ca_file, given.cert_file, given.key_file)
+        trust = trust_masters(runtime, paths)
+    client = SlapClient(runtime, Replicas(tuple(given.master_url)), trust=trust)
     tree = runtime.file_tree(given.instance_root)
     bangs = Bangs(given.computer_id, runtime, tree, client, hold_directory)
     distance = given.bang_seconds_min

@@ -16,7 +16,8 @@ from twisted.web.resource import Resource
 from runtime import tls_streams
 from runtime.http_client import ConnectionFailed, HttpClient
 from runtime.http_server import BoundedSite
-from runtime.identity_files import CredentialFiles, paths_below
+from runtime.identity_directory import paths_below
+from runtime.identity_files import CredentialFiles
 from runtime.ports import TcpAddress
 from runtime.tls import (
     BadCredentials,
@@ -245,6 +246,19 @@ class TlsContract:
                 return await opened.get(certificate.credentials(ROOT))
 
         assert "urn:slapcluster:computer:COMP-3" not in bench.run(scenario()).split(",")
+
+    def test_who_trusts_blindly_asks_anybody(self, bench, names):
+        foreign = a_root("lyon")
+        blind = ServerTrust(lambda: Credentials("", "", ""), no_replica, is_blind=True)
+
+        async def scenario():
+            async with names(foreign.credentials(ROOT)) as opened:
+                client = HttpClient(bench.runtime, blind)
+                answer = await opened.get(client)
+                await client.close()
+                return answer
+
+        assert bench.run(scenario()) == "securely nobody"
 
     def test_a_replaced_certificate_drops_no_connection_and_is_shown_to_new_ones(
         self, bench, names

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slap.errors import BadRequest, Forbidden
-from slap.identities import Identity, Role, identity_of, identity_uri
+from slap.identities import (
+    Identity,
+    Role,
+    identity_of,
+    identity_uri,
+    refusal_of_master,
+)
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
@@ -55,3 +61,15 @@ def test_a_name_that_no_certificate_carries_is_refused(name: str) -> None:
 
 def test_people_read_who_it_is() -> None:
     assert str(Identity(Role.REPLICA, "lyon")) == "replica lyon"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_master_is_a_replica(role: Role) -> None:
+    refusal = refusal_of_master([identity_uri(Identity(role, "lyon"))])
+
+    assert (refusal is None) == (role is Role.REPLICA)
+    assert refusal is None or f"that of {role} lyon" in refusal
+
+
+def test_a_certificate_of_nobody_is_no_master() -> None:
+    assert refusal_of_master([]) == "the certificate names nobody of this cloud"

@@ -77,7 +77,11 @@ def test_partitions_have_successive_addresses() -> None:
         ("computer_id", "a/b", "computer_id must be a plain name, not 'a/b'"),
         ("master_url", "", "[slapos] master_url is missing"),
         ("master_url", "ftp://x", "master_url must be an http URL, not 'ftp://x'"),
-        ("master_url", "https://x", "master_url https://x needs TLS, which the agent"),
+        (
+            "master_url",
+            "https://x",
+            "master_url https://x needs master_ca_file, the ro",
+        ),
         ("software_root", "soft", "software_root must be an absolute path, not 'soft'"),
         ("partition_amount", "many", "[slapformat] partition_amount must be a number"),
         ("partition_amount", "-1", "partition_amount must be 0 to 16000, not -1"),
