@@ -14,6 +14,7 @@ from zope.interface import implementer
 from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
+from master_cluster.authority.keeping import OwnRenewal
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
@@ -63,6 +64,8 @@ class MasterService(Service):
         self._config = config
         self._runtime = runtime
         self._open_database = opening
+        self._home = _home_of(config, runtime)
+        self._renewal = OwnRenewal(self._home, runtime)
         self._running: _Running | None = None
 
     @property
@@ -73,10 +76,13 @@ class MasterService(Service):
 
     def startService(self) -> Deferred[None]:
         super().startService()  # type: ignore[no-untyped-call]
+        # Before it shows the certificate to anybody.
+        self._renewal.startService()
         return Deferred.fromCoroutine(self._start())
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
+        self._renewal.stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
@@ -86,8 +92,7 @@ class MasterService(Service):
         decisions_max = decisions_max_of(config.store_uri)
         store = Store(database, runtime, measures, decisions_max)
         readiness = Readiness(store, runtime.clock)
-        home = _home_of(config, runtime)
-        desk = Desk(store, runtime, config.default_computer_id, home)
+        desk = Desk(store, runtime, config.default_computer_id, self._home)
         masters = config.masters.answering_at(url_of(config.listen))
         forwarder = Forwarder(desk, runtime, masters, measures)
         try:
@@ -133,6 +138,7 @@ class MasterService(Service):
             endpoint = runtime.network.server_endpoint(config.listen)
             listening = await endpoint.listen(site)
         except Exception as error:
+            self._renewal.stopService()
             await forwarder.stop()
             store.close()
             if isinstance(error, CancelledError):

@@ -35,6 +35,8 @@ PublicKey: TypeAlias = ec.EllipticCurvePublicKey
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
+_ENDING = "-----END CERTIFICATE-----"
+
 _PUBLIC = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 _ODD = (
@@ -85,6 +87,11 @@ class Described:
         return self.starts_at <= now < self.expires_at
 
 
+def warning_instant(renew_at: float, expires_at: float) -> float:
+    """Return when a renewal is late: half of what was left for it is over."""
+    return (renew_at + expires_at) / 2
+
+
 def renewal_instant(starts_at: float, expires_at: float) -> float:
     """Return when two thirds of a life are over: a third is left for what fails."""
     return starts_at + (expires_at - starts_at) * 2 / 3
@@ -109,6 +116,16 @@ def is_root(text: str) -> bool:
     """Whether the text is one certificate that signed itself."""
     certificates = _load(text)
     return len(certificates) == 1 and _is_own_issuer(certificates[0])
+
+
+def split_roots(text: str) -> tuple[str, str]:
+    """Return a chain and the roots that were given with it, each in its own words."""
+    chain: list[str] = []
+    roots: list[str] = []
+    for piece in text.split(_ENDING)[:-1]:
+        one = f"{piece.lstrip()}{_ENDING}\n"
+        (roots if is_root(one) else chain).append(one)
+    return "".join(chain), "".join(roots)
 
 
 def check_chain(chain: str, roots: str, now: float) -> Described:

@@ -13,7 +13,6 @@ offline directory of the root has ``root.key``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from posixpath import join
 from typing import TypeVar
 
@@ -31,28 +30,13 @@ from runtime.certificates import (
     is_root,
     load_key,
 )
+from runtime.holdings import UNSIGNED, CalendarEntry, Holding
 from runtime.identity_files import CredentialPaths
 from runtime.ports import IFileTree
 
 T = TypeVar("T")
 
 ROOTS = "root.crt"
-
-
-class Holding(StrEnum):
-    """What a directory has a key of: files are named after it."""
-
-    OWN = "own"
-    REGION = "region"
-    ROOT = "root"
-
-    @property
-    def key_name(self) -> str:
-        return f"{self}.key"
-
-    @property
-    def chain_name(self) -> str:
-        return f"{self}.crt"
 
 
 def paths_below(directory: str) -> CredentialPaths:
@@ -144,6 +128,47 @@ class IdentityDirectory:
         key, chain, roots = self.key(holding), self.chain(holding), self.roots()
         described = self._check(holding, key, chain, roots, now)
         return Held(chain, key, roots, described)
+
+    def calendar(self, now: float) -> tuple[CalendarEntry, ...]:
+        """Return what there is, the root first; a key alone is an entry too."""
+        return tuple(
+            self._entry(it, now)
+            for it in (Holding.ROOT, Holding.REGION, Holding.OWN)
+            if self._is_there(it.key_name) or self._is_there(it.chain_name)
+        )
+
+    def _entry(self, holding: Holding, now: float) -> CalendarEntry:
+        problem, described = "", None
+        try:
+            if self._is_there(holding.key_name) and not self._is_there(
+                holding.chain_name
+            ):
+                return CalendarEntry(holding, problem=UNSIGNED)
+            described = describe_first(self.chain(holding))
+            if holding is Holding.ROOT and not self._is_there(holding.key_name):
+                check_authority(self.roots(), self.roots(), now)
+            else:
+                self.held(now, holding)
+        except BadCertificate as error:
+            problem = str(error)
+        if described is None:
+            return CalendarEntry(holding, problem=problem)
+        return CalendarEntry(
+            holding,
+            described.name,
+            described.uris[0] if len(described.uris) == 1 else "",
+            described.issuer,
+            described.addresses,
+            described.serial,
+            described.digest,
+            described.starts_at,
+            described.expires_at,
+            described.renew_at,
+            problem,
+        )
+
+    def _is_there(self, name: str) -> bool:
+        return self.tree.status(name) is not None
 
     def _check(
         self, holding: Holding, key: str, chain: str, roots: str, now: float

@@ -6,6 +6,7 @@ import click
 from attrs import evolve
 
 from slapcluster.boundary import RootGroup
+from slapcluster.commands.authorities import authority
 from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
@@ -95,6 +96,7 @@ for _command in (
     remove,
     service,
     computer,
+    authority,
     link,
     product,
     status,

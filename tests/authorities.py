@@ -13,7 +13,8 @@ from master_cluster.authority.issuing import (
 )
 from master_cluster.certificates import IssuedCertificate
 from runtime.certificates import load_key
-from runtime.identity_directory import ROOTS, Holding
+from runtime.holdings import Holding
+from runtime.identity_directory import ROOTS
 from runtime.ports import IFileTree, IKeys
 from slap.identities import Identity, Role
 

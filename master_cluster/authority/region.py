@@ -15,7 +15,8 @@ from runtime.certificates import (
     load_key,
     root_digest,
 )
-from runtime.identity_directory import Holding, IdentityDirectory
+from runtime.holdings import Holding
+from runtime.identity_directory import IdentityDirectory
 from runtime.ports import IFileTree
 from slap.errors import Unavailable
 from slap.identities import Identity, identity_of

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from master_cluster.authority.issuing import LEAF_DAYS, Region
+from master_cluster.authority.keeping import LOOK_SECONDS
+from master_cluster.authority.region import RegionHome
 from master_cluster.provisioning import TOKEN_SECONDS
 from runtime.certificates import (
     check_chain,
@@ -15,7 +17,8 @@ from runtime.certificates import (
     render_request,
     root_digest,
 )
-from runtime.identity_directory import Holding
+from runtime.holdings import Holding
+from runtime.identity_directory import IdentityDirectory
 from slap import calls
 from slap.admissions import Admission, read_token
 from slap.errors import BadRequest, Forbidden, Unavailable
@@ -289,3 +292,33 @@ def test_a_new_certificate_of_the_region_counts_from_the_next_call_on(
     admission = cloud.join(cloud.token())
 
     assert describe_first(admission.certificate).issuer == "region tokyo"
+
+
+def test_a_replica_renews_its_own_certificate_while_it_runs(cloud: Cloud) -> None:
+    directory = IdentityDirectory(cloud.tree)
+    directory.make_key(cloud.keys.new_private_key)
+    identity = Identity(Role.REPLICA, "lyon-1")
+    first = RegionHome(cloud.tree).certify_own(identity, ("::1",), cloud.now)
+
+    cloud.world.run_for(LOOK_SECONDS + 1)
+    meanwhile = directory.held(cloud.now).described
+    cloud.pass_days(LEAF_DAYS - 1.5)
+    cloud.world.run_for(LOOK_SECONDS + 1)
+
+    renewed = directory.held(cloud.now).described
+    assert meanwhile == first
+    assert (identity_of(renewed.uris), renewed.addresses) == (identity, ("::1",))
+    assert renewed.expires_at > first.expires_at
+
+
+def test_a_replica_whose_region_is_over_goes_on_and_says_so(cloud: Cloud) -> None:
+    directory = IdentityDirectory(cloud.tree)
+    directory.make_key(cloud.keys.new_private_key)
+    RegionHome(cloud.tree).certify_own(Identity(Role.REPLICA, "x"), (), cloud.now)
+    before = directory.chain()
+
+    cloud.pass_days(3 * 365)
+    cloud.world.run_for(2 * LOOK_SECONDS + 1)
+
+    assert directory.chain() == before
+    assert cloud.perform(calls.get_roots())

@@ -1,0 +1,240 @@
+"""``slapcluster authority``: a root, regions and replicas in real directories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner, Result
+from twisted.internet.defer import maybeDeferred
+
+from labsim.world.world import World
+from master_cluster.authority.region import RegionHome
+from runtime.certificates import check_chain, describe, key_digest
+from runtime.files import DirectoryTree
+from runtime.identity_directory import IdentityDirectory
+from runtime.ports import Runtime
+from slap.identities import Identity, Role, identity_of
+from slapcluster.certificate_views import Outlook
+from slapcluster.cli import cli
+from slapcluster.session import Session
+
+T = TypeVar("T")
+DAY = 24 * 3600.0
+
+
+class Safe:
+    """An operator with a directory for each place, and a calendar."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.world = World(1)
+        self.host = self.world.host("desk")
+
+    def type(self, *words: str) -> Result:
+        session = Session(launch=self._launch)
+        return CliRunner().invoke(cli, words, obj=session)
+
+    def read(self, *words: str) -> Any:
+        result = self.type("--output", "json", "authority", *words)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def refused(self, *words: str) -> str:
+        result = self.type("authority", *words)
+        assert result.exit_code == 1
+        return " ".join(result.output.split())
+
+    def directory(self, name: str) -> IdentityDirectory:
+        return IdentityDirectory(self._tree(str(self.place / name)))
+
+    def outlooks(self, home: str) -> dict[str, str]:
+        result = self.type("--output", "json", "authority", "show", home)
+        return {
+            it["entry"]["holding"]: it["outlook"] for it in json.loads(result.stdout)
+        }
+
+    @property
+    def now(self) -> float:
+        return self.host.runtime.calendar.now()
+
+    def pass_days(self, days: float) -> None:
+        self.host.calendar.step(days * DAY)
+
+    def make_region(self, home: str = "home") -> None:
+        """All that an operator types for a region and its replica."""
+        self.read("create", "root")
+        self.read("request", "region", "lyon", "--home", home)
+        self.read("sign", "root", "region", "lyon", f"{home}/region-lyon.csr")
+        self.read("install", home, f"{home}/region-lyon.crt")
+        self.read("request", "replica", "lyon-1", "--home", home, "--address", "::1")
+
+    def _tree(self, root: str) -> DirectoryTree:
+        return DirectoryTree(root, maybeDeferred)
+
+    def _launch(self, main: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
+        runtime = evolve(self.host.runtime, file_tree=self._tree)
+        return self.world.result(main(runtime))
+
+
+@pytest.fixture
+def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Safe:
+    monkeypatch.chdir(tmp_path)
+    return Safe(tmp_path)
+
+
+def test_a_replica_has_what_leads_to_the_root(safe: Safe) -> None:
+    safe.make_region()
+
+    held = safe.directory("home").held(safe.now)
+
+    assert identity_of(held.described.uris) == Identity(Role.REPLICA, "lyon-1")
+    assert held.described.addresses == ("::1",)
+    assert (held.roots, held.described.issuer) == (
+        safe.directory("root").roots(),
+        "region lyon",
+    )
+    assert safe.outlooks("home") == {
+        "root": "good",
+        "region": "good",
+        "own": "good",
+    }
+    assert not (safe.place / "home" / "root.key").exists()
+
+
+def test_all_of_it_twice_changes_no_key(safe: Safe) -> None:
+    safe.make_region()
+    before = {it: it.read_text() for it in safe.place.glob("*/*.key")}
+
+    safe.make_region()
+
+    assert {it: it.read_text() for it in safe.place.glob("*/*.key")} == before
+    assert safe.directory("home").held(safe.now)
+
+
+def test_a_replica_elsewhere_and_a_link_are_signed_by_their_region(
+    safe: Safe,
+) -> None:
+    safe.make_region()
+    for role, name in (("replica", "lyon-2"), ("link", "tokyo")):
+        asked = safe.read("request", role, name, "--home", name)
+        file = asked["certificate_request"]
+        signed = safe.read("sign", "home", role, name, file, "--address", "10.0.0.1")
+        installed = safe.read("install", name, signed["file"])
+        held = safe.directory(name).held(safe.now)
+
+        assert installed["file"] == str(safe.place / name / "own.crt")
+        assert identity_of(held.described.uris) == Identity(Role(role), name)
+        assert check_chain(held.chain, safe.directory("root").roots(), safe.now)
+
+
+def test_a_person_carries_away_a_request_and_gets_it_back(safe: Safe) -> None:
+    result = safe.type("authority", "request", "region", "lyon", "--home", "home")
+
+    assert "authority sign DIR region lyon region-lyon.csr" in result.output
+    assert safe.outlooks("home") == {"region": "waiting"}
+    assert key_digest((safe.place / "home" / "region.key").read_text())
+
+
+def test_what_is_signed_is_what_the_operator_says(safe: Safe) -> None:
+    safe.make_region()
+    file = safe.read("request", "link", "tokyo", "--home", "x")["certificate_request"]
+
+    signed = safe.read("sign", "home", "link", "osaka", file)
+
+    assert signed["name"] == "osaka"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "sign home region x x.csr",
+            "home has no root.key: a region is signed in the root's",
+        ),
+        ("sign root link x x.csr", "root has no region.key: a link is signed in a"),
+        ("sign root region a/b x.csr", "is no name of a certificate"),
+        ("sign home replica x x.csr --address x", "'x' is no IP address"),
+        ("sign root region x bad.csr", "Not one request for a certificate"),
+        ("sign nothing region x x.csr", "nothing has no root.key"),
+        ("install home bad.csr", "has no certificate"),
+        ("install home root/root.crt", "has no certificate, but of roots at most"),
+        ("install home x/link-x.crt", "No key in"),
+        ("show empty", "has no key and no certificate"),
+        ("request replica a/b --home x", "is no name of a certificate"),
+        ("request replica b --home x --address b", "is no IP address"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    safe: Safe, words: str, sentence: str
+) -> None:
+    safe.make_region()
+    file = safe.read("request", "link", "x", "--home", "x")["certificate_request"]
+    Path("x.csr").write_bytes(Path(file).read_bytes())
+    safe.read("sign", "home", "link", "x", file)
+    Path("bad.csr").write_bytes(b"\xff\0bad")
+    Path("empty").mkdir()
+    before = {it: it.read_bytes() for it in safe.place.rglob("*.*")}
+
+    said = safe.refused(*words.split())
+
+    assert sentence in said
+    assert {it: it.read_bytes() for it in safe.place.rglob("*.*")} == before
+
+
+def test_a_certificate_of_another_cloud_is_not_installed(safe: Safe) -> None:
+    safe.make_region()
+    safe.read("create", "foreign")
+    safe.read("sign", "foreign", "region", "lyon", "home/region-lyon.csr")
+
+    said = safe.refused("install", "home", "home/region-lyon.crt")
+
+    assert "is the root of another cloud" in said
+    assert safe.outlooks("home")["region"] == "good"
+
+
+def test_the_calendar_says_what_is_due_late_and_over(safe: Safe) -> None:
+    safe.make_region()
+    seen = []
+    for days in (60, 16, 20, 400, 130, 120):
+        safe.pass_days(days)
+        found = safe.outlooks("home")
+        seen.append((Outlook(found["region"]), Outlook(found["own"])))
+
+    good, due, late, useless = (
+        Outlook.GOOD,
+        Outlook.DUE,
+        Outlook.LATE,
+        Outlook.USELESS,
+    )
+    assert seen == [
+        (good, due),
+        (good, late),
+        (good, useless),
+        (due, useless),
+        (late, useless),
+        (useless, useless),
+    ]
+    result = safe.type("authority", "show", "home")
+    assert result.exit_code == 1
+    assert "authority request region lyon --home home" in result.output
+
+
+def test_a_region_that_was_renewed_renews_its_replica(safe: Safe) -> None:
+    safe.make_region()
+    safe.pass_days(490)
+    safe.make_region()
+
+    home = RegionHome(safe.directory("home").tree)
+    assert safe.outlooks("home") == {"root": "good", "region": "good", "own": "good"}
+    safe.pass_days(70)
+    renewed = home.renew_own(safe.now)
+
+    assert renewed is not None
+    assert renewed.addresses == ("::1",)
+    assert home.renew_own(safe.now) is None
+    assert len(describe(safe.directory("home").chain())) == 2
