@@ -37,6 +37,7 @@ PROGRAMS = (
     "tests.neo_port.run_regions",
     "tests.neo_port.schedules",
     "tests.neo_port.silence_scenarios",
+    "tests.replicas.run_replicas",
 )
 """What runs for hours elsewhere, and not in `make test`: a wrong name ends it late."""
 

@@ -19,6 +19,7 @@ LIVES: Mapping[str, str] = MappingProxyType(
         "files": "labsim.lives.files",
         "forwarding": "labsim.lives.forwarding",
         "freshness": "labsim.lives.freshness",
+        "links": "labsim.lives.links",
         "neo": "labsim.lives.neo",
         "rivals": "labsim.lives.rivals",
         "stories": "labsim.lives.stories",

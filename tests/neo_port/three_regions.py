@@ -154,7 +154,7 @@ class ThreeRegions:
         for region in REGIONS:
             self.start_neo_master(region)
             self.start_storage(region)
-            self.admin_nodes[region] = self._run(region, "neoadmin", ADMIN_PORT)
+            self.start_admin_node(region)
         programs.eventually(
             self._is_started, STARTED_SECONDS_MAX, "three regions run", PROBE_SECONDS
         )
@@ -184,6 +184,21 @@ class ThreeRegions:
         options = ("--adapter", "SQLite", "--database", str(self.database(region)))
         options += ("--region", str(region), *more)
         self.storages[region] = self._run(region, "neostorage", STORAGE_PORT, *options)
+
+    def start_admin_node(self, region: int) -> None:
+        self.admin_nodes[region] = self._run(region, "neoadmin", ADMIN_PORT)
+
+    def start_tunnel(self, region: int) -> None:
+        home = self._stunnel_home(region)
+        argv = inside(region, ("stunnel", str(home / "stunnel.conf")))
+        self.tunnels[region] = self.stack.enter_context(
+            programs.running(argv, home / "stunnel.out")
+        )
+
+    def programs_of(self, region: int) -> tuple[subprocess.Popen[bytes], ...]:
+        """All that runs in a region."""
+        kinds = (self.neo_masters, self.storages, self.admin_nodes, self.tunnels)
+        return tuple(it[region] for it in kinds if region in it)
 
     def database(self, region: int) -> Path:
         return self.home / f"{region}.sqlite"
@@ -318,10 +333,7 @@ class ThreeRegions:
                 **found,
                 admin_node: self._bound(region, ADMIN_PORT),
             }
-            argv = inside(region, ("stunnel", str(home / "stunnel.conf")))
-            self.tunnels[region] = self.stack.enter_context(
-                programs.running(argv, home / "stunnel.out")
-            )
+            self.start_tunnel(region)
 
     def _stunnel_home(self, region: int) -> Path:
         return self.home / f"stunnel-{region}"

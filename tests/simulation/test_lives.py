@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsim.lives import agent, commits, forwarding, freshness, rivals, usage
+from labsim.lives import agent, commits, forwarding, freshness, links, rivals, usage
 from labsim.mutants.trials import play_trial
 
 
@@ -29,6 +29,10 @@ def test_a_store_in_a_file_has_what_was_acknowledged_whenever_the_power_goes() -
 
 def test_time_goes_back_for_nobody_whichever_master_falls_behind() -> None:
     assert freshness.find_problem(0) == ""
+
+
+def test_links_are_what_was_wanted_last_whoever_is_killed() -> None:
+    assert [links.find_problem(seed) for seed in range(3)] == [""] * 3
 
 
 def test_a_trial_is_played_by_its_name() -> None:

@@ -1,0 +1,1 @@
+"""Three replicas of the master over real NEO and real stunnel, and who calls them."""

@@ -1,0 +1,140 @@
+"""Three regions, each with a replica of the master that others reach by TLS alone.
+
+The store is real NEO, whose regions reach each other through real stunnel
+(``tests.neo_port.three_regions``). Agents and persons are programs of their region.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess  # noqa: TID251 - programs of these networks
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import asdict, define, field
+
+from slap.identities import Identity, Role
+from tests import programs
+from tests.certificates import Issued, a_root
+from tests.neo_port.three_regions import (
+    NAME,
+    NEO_MASTER_PORT,
+    REGIONS,
+    STORAGE_PORT,
+    ThreeRegions,
+    announced,
+    inside,
+)
+from tests.replicas.callers import Task
+from tests.source_tree import TOP
+
+WEB_PORT = 4430
+READY_SECONDS_MAX = 30
+SLAPCLUSTER = str(TOP / "bin" / "slapcluster")
+
+
+@define
+class ThreeReplicas:
+    """Replicas and their callers; ended with the stack of the regions."""
+
+    regions: ThreeRegions
+    root: Issued = field(factory=a_root, init=False)
+    replicas: dict[int, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    callers: dict[int, list[subprocess.Popen[bytes]]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for region in REGIONS:
+            authority = self.root.issue(f"region {region}", is_authority=True)
+            identity = Identity(Role.REPLICA, f"region-{region}")
+            self._write_identity(f"replica-{region}", authority.issue_to(identity))
+            self.start_replica(region)
+        for region in REGIONS:
+            self.wait_for(region)
+
+    def start_replica(self, region: int) -> None:
+        argv = (
+            *(SLAPCLUSTER, "master", "--store", self.store_uri(region)),
+            *("--listen", f"[fd00:{region}::1]:{WEB_PORT}"),
+            *("--identity", str(self.home(f"replica-{region}"))),
+            *("--region", f"region-{region}", "--announce", self.url(region)),
+        )
+        log = self.regions.home / f"replica-{region}.log"
+        self.replicas[region] = self.regions.stack.enter_context(
+            programs.running(inside(region, argv), log)
+        )
+
+    def wait_for(self, region: int) -> None:
+        argv = inside(
+            region, ("sh", "-c", f"ss -Hltn 'sport = :{WEB_PORT}' | grep -q .")
+        )
+        programs.eventually(
+            lambda: programs.run(argv).returncode == 0,
+            READY_SECONDS_MAX,
+            f"the replica of region {region} listens",
+        )
+
+    def start_callers(self, region: int, task: Task) -> Path:
+        """Begin what a task says in a region; return where its lines are."""
+        running = self.callers.setdefault(region, [])
+        name = f"callers-{region}-{len(list(self.regions.home.glob('callers-*.json')))}"
+        file = self.regions.home / f"{name}.json"
+        file.write_text(json.dumps(asdict(task)))
+        argv = (str(TOP / ".venv" / "bin" / "python"), "-m", "tests.replicas.callers")
+        log = self.regions.home / f"{name}.log"
+        running.append(
+            self.regions.stack.enter_context(
+                programs.running(inside(region, (*argv, str(file))), log)
+            )
+        )
+        return log
+
+    def kill_region(self, region: int) -> None:
+        """Everything that runs in it, at once, as when its power goes."""
+        doomed = (*self.regions.programs_of(region), self.replicas[region])
+        for program in (*doomed, *self.callers.pop(region, ())):
+            if program.poll() is None:
+                os.killpg(program.pid, signal.SIGKILL)
+                program.wait()
+
+    def start_region(self, region: int) -> None:
+        """Everything but its callers, after it was killed."""
+        self.regions.start_tunnel(region)
+        self.regions.start_neo_master(region)
+        self.regions.start_storage(region)
+        self.regions.start_admin_node(region)
+        self.start_replica(region)
+
+    def urls(self, first: int) -> tuple[str, ...]:
+        """All replicas, that of a region first."""
+        return tuple(
+            self.url(it) for it in (first, *(it for it in REGIONS if it != first))
+        )
+
+    def url(self, region: int) -> str:
+        return f"https://[fd00:{region}::1]:{WEB_PORT}/"
+
+    def store_uri(self, region: int) -> str:
+        neo_masters = ",".join(announced(it, NEO_MASTER_PORT) for it in REGIONS)
+        reached = self.regions.reached[region]
+        translated = ",".join(f"{known}={it}" for known, it in reached.items())
+        near = announced(region, STORAGE_PORT)
+        return f"neo:{NAME}@{neo_masters}?near={near}&translate={translated}"
+
+    def home(self, name: str) -> Path:
+        return self.regions.home / f"identity-{name}"
+
+    def add_identities(self, identities: Iterable[Identity]) -> None:
+        authority = self.root.issue("region 1 of callers", is_authority=True)
+        for identity in identities:
+            self._write_identity(identity.name, authority.issue_to(identity))
+
+    def _write_identity(self, name: str, issued: Issued) -> None:
+        home = self.home(name)
+        home.mkdir(mode=0o700)
+        (home / "root.crt").write_text(self.root.pem)
+        (home / "own.crt").write_text(issued.chain)
+        key = home / "own.key"
+        key.touch(mode=0o600)
+        key.write_text(issued.key_pem)
