@@ -15,7 +15,12 @@ from attrs import evolve, frozen
 from labsim.faults.table import PACKAGES, check_verbs
 from labsim.lines import line_in_json
 from labsim.refusals import BadInput, inside
-from labsim.scenario import NEO, Scenario, decode_scenario, encode_scenario
+from labsim.scenario import (
+    ROLES_BY_STORE,
+    Scenario,
+    decode_scenario,
+    encode_scenario,
+)
 from labsim.schedule import (
     Reader,
     Schedule,
@@ -23,7 +28,7 @@ from labsim.schedule import (
     decode_fault,
     encode_fault,
 )
-from labsim.topology import ROLES, ROLES_OF_NEO, Region, Topology
+from labsim.topology import ROLES, ROLES_OF_STORES, Region, Topology
 from labsim.workloads import table as work_table
 from labsim.workloads.operation import (
     OPERATIONS_MAX,
@@ -52,12 +57,17 @@ class Plan:
     operations: tuple[Operation, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        topology = self.topology
-        if self.scenario.store != NEO:
-            if topology.neo_masters or topology.storage_nodes:
-                raise BadInput(f"only a store {NEO!r} has neo_masters, storage_nodes")
-        elif not (topology.neo_masters and topology.storage_nodes):
-            raise BadInput(f"a store {NEO!r} needs neo_masters and storage_nodes")
+        store, topology = self.scenario.store, self.topology
+        wanted = ROLES_BY_STORE[store]
+        for role in ROLES_OF_STORES:
+            is_there = bool(getattr(topology, role))
+            if is_there and role not in wanted:
+                raise BadInput(f"a store {store!r} has no {role}")
+            if role in wanted and not is_there:
+                raise BadInput(f"a store {store!r} needs {role}")
+        for it in topology.regions:
+            if "stunnels" in wanted and it.hosts and len(it.stunnels) != 1:
+                raise BadInput(f"a store {store!r} needs a stunnel in {it.name}")
 
     @property
     def size(self) -> str:
@@ -93,7 +103,7 @@ def encode_plan(plan: Plan) -> str:
         | {
             role: list(getattr(it, role))
             for role in ROLES
-            if getattr(it, role) or role not in ROLES_OF_NEO
+            if getattr(it, role) or role not in ROLES_OF_STORES
         }
         for it in plan.topology.regions
     ]

@@ -36,7 +36,7 @@ from labsim.history import (
 from labsim.injector import Injector
 from labsim.models.buildout import BuildoutModel
 from labsim.plan import Plan, check_plan
-from labsim.scenario import NEO, Scenario
+from labsim.scenario import MEMORY, Scenario
 from labsim.schedule import TimedFault
 from labsim.stores import SharedMemory, SharedNeo, Store
 from labsim.workloads import table as work_table
@@ -263,7 +263,7 @@ class Stage:
 
     def build_store(self) -> Store:
         """Where masters keep what they are told."""
-        if self.plan.scenario.store == NEO:
+        if self.plan.scenario.store != MEMORY:
             return SharedNeo(self.world, self.plan.topology, self.tell)
         return SharedMemory(self.tell, self.world.clock.seconds)
 

@@ -124,9 +124,21 @@ class Recovery:
 MEMORY = "memory"
 NEO = "neo"
 
-STORES = (MEMORY, NEO)
+LINKED_NEO = "linked neo"
+
+STORES = (MEMORY, NEO, LINKED_NEO)
 """Where masters keep what they are told: beside all hosts and never broken, or in a
-neo_cluster, of which each region has a neo_master and a storage node."""
+neo_cluster, of which each region has a neo_master and a storage node; linked, what goes
+from one region to another goes through a stunnel of each."""
+
+ROLES_BY_STORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        MEMORY: (),
+        NEO: ("neo_masters", "storage_nodes"),
+        LINKED_NEO: ("neo_masters", "storage_nodes", "stunnels"),
+    }
+)
+"""What a region has for the store."""
 
 
 @frozen
@@ -155,7 +167,7 @@ class Scenario:
             fleet.masters,
             fleet.computers,
             self.workload.people,
-            has_neo=self.store == NEO,
+            store_roles=ROLES_BY_STORE[self.store],
         )
 
 

@@ -171,6 +171,11 @@ class SharedNeo:
             # Their own clocks may be wrong.
             lambda it: tell(evolve(it, at=world.clock.seconds())),
             rule,
+            stunnel_hosts={
+                region.name: world.host(name)
+                for region in topology.regions
+                for name in region.stunnels
+            },
         )
         self._clients: list[NeoClient] = []
 
@@ -192,7 +197,8 @@ class SharedNeo:
 
     def _open(self, master: str, runtime: Runtime, uri: str, _: ICalendar) -> Any:
         assert uri == self.uri, uri
-        client = self.neo_cluster.client(runtime)
+        region = self._world.host(master).region
+        client = self.neo_cluster.client(runtime, region=region)
         self._clients.append(client)
         try:
             client.sync()

@@ -14,7 +14,8 @@ class Region:
     """A place that fails as a whole, with the names of its hosts by their roles.
 
     ``people`` are where clients work; no fault hits them but cuts. ``neo_masters`` and
-    ``storage_nodes`` are there when masters keep what they are told in NEO.
+    ``storage_nodes`` are there when masters keep what they are told in NEO, and
+    ``stunnels`` when it is linked by them.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Region:
     people: tuple[str, ...] = ()
     neo_masters: tuple[str, ...] = ()
     storage_nodes: tuple[str, ...] = ()
+    stunnels: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -31,13 +33,15 @@ class Region:
     @property
     def machines(self) -> tuple[str, ...]:
         """What has power to lose."""
-        store = (*self.neo_masters, *self.storage_nodes)
+        store = (*self.neo_masters, *self.storage_nodes, *self.stunnels)
         return (*self.masters, *store, *self.computers)
 
 
-ROLES_OF_NEO = ("neo_masters", "storage_nodes")
-ROLES = ("masters", "computers", "people", *ROLES_OF_NEO)
+ROLES_OF_STORES = ("neo_masters", "storage_nodes", "stunnels")
+ROLES = ("masters", "computers", "people", *ROLES_OF_STORES)
 """The fields of a region that name hosts."""
+
+PREFIXES = {"neo_masters": "neo", "storage_nodes": "storage", "stunnels": "stunnel"}
 
 
 @frozen
@@ -65,6 +69,10 @@ class Topology:
     @property
     def storage_nodes(self) -> tuple[str, ...]:
         return tuple(host for it in self.regions for host in it.storage_nodes)
+
+    @property
+    def stunnels(self) -> tuple[str, ...]:
+        return tuple(host for it in self.regions for host in it.stunnels)
 
     @property
     def computers(self) -> tuple[str, ...]:
@@ -113,13 +121,12 @@ def build_topology(
     computer_count: int,
     people_count: int,
     *,
-    has_neo: bool = False,
+    store_roles: Collection[str] = (),
 ) -> Topology:
     """Spread so many of each evenly over the regions ``r1``, ``r2`` ...
 
-    With NEO each region has a neo_master and a storage node besides.
+    Each region has one of each of ``store_roles`` besides.
     """
-    neo_count = region_count if has_neo else 0
 
     def names(prefix: str, count: int, region: int) -> tuple[str, ...]:
         numbers = range(region, count, region_count)
@@ -132,8 +139,7 @@ def build_topology(
                 names("master", master_count, region),
                 names("COMP", computer_count, region),
                 names("people", people_count, region),
-                names("neo", neo_count, region),
-                names("storage", neo_count, region),
+                **{role: (f"{PREFIXES[role]}-{region}",) for role in store_roles},
             )
             for region in range(region_count)
         )

@@ -334,9 +334,18 @@ def test_a_run_that_would_not_fit_says_so_before_it_starts() -> None:
         check_fits(plan, available=100 * 1024**2)
 
 
-def a_plan_on_neo() -> Plan:
-    scenario = evolve(a_plan().scenario, store="neo")
+def a_plan_on_neo(store: str = "neo") -> Plan:
+    scenario = evolve(a_plan().scenario, store=store)
     return Plan(1, scenario, scenario.topology)
+
+
+def test_regions_that_are_linked_need_a_stunnel_each() -> None:
+    plan = a_plan_on_neo("linked neo")
+    hosts = set(plan.topology.hosts) - {"stunnel-1"}
+
+    assert decode_plan(encode_plan(plan), "plan") == plan
+    with pytest.raises(BadInput, match="needs a stunnel in r2"):
+        evolve(plan, topology=plan.topology.keeping(hosts))
 
 
 def test_regions_of_a_neo_cluster_have_hosts_for_it_that_a_plan_keeps() -> None:
@@ -351,9 +360,10 @@ def test_regions_of_a_neo_cluster_have_hosts_for_it_that_a_plan_keeps() -> None:
 @pytest.mark.parametrize(
     ("store", "hosts", "sentence"),
     [
-        ("memory", ("neo-0",), "only a store 'neo' has neo_masters, storage_nodes"),
-        ("neo", ("neo-0",), "a store 'neo' needs neo_masters and storage_nodes"),
-        ("neo", ("storage-0",), "a store 'neo' needs neo_masters and storage_nodes"),
+        ("memory", ("neo-0",), "a store 'memory' has no neo_masters"),
+        ("neo", ("neo-0",), "a store 'neo' needs storage_nodes"),
+        ("neo", ("storage-0",), "a store 'neo' needs neo_masters"),
+        ("linked neo", ("neo-0", "storage-0"), "a store 'linked neo' needs stunnels"),
     ],
 )
 def test_a_plan_has_the_hosts_of_its_store(store, hosts, sentence) -> None:
