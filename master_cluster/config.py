@@ -93,6 +93,8 @@ class Config:
     it knows besides those of its store.
     ``identity_directory`` has who it is, and with the key of a region its authority;
     without one the store has an authority of its own.
+    With ``has_tls`` it speaks TLS with what the identity directory has, asks everybody
+    for a certificate, and answers what ``authorising`` allows; it may listen anywhere.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
     """
@@ -109,9 +111,14 @@ class Config:
     products: Mapping[str, str] = texts()
     has_trusted_proxy: bool = False
     identity_directory: str | None = None
+    has_tls: bool = False
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)
+        if self.has_tls:
+            if self.identity_directory is None:
+                raise Misconfigured("TLS needs an identity directory")
+            return
         if self.is_loopback_only and not _is_loopback(self.listen.host):
             raise Misconfigured(
                 f"a mini-master has no authentication and listens on loopback only:"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
@@ -25,6 +26,7 @@ from master_cluster.store.store import Store
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
 from master_cluster.web.description import Description
+from master_cluster.web.guarding import Guard
 from master_cluster.web.hateoas import publish_hateoas
 from master_cluster.web.operations import (
     HealthPage,
@@ -38,10 +40,13 @@ from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.polling import POLL_METHODS, PollPage, Polls
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.repeating import Remembered
-from master_cluster.web.replying import report_incident
+from master_cluster.web.replying import pass_all, report_incident
 from master_cluster.web.site import Gate
+from runtime.identity_directory import paths_below
+from runtime.identity_files import CredentialFiles
 from runtime.network import url_of
 from runtime.ports import Runtime
+from runtime.tls import serve_tls
 
 
 def build_service(
@@ -101,8 +106,13 @@ class MasterService(Service):
             answers = Answers(desk, forwarder, config.products)
             memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
+            guard = Guard(runtime, config.path_prefix) if config.has_tls else None
             gate = Gate(
-                answers, runtime, memory, is_loopback_only=config.is_loopback_only
+                answers,
+                runtime,
+                memory,
+                pass_all if guard is None else partial(guard.check, desk),
+                is_loopback_only=config.is_loopback_only and not config.has_tls,
             )
             publish_hateoas(
                 gate,
@@ -122,13 +132,18 @@ class MasterService(Service):
             gate.putChild(b"healthz", HealthPage())
             gate.putChild(b"readyz", ReadyPage(readiness))
             gate.putChild(b"metrics", MetricsPage(measures))
-            if config.is_loopback_only:
-                # It asks nobody who they are.
+            if config.is_loopback_only or config.has_tls:
+                # Else nobody knows who asks.
                 gate.putChild(b"", WayToPanel())
                 panel = Panel(desk, runtime, forwarder)
                 gate.putChild(b"panel", PanelResource(panel, gate.run))
-            access = Access(runtime, measures, config.access_log, gate.children)
-            site = LimitedSite(gate, runtime, access, config.connections_max)
+            site = LimitedSite(
+                gate,
+                runtime,
+                Access(runtime, measures, config.access_log, gate.children),
+                config.connections_max,
+                guard.refusal if guard is not None else None,
+            )
             watch_process(measures, runtime.threads, site.connected)
             measures.watch(
                 "slapcluster_polls_waiting",
@@ -136,7 +151,7 @@ class MasterService(Service):
                 lambda: polls.polling.waiting_count,
             )
             endpoint = runtime.network.server_endpoint(config.listen)
-            listening = await endpoint.listen(site)
+            listening = await endpoint.listen(_spoken(site, config, runtime))
         except Exception as error:
             self._renewal.stopService()
             await forwarder.stop()
@@ -189,6 +204,18 @@ class _Running:
         await self.polls.settle()
         self.site.disconnect()
         self.store.close()
+
+
+def _spoken(site: LimitedSite, config: Config, runtime: Runtime) -> IProtocolFactory:
+    """Return a site in the language of its port."""
+    if not config.has_tls:
+        return site
+    assert config.identity_directory is not None
+    ask = CredentialFiles(
+        runtime, paths_below(config.identity_directory), is_server=True
+    )
+    ask()  # What is wrong is said now.
+    return serve_tls(site, runtime, ask)
 
 
 def _home_of(config: Config, runtime: Runtime) -> RegionHome | None:

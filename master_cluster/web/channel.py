@@ -28,10 +28,11 @@ from master_cluster.config import CONNECTIONS_MAX
 from master_cluster.measuring import Measures
 from master_cluster.store.callers import Caller, enter
 from master_cluster.web.access import REQUEST_ID_HEADER, Access, Exchange
+from master_cluster.web.replying import Refusal
 from runtime.http_server import BoundedRequest, BoundedSite
 from runtime.logs import REQUEST_ID
 from runtime.ports import Runtime
-from slap.errors import TooLarge
+from slap.errors import SlapError, TooLarge
 from slap.form import BODY_BYTES_MAX
 from slap.freshness import (
     CLAIM_HEADER,
@@ -53,6 +54,9 @@ RECEIVE_SECONDS_MAX = 75.0
 
 VERB_LENGTH_MAX = 16
 """What is told of a verb that nobody speaks."""
+
+TLS_RECORD = 0x16
+"""What TLS begins with, and no verb does."""
 
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and dropped."""
@@ -146,6 +150,10 @@ class LimitedChannel(HTTPChannel):
         if self.is_refusing:
             return
         self.site.notice(self)
+        if self.is_idle and data[0] == TLS_RECORD:
+            # Its sender would wait for more than a line that is never ended.
+            self._respondToBadRequestAndDisconnect()
+            return
         if self._deadline is None and not self._is_answering:
             self._deadline = self.callLater(RECEIVE_SECONDS_MAX, self._give_up)
         super().dataReceived(data)
@@ -217,7 +225,8 @@ class LimitedSite(BoundedSite):
     One connection more than ``connections_max`` ends the one that has been silent for
     longest: an idle one, else one that is still sending its call. While all of them
     wait for answers, the new one ends. So whoever holds many connections and says
-    nothing keeps nobody out.
+    nothing keeps nobody out. ``refuse`` says which requests are answered with an error
+    before anything is done for them.
     """
 
     protocol: Any = LimitedChannel
@@ -229,14 +238,23 @@ class LimitedSite(BoundedSite):
         runtime: Runtime,
         access: Access | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        refuse: Callable[[Request], SlapError | None] | None = None,
     ) -> None:
         super().__init__(resource, runtime, BODY_BYTES_MAX)
         self.requestFactory = LimitedRequest
         self.access = access or Access(runtime, Measures())
         self.is_closing = False
+        self._refuse = refuse
         self.connections_max = connections_max
         # In the order in which they spoke last.
         self.connected: dict[LimitedChannel, None] = {}
+
+    def getResourceFor(self, request: Request) -> IResource:
+        refusal = self._refuse(request) if self._refuse is not None else None
+        if refusal is not None:
+            return Refusal(refusal)
+        found: IResource = super().getResourceFor(request)
+        return found
 
     def log(self, request: object) -> None:
         """Note an exchange that is over; Twisted calls it."""

@@ -102,6 +102,7 @@ class _Addresses:
         origin = find_origin(
             headers_of(request),
             f"{host}:{listening.port}",
+            is_secure=request.isSecure(),
             has_trusted_proxy=self._has_trusted_proxy,
         )
         below = b"/".join((request.prepath or ())[:-1]).decode("ascii")

@@ -27,6 +27,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from master_cluster.web.origin import scheme_for
+
 TEXT_TYPE = "text/plain; charset=utf-8"
 CONTENT_TYPES = {
     ".cfg": TEXT_TYPE,
@@ -168,7 +170,7 @@ def _answer_profile(request: Request) -> bytes:
     host = request.getHeader("host") or ""
     if _HOST.fullmatch(host) is None:
         return _answer_text(request, 400, "the Host header names no server\n")
-    scheme = "https" if request.isSecure() else "http"
+    scheme = scheme_for(host, is_secure=request.isSecure())
     profile = render_wheelhouse_profile(f"{scheme}://{host}/release", host)
     return _answer_text(request, 200, profile)
 

@@ -17,8 +17,16 @@ from twisted.web.server import Request
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory, Lasting
 from master_cluster.store.callers import present_caller
-from master_cluster.web.replying import Answering, Run, body_of, call_of, set_head
+from master_cluster.web.replying import (
+    Answering,
+    Check,
+    Run,
+    body_of,
+    call_of,
+    set_head,
+)
 from runtime.ports import Runtime
+from runtime.tls import peer_of
 from slap.calls import HttpAnswer, encode_answer
 
 
@@ -38,9 +46,10 @@ class Repeating(Answering):
         answers: Answers,
         runtime: Runtime,
         run: Run,
+        check: Check,
         memory: AnswerMemory[Remembered],
     ) -> None:
-        super().__init__(answers, runtime, run)
+        super().__init__(answers, runtime, run, check)
         self._memory = memory
 
     def render(self, request: Request) -> bytes | int:
@@ -54,6 +63,7 @@ class Repeating(Answering):
     async def _answer(self, request: Request) -> HttpAnswer:
         since = self._memory.instant
         call = call_of(request)
+        await self._check(request, call)
         answer = await self._answers.answer_lasting(call)
         if not isinstance(answer, Lasting):
             return encode_answer(call.method, answer)
@@ -65,10 +75,15 @@ class Repeating(Answering):
 
 
 def _question(request: Request) -> bytes:
-    """Return a digest of all that an answer depends on, besides the store."""
+    """Return a digest of all that an answer depends on, besides the store.
+
+    Who asks is a part of it: what one may ask another one may not.
+    """
     digest = hashlib.blake2b(digest_size=16)
     authorization = request.getHeader(b"authorization") or b""
-    for part in (request.method, request.uri, authorization, body_of(request)):
+    peer = peer_of(request.channel.transport)
+    who = b"" if peer is None else " ".join(peer.uris).encode()
+    for part in (request.method, request.uri, authorization, who, body_of(request)):
         digest.update(b"%d:" % len(part))
         digest.update(part)
     return digest.digest()

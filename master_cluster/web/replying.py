@@ -9,7 +9,7 @@ has the number with the error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -23,6 +23,14 @@ from slap.calls import Call, HttpAnswer, decode_call, encode_answer, encode_erro
 from slap.errors import BadRequest, ServerError, SlapError
 
 Run: TypeAlias = Callable[[Deferred[None]], None]
+
+Check: TypeAlias = Callable[[Request, Call], Awaitable[None]]
+"""Raises ``Forbidden`` for a call that is not for whoever makes it."""
+
+
+async def pass_all(request: Request, call: Call) -> None:
+    """Check nothing, as a mini-master: it is asked by its own computer alone."""
+
 
 INCIDENT_BITS = 40
 """Short enough to read aloud, long enough to find one line in a log."""
@@ -66,13 +74,30 @@ class Serving(Resource):
 class Answering(Serving):
     """One method."""
 
-    def __init__(self, answers: Answers, runtime: Runtime, run: Run) -> None:
+    def __init__(
+        self, answers: Answers, runtime: Runtime, run: Run, check: Check
+    ) -> None:
         super().__init__(runtime, run)
         self._answers = answers
+        self._check = check
 
     async def _answer(self, request: Request) -> HttpAnswer:
         call = call_of(request)
+        await self._check(request, call)
         return encode_answer(call.method, await self._answers.answer(call))
+
+
+class Refusal(Resource):
+    """Whatever is asked is refused."""
+
+    isLeaf = True
+
+    def __init__(self, error: SlapError) -> None:
+        super().__init__()
+        self._error = error
+
+    def render(self, request: Request) -> bytes:
+        return set_head(request, encode_error(self._error, path_of(request)))
 
 
 def report_incident(runtime: Runtime) -> ServerError:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,19 +13,16 @@ from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory
+from master_cluster.web.origin import is_loopback
 from master_cluster.web.repeating import Remembered, Repeating
-from master_cluster.web.replying import Answering, path_of, set_head
+from master_cluster.web.replying import Answering, Check, Refusal, pass_all
 from runtime.ports import Runtime
-from slap.calls import encode_error
-from slap.errors import Forbidden, NotFound, SlapError
+from slap.errors import Forbidden, NotFound
 from slap.methods import METHODS
-
-HOST_COUNT_MAX = 1_000
-"""Names by which this master was called that are remembered."""
 
 
 class Gate(Resource):
-    """The root: methods and files, for whoever may ask.
+    """The root: methods and files, for whoever may ask; ``check`` sees every call.
 
     A web page in a browser of this machine can make it send requests here under any
     name that its owner points at loopback; so only names of loopback are answered.
@@ -38,6 +33,7 @@ class Gate(Resource):
         answers: Answers,
         runtime: Runtime,
         memory: AnswerMemory[Remembered],
+        check: Check = pass_all,
         *,
         is_loopback_only: bool,
     ) -> None:
@@ -45,20 +41,20 @@ class Gate(Resource):
         self._is_loopback_only = is_loopback_only
         self._running: set[Deferred[None]] = set()
         for name in METHODS:
-            answering = Answering(answers, runtime, self.run)
+            answering = Answering(answers, runtime, self.run, check)
             self.putChild(name.encode("ascii"), answering)
-        repeating = Repeating(answers, runtime, self.run, memory)
+        repeating = Repeating(answers, runtime, self.run, check, memory)
         self.putChild(b"requestComputerPartition", repeating)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         host = request.getHeader("host") or ""
         if self._is_loopback_only and not is_loopback(host):
-            return _Refusal(Forbidden("this master answers on loopback names only"))
+            return Refusal(Forbidden("this master answers on loopback names only"))
         found: IResource = super().getChildWithDefault(path, request)
         return found
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
-        return _Refusal(NotFound(f"no method {path.decode(errors='replace')!r}"))
+        return Refusal(NotFound(f"no method {path.decode(errors='replace')!r}"))
 
     async def settle(self) -> None:
         """Return when no call runs."""
@@ -69,42 +65,6 @@ class Gate(Resource):
         """Count a call among those that ``settle`` awaits."""
         self._running.add(call)
         call.addBoth(lambda _: self._running.discard(call))
-
-
-@lru_cache(HOST_COUNT_MAX)
-def is_loopback(host: str) -> bool:
-    """Whether a Host header, with or without a port, names loopback.
-
-    A missing one is a client without a browser's rules, and harmless.
-    """
-    if not host:
-        return True
-    if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        name, _, port = host.partition(":")
-    if port and not (port.isascii() and port.isdigit()):
-        return False
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-class _Refusal(Resource):
-    """A path that is not served."""
-
-    isLeaf = True
-
-    def __init__(self, error: SlapError) -> None:
-        super().__init__()
-        self._error = error
-
-    def render(self, request: Request) -> bytes:
-        return set_head(request, encode_error(self._error, path_of(request)))
 
 
 def _finished(call: Deferred[Any]) -> Deferred[None]:

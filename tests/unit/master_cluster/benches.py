@@ -162,6 +162,7 @@ class WebBench:
     ) -> None:
         self.world = World(seed)
         self.host = self.world.host("master")
+        self.prepare()
         self.address = TcpAddress("127.0.0.1", 5000)
         fields = {"store_uri": "memory:", "listen": self.address}
         self.service = build_service(
@@ -169,6 +170,9 @@ class WebBench:
         )
         self.world.result(self.service.startService())
         self._client = HttpClient(self.host.runtime)
+
+    def prepare(self) -> None:
+        """Do what is done before a master starts."""
 
     def close(self) -> None:
         """Stop; what is left on the world is a failure."""

@@ -20,7 +20,8 @@ from master_cluster.web.channel import (
     RECEIVE_SECONDS_MAX,
     LimitedSite,
 )
-from master_cluster.web.site import Gate, is_loopback
+from master_cluster.web.origin import is_loopback
+from master_cluster.web.site import Gate
 from runtime.http_client import HttpClient
 from runtime.http_server import IDLE_SECONDS
 from runtime.ports import TcpAddress
