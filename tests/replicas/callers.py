@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
@@ -63,7 +64,7 @@ class Asked:
 
 @frozen
 class Task:
-    """What the file says."""
+    """What the file says; ``away_seconds`` pass after a poll that nobody answered."""
 
     urls: tuple[str, ...]
     home: str
@@ -71,7 +72,7 @@ class Task:
     titles: tuple[str, ...] = ()
     wait_seconds: int | None = None
     first: int = 0
-    numbers: dict[str, int] = field(factory=dict)
+    away_seconds: float = PAUSE_SECONDS
 
 
 class Callers:
@@ -104,7 +105,7 @@ class Callers:
                 if isinstance(answer, Polled):
                     known = answer.computer
             self._say(computer_id, "poll", asked, outcome, number_of(known))
-            await self._pause()
+            await self._pause(is_away=outcome == "away")
 
     async def _request_for_ever(self, title: str) -> None:
         client = self._client(PERSON)
@@ -157,8 +158,9 @@ class Callers:
     def _now(self) -> float:
         return self._runtime.clock.seconds()
 
-    async def _pause(self) -> None:
-        await deferLater(self._runtime.clock, PAUSE_SECONDS)
+    async def _pause(self, *, is_away: bool = False) -> None:
+        seconds = self._task.away_seconds if is_away else PAUSE_SECONDS
+        await deferLater(self._runtime.clock, seconds)
 
 
 def computer_of(title: str) -> str:
@@ -183,6 +185,9 @@ def read_task(text: str) -> Task:
 
 def main() -> None:
     task = read_task(Path(sys.argv[1]).read_text())
+    # Each agent has a connection of its own.
+    _, descriptors_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors_max, descriptors_max))
 
     async def call(runtime: Runtime) -> None:
         await Callers(runtime, task).ask_for_ever()

@@ -83,7 +83,7 @@ class Life:
     def __attrs_post_init__(self) -> None:
         computers = [it for region in REGIONS for it in computers_of(region)]
         named = [Identity(Role.COMPUTER, it) for it in computers]
-        self.replicas.add_identities((Identity(Role.PERSON, PERSON), *named))
+        self.replicas.add_identities(Identity(Role.PERSON, PERSON), *named)
         for region in REGIONS:
             self.start_callers(region)
         programs.eventually(

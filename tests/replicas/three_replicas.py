@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess  # noqa: TID251 - programs of these networks
-from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import asdict, define, field
@@ -28,11 +27,13 @@ from tests.neo_port.three_regions import (
     inside,
 )
 from tests.replicas.callers import Task
+from tests.replicas.identities import identity_home, write_identities
 from tests.source_tree import TOP
 
 WEB_PORT = 4430
 READY_SECONDS_MAX = 30
 SLAPCLUSTER = str(TOP / "bin" / "slapcluster")
+CALLERS = (str(TOP / ".venv" / "bin" / "python"), "-m", "tests.replicas.callers")
 
 
 @define
@@ -47,18 +48,19 @@ class ThreeReplicas:
     def __attrs_post_init__(self) -> None:
         for region in REGIONS:
             authority = self.root.issue(f"region {region}", is_authority=True)
-            identity = Identity(Role.REPLICA, f"region-{region}")
-            self._write_identity(f"replica-{region}", authority.issue_to(identity))
+            identity = Identity(Role.REPLICA, replica_name(region))
+            write_identities(self.regions.home, self.root, authority, identity)
             self.start_replica(region)
         for region in REGIONS:
             self.wait_for(region)
 
     def start_replica(self, region: int) -> None:
-        argv = (
-            *(SLAPCLUSTER, "master", "--store", self.store_uri(region)),
-            *("--listen", f"[fd00:{region}::1]:{WEB_PORT}"),
-            *("--identity", str(self.home(f"replica-{region}"))),
-            *("--region", f"region-{region}", "--announce", self.url(region)),
+        argv = replica_arguments(
+            self.regions.home,
+            replica_name(region),
+            self.store_uri(region),
+            f"fd00:{region}::1",
+            WEB_PORT,
         )
         log = self.regions.home / f"replica-{region}.log"
         self.replicas[region] = self.regions.stack.enter_context(
@@ -81,11 +83,10 @@ class ThreeReplicas:
         name = f"callers-{region}-{len(list(self.regions.home.glob('callers-*.json')))}"
         file = self.regions.home / f"{name}.json"
         file.write_text(json.dumps(asdict(task)))
-        argv = (str(TOP / ".venv" / "bin" / "python"), "-m", "tests.replicas.callers")
         log = self.regions.home / f"{name}.log"
         running.append(
             self.regions.stack.enter_context(
-                programs.running(inside(region, (*argv, str(file))), log)
+                programs.running(inside(region, (*CALLERS, str(file))), log)
             )
         )
         return log
@@ -122,19 +123,26 @@ class ThreeReplicas:
         near = announced(region, STORAGE_PORT)
         return f"neo:{NAME}@{neo_masters}?near={near}&translate={translated}"
 
-    def home(self, name: str) -> Path:
-        return self.regions.home / f"identity-{name}"
-
-    def add_identities(self, identities: Iterable[Identity]) -> None:
+    def add_identities(self, *identities: Identity) -> None:
         authority = self.root.issue("region 1 of callers", is_authority=True)
-        for identity in identities:
-            self._write_identity(identity.name, authority.issue_to(identity))
+        write_identities(self.regions.home, self.root, authority, *identities)
 
-    def _write_identity(self, name: str, issued: Issued) -> None:
-        home = self.home(name)
-        home.mkdir(mode=0o700)
-        (home / "root.crt").write_text(self.root.pem)
-        (home / "own.crt").write_text(issued.chain)
-        key = home / "own.key"
-        key.touch(mode=0o600)
-        key.write_text(issued.key_pem)
+
+def replica_name(region: int) -> str:
+    return f"region-{region}"
+
+
+def replica_arguments(
+    place: Path, name: str, store_uri: str, host: str, port: int
+) -> tuple[str, ...]:
+    """What begins a replica, whose identity is below a place."""
+    return (
+        *(SLAPCLUSTER, "master", "--store", store_uri),
+        *(
+            "--listen",
+            f"[{host}]:{port}",
+            "--identity",
+            str(identity_home(place, name)),
+        ),
+        *("--region", name, "--announce", f"https://[{host}]:{port}/"),
+    )
