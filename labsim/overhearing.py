@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
+from runtime.http_server import SIGN
 from runtime.ports import Address, INetwork
 
 POLL = b"GET /getFullComputerInformation?"
@@ -94,6 +95,8 @@ class Answers:
         if not self.is_poll:
             return
         self.received += data
+        while self.received.startswith(SIGN):
+            self.received = self.received.removeprefix(SIGN)
         head, end, body = self.received.partition(b"\r\n\r\n")
         if not end:
             return

@@ -248,6 +248,7 @@ class Stage:
         settings = {
             "poll_seconds": agents.poll_seconds,
             "recheck_seconds": agents.recheck_seconds,
+            "sign_seconds": agents.sign_seconds,
         }
         for region in topology.regions:
             for name in region.computers:
@@ -320,6 +321,7 @@ class Stage:
                     tuple(by_client.get(name, ())),
                     self.tell,
                     self.world.entropy(name, "client"),
+                    sign_seconds=self.plan.scenario.agents.sign_seconds,
                 )
                 self._clients.append(client)
                 playing.append(Deferred.fromCoroutine(client.play(self._begin)))

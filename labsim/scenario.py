@@ -37,6 +37,8 @@ LIMITS: Limits = MappingProxyType(
         # A poll of a day is no poll; below a second a round takes longer than that.
         "poll_seconds": (1, 86400),
         "recheck_seconds": (1, 86400),
+        # Whole seconds; a caller that wants one more seldom has no use for it.
+        "sign_seconds": (1, 300),
         "build_seconds": (0, 86400),
         "failing_builds": (0, 0.9),
         "people": (1, 100),
@@ -70,6 +72,8 @@ class Agents:
 
     poll_seconds: float = _within(60.0)
     recheck_seconds: float = _within(60.0)
+    # Each sign of life is an event: those of a thousand computers cost more than they.
+    sign_seconds: int = _within(30)
     build_seconds: float = _within(30.0)
     failing_builds: float = _within(0.0)
 

@@ -95,6 +95,8 @@ class Config:
     without one the store has an authority of its own.
     With ``has_tls`` it speaks TLS with what the identity directory has, asks everybody
     for a certificate, and answers what ``authorising`` allows; it may listen anywhere.
+    In ``documents_directory``, which is its own, it keeps the last documents of
+    computers, and answers polls with them while its store is away.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
     """
@@ -110,6 +112,7 @@ class Config:
     path_prefix: str = field(default="", converter=_checked_prefix)
     products: Mapping[str, str] = texts()
     has_trusted_proxy: bool = False
+    documents_directory: str | None = None
     identity_directory: str | None = None
     has_tls: bool = False
 

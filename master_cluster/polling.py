@@ -18,6 +18,12 @@ asks. What is true at all times:
    bytes, those that were sent last, and are computed again when they are missed.
 6. A poll that has seen more than the document knows is answered with one that is
    computed after it began, and not at all when that knows less, too.
+7. A current document is good up to the last transaction of which it is known that all
+   changes up to it were heard (``prove``), whenever it was computed. An answer names no
+   later one than is needed: who has seen less is answered elsewhere, too.
+8. While the store is lost nothing is computed and nobody waits. Each poll is answered
+   with what was known last, marked as of when that was known to be current; not when it
+   has seen more than that is good for.
 """
 
 from __future__ import annotations
@@ -28,9 +34,9 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from slap.errors import NotFound, SlapError
+from slap.errors import NotFound, SlapError, Unavailable
 from slap.freshness import UNSEEN, behind
 from slap.polling import UNCONDITIONAL, Condition
 
@@ -56,13 +62,15 @@ class Document:
     """What a poll is answered; ``packed`` is the body, compressed by gzip.
 
     ``etag`` follows from the content alone: it is the same at all replicas.
-    ``tid`` is the last transaction that it knows.
+    ``tid`` is the last transaction that it knows. ``current_at`` is when it was known
+    to be current, ``None`` when it is now.
     """
 
     etag: str
     packed: bytes = field(repr=False)
     length: int
     tid: bytes = UNSEEN
+    current_at: float | None = None
 
     @property
     def content(self) -> bytes:
@@ -89,11 +97,15 @@ class Poll:
 
 @frozen
 class NotModified:
-    """The poll has the content; ``has_waited`` when another one was waited for."""
+    """The poll has the content; ``has_waited`` when another one was waited for.
+
+    ``current_at`` as of a document.
+    """
 
     etag: str
     has_waited: bool = False
     tid: bytes = UNSEEN
+    current_at: float | None = None
 
 
 Answer: TypeAlias = Document | NotModified | SlapError
@@ -112,6 +124,17 @@ class Due:
 
 NOTHING = Due()
 
+NEVER = -2
+RECALLED = -1
+"""Generations: of no document, and of one that is from an earlier life."""
+
+LOST_RETRY_AFTER_SECONDS = 5
+
+
+def lost(what: str) -> Unavailable:
+    """What a master says of what it cannot answer while its store is away."""
+    return Unavailable(f"the store is away, and {what}", LOST_RETRY_AFTER_SECONDS)
+
 
 @define(eq=False)
 class _Pending:
@@ -128,8 +151,9 @@ class _Entry:
 
     generation: int = 0
     etag: str = ""
-    etag_generation: int = -1
+    etag_generation: int = NEVER
     tid: bytes = UNSEEN
+    current_at: float = 0.0
     computing_generation: int | None = None
     is_queued: bool = False
     pending: dict[Poll, _Pending] = field(factory=dict)
@@ -144,8 +168,14 @@ class _Entry:
         """Whether somebody is served by computing the document once more."""
         return bool(self.pending) or bool(self.waiting and not self.is_current)
 
-    def not_modified(self, *, has_waited: bool = False) -> NotModified:
-        return NotModified(self.etag, has_waited, self.tid)
+    @property
+    def is_known(self) -> bool:
+        return self.etag_generation > NEVER
+
+    def outdate(self, standing: tuple[bytes, float]) -> None:
+        """Be of an earlier generation; as of when it was current for certain stays."""
+        self.tid, self.current_at = standing
+        self.generation += 1
 
 
 class Polling:
@@ -165,6 +195,9 @@ class Polling:
         self._queue: deque[str] = deque()
         self._computation_count = 0
         self._is_stopping = False
+        self.heard = UNSEEN
+        self.proven_at = 0.0
+        self.is_lost = False
         self.bodies = Bodies(body_bytes_max)
         self.waiting_count = 0
 
@@ -184,12 +217,14 @@ class Polling:
 
     def begin(self, poll: Poll) -> Due:
         """Take a poll in."""
+        if self.is_lost:
+            return Due(((poll, self._answer_stale(poll)),))
         entry = self._entries.get(poll.computer_id)
         if entry is None:
             entry = self._entries[poll.computer_id] = _Entry()
-        if entry.is_current and poll.seen > entry.tid:
+        if entry.is_current and poll.seen > self._good_to(entry):
             # As if a change had been heard of: there may be one.
-            entry.generation += 1
+            entry.outdate(self._standing(entry))
         if entry.is_current:
             answer = self._answer(poll, entry, is_over=False)
             if answer is not None:
@@ -212,7 +247,7 @@ class Polling:
             computer_id = self._computer_ids.get(oid)
             entry = None if computer_id is None else self._entries.get(computer_id)
             if computer_id is not None and entry is not None:
-                entry.generation += 1
+                entry.outdate(self._standing(entry))
                 computing += self._demand(computer_id, entry)
         return Due(computing=tuple(computing))
 
@@ -223,16 +258,13 @@ class Polling:
         begun, entry.computing_generation = entry.computing_generation, None
         assert begun is not None, "a computation ends once"
         if isinstance(outcome, SlapError):
-            answers = tuple((it, outcome) for it in (*entry.pending, *entry.waiting))
-            self.waiting_count -= len(entry.waiting)
-            entry.pending.clear()
-            entry.waiting.clear()
-            if isinstance(outcome, NotFound) or entry.etag_generation < 0:
+            answers = self._answer_all(entry, outcome)
+            if isinstance(outcome, NotFound) or not entry.is_known:
                 # Anybody may ask for a computer that is not there.
                 del self._entries[computer_id]
             return Due(answers, self._start())
         entry.etag, entry.etag_generation = outcome.etag, begun
-        entry.tid = outcome.tid
+        entry.tid, entry.current_at = outcome.tid, self.proven_at
         self.bodies.put(computer_id, outcome)
         settled = tuple(self._settle(entry, outcome, begun))
         computing = self._demand(computer_id, entry)
@@ -253,7 +285,8 @@ class Polling:
             return NOTHING
         self._stop_waiting(entry, poll)
         if entry.is_current:
-            return Due(((poll, entry.not_modified(has_waited=True)),))
+            answer = self._not_modified(entry, poll, has_waited=True)
+            return Due(((poll, answer),))
         entry.pending[poll] = _Pending(entry.generation, is_over=True)
         return Due(computing=self._demand(poll.computer_id, entry))
 
@@ -279,6 +312,97 @@ class Polling:
             tuple(it for due in dues for it in due.computing),
         )
 
+    def prove(self, at: float, heard: bytes = UNSEEN) -> None:
+        """Know that the store was asked at ``at``, and answered.
+
+        Every change up to the transaction ``heard`` was heard before this.
+        """
+        self.proven_at = max(self.proven_at, at)
+        self.heard = max(self.heard, heard)
+
+    def lose(self) -> Due:
+        """The store is lost: answer everybody with what is known, if anything is."""
+        self.is_lost = True
+        return Due(
+            tuple(
+                answer
+                for entry in self._entries.values()
+                for answer in self._answer_all(entry, lost("nothing is known"))
+            )
+        )
+
+    def find(self) -> None:
+        """The store is there again."""
+        self.is_lost = False
+
+    def lacks(self, computer_id: str) -> bool:
+        """Whether there is no document that could be sent while the store is lost."""
+        entry = self._entries.get(computer_id)
+        is_known = entry is not None and entry.is_known
+        return not is_known or self.bodies.get(computer_id) is None
+
+    def recall(self, computer_id: str, document: Document, good_to: bytes) -> None:
+        """Take in a document of an earlier time, which nobody knows to be current.
+
+        ``good_to`` is the last transaction as of which it was.
+        """
+        entry = self._entries.setdefault(computer_id, _Entry())
+        if not entry.is_known:
+            entry.etag, entry.etag_generation = document.etag, RECALLED
+            entry.tid, entry.current_at = good_to, document.current_at or 0.0
+        if entry.etag == document.etag:
+            self.bodies.put(computer_id, evolve(document, current_at=None))
+
+    def is_current(self, computer_id: str, etag: str) -> bool:
+        """Whether that is the content as of all that was heard."""
+        entry = self._entries.get(computer_id)
+        return entry is not None and entry.is_current and entry.etag == etag
+
+    def _standing(self, entry: _Entry) -> tuple[bytes, float]:
+        """As of which transaction and instant it was current for certain."""
+        if not entry.is_current:
+            return entry.tid, entry.current_at
+        return max(entry.tid, self.heard), max(entry.current_at, self.proven_at)
+
+    def _good_to(self, entry: _Entry) -> bytes:
+        return self._standing(entry)[0]
+
+    def _told_tid(self, entry: _Entry, poll: Poll) -> bytes:
+        return min(max(entry.tid, poll.seen), self._good_to(entry))
+
+    def _not_modified(
+        self, entry: _Entry, poll: Poll, *, has_waited: bool = False
+    ) -> NotModified:
+        return NotModified(entry.etag, has_waited, self._told_tid(entry, poll))
+
+    def _answer_all(
+        self, entry: _Entry, error: SlapError
+    ) -> tuple[tuple[Poll, Answer], ...]:
+        """Answer whoever asks for a document that cannot be computed."""
+        polls = (*entry.pending, *entry.waiting)
+        self.waiting_count -= len(entry.waiting)
+        entry.pending.clear()
+        entry.waiting.clear()
+        if not isinstance(error, Unavailable) or not entry.is_known:
+            return tuple((it, error) for it in polls)
+        return tuple((it, self._answer_stale(it)) for it in polls)
+
+    def _answer_stale(self, poll: Poll) -> Answer:
+        """Answer with what was known last."""
+        entry = self._entries.get(poll.computer_id)
+        if entry is None or not entry.is_known:
+            return lost(f"the document of {poll.computer_id} is not known")
+        good_to, current_at = self._standing(entry)
+        if poll.seen > good_to:
+            return behind(good_to, poll.seen)
+        tid = self._told_tid(entry, poll)
+        if poll.condition.holds(entry.etag):
+            return NotModified(entry.etag, tid=tid, current_at=current_at)
+        found = self.bodies.get(poll.computer_id)
+        if found is None or found.etag != entry.etag:
+            return lost(f"the document of {poll.computer_id} is not at hand")
+        return evolve(found, tid=tid, current_at=current_at)
+
     def _settle(
         self, entry: _Entry, document: Document, generation: int
     ) -> Iterator[tuple[Poll, Answer]]:
@@ -286,12 +410,13 @@ class Polling:
         for poll in tuple(entry.waiting):
             if not poll.condition.holds(document.etag):
                 self._stop_waiting(entry, poll)
-                yield poll, document
+                yield poll, evolve(document, tid=self._told_tid(entry, poll))
         for poll, pending in tuple(entry.pending.items()):
             if pending.generation <= generation:
                 del entry.pending[poll]
-                if poll.seen > document.tid:
-                    yield poll, behind(document.tid, poll.seen)
+                good_to = self._good_to(entry)
+                if poll.seen > good_to:
+                    yield poll, behind(good_to, poll.seen)
                     continue
                 answer = self._answer(poll, entry, document, is_over=pending.is_over)
                 if answer is not None:
@@ -309,17 +434,17 @@ class Polling:
         if not poll.condition.holds(entry.etag):
             found = document or self.bodies.get(poll.computer_id)
             assert found is None or found.etag == entry.etag
-            return found
+            return found and evolve(found, tid=self._told_tid(entry, poll))
         # What is waited for is another content than a named one: not for "*".
         has_name = not poll.condition.is_any
         has_place = self.waiting_count < self._waiting_polls_max
         if poll.can_wait and has_name and is_over:
-            return entry.not_modified(has_waited=True)
+            return self._not_modified(entry, poll, has_waited=True)
         if poll.can_wait and has_name and has_place and not self._is_stopping:
             entry.waiting[poll] = None
             self.waiting_count += 1
             return None
-        return entry.not_modified()
+        return self._not_modified(entry, poll)
 
     def _stop_waiting(self, entry: _Entry, poll: Poll) -> None:
         del entry.waiting[poll]
@@ -327,6 +452,8 @@ class Polling:
 
     def _demand(self, computer_id: str, entry: _Entry) -> tuple[str, ...]:
         """Have a document computed, now or when there is room, if anybody waits."""
+        if self.is_lost:
+            return ()
         is_underway = entry.is_queued or entry.computing_generation is not None
         if not entry.is_wanted or is_underway:
             return ()

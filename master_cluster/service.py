@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import define, frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+)
+from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
+from ZODB.DB import DB  # type: ignore[import-untyped]
 from zope.interface import implementer
 
 from master_cluster.answering.answers import Answers
@@ -19,10 +26,17 @@ from master_cluster.authority.keeping import OwnRenewal
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
+from master_cluster.kept_documents import KeptDocuments
 from master_cluster.measuring import Measures
 from master_cluster.remembering import AnswerMemory
-from master_cluster.store.storages import Opening, decisions_max_of, open_database
+from master_cluster.store.storages import (
+    Opening,
+    decisions_max_of,
+    load_driver,
+    open_database,
+)
 from master_cluster.store.store import Store
+from master_cluster.vigil import Vigil
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
 from master_cluster.web.description import Description
@@ -42,11 +56,15 @@ from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.repeating import Remembered
 from master_cluster.web.replying import pass_all, report_incident
 from master_cluster.web.site import Gate
+from master_cluster.web.waiting import WaitingGate
 from runtime.identity_directory import paths_below
 from runtime.identity_files import CredentialFiles
 from runtime.network import url_of
 from runtime.ports import Runtime
 from runtime.tls import serve_tls
+
+OPENING_PAUSE_SECONDS = 2.0
+"""Before a store is tried again that is not there; a try waits for it some seconds."""
 
 
 def build_service(
@@ -61,8 +79,10 @@ class MasterService(Service):
     """A master that runs from ``startService`` to ``stopService``.
 
     Both return a Deferred. Starting fails with ``Misconfigured`` when the store or the
-    port is not there; being stopped or cancelled meanwhile is no such failure, and
-    leaves nothing. Stopping answers the calls that run, and closes the store.
+    port is not there; a master that has kept documents of an earlier life waits for its
+    store instead, and answers polls with them. Being stopped or cancelled meanwhile is
+    no such failure, and leaves nothing. Stopping answers the calls that run, and closes
+    the store.
     """
 
     def __init__(self, config: Config, runtime: Runtime, opening: Opening) -> None:
@@ -72,12 +92,15 @@ class MasterService(Service):
         self._home = _home_of(config, runtime)
         self._renewal = OwnRenewal(self._home, runtime)
         self._running: _Running | None = None
+        self._early: _Early | None = None
+        self._guard = Guard(runtime, config.path_prefix) if config.has_tls else None
 
     @property
     def port(self) -> int:
         """Where it listens, known once it has started."""
-        assert self._running is not None
-        return self._running.port
+        found = self._running or self._early
+        assert found is not None
+        return port_of(found.listening)
 
     def startService(self) -> Deferred[None]:
         super().startService()  # type: ignore[no-untyped-call]
@@ -91,9 +114,71 @@ class MasterService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
+        kept = None
+        if self._config.documents_directory is not None:
+            kept = KeptDocuments(self._runtime, self._config.documents_directory)
+        if kept is None or not kept.is_known:
+            database = self._open_database(
+                self._config.store_uri, self._runtime.calendar
+            )
+            await self._serve(database, kept)
+            return
+        early = await self._answer_early(kept)
+        if not self.running:
+            await early.stop()
+            return
+        self._early = early
+        early.opening = Deferred.fromCoroutine(self._open_late(early, kept))
+
+    async def _answer_early(self, kept: KeptDocuments) -> _Early:
+        """Answer with what is on disk, before the store is there."""
+        config, runtime = self._config, self._runtime
+        is_loopback_only = config.is_loopback_only and not config.has_tls
+        gate = WaitingGate(kept, runtime, is_loopback_only=is_loopback_only)
+        site = self._build_site(gate)
+        endpoint = runtime.network.server_endpoint(config.listen)
+        try:
+            listening = await endpoint.listen(_spoken(site, config, runtime))
+        except Exception as error:
+            self._renewal.stopService()
+            raise _refusal(config, error) from error
+        runtime.log.info("serving on {host}", host=listening.getHost())
+        return _Early(listening, site, gate, kept)
+
+    def _build_site(self, gate: Resource) -> LimitedSite:
+        refuse = self._guard.refusal if self._guard is not None else None
+        connections_max = self._config.connections_max
+        return LimitedSite(gate, self._runtime, None, connections_max, refuse)
+
+    async def _open_late(self, early: _Early, kept: KeptDocuments) -> None:
+        """Open the store when it is there, and go on with what is answered then."""
+        runtime, uri = self._runtime, self._config.store_uri
+        load_driver(uri)
+
+        def begin() -> Callable[[], DB]:
+            database = self._open_database(uri, runtime.calendar)
+            return lambda: database
+
+        while self.running:
+            try:
+                # It waits for its server, and nobody else may.
+                await self._serve(await runtime.threads.call(begin), kept, early)
+            except CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may end
+                if early.gate.reason != str(error):
+                    early.gate.reason = str(error)
+                    runtime.log.failure("the store is not there")
+            else:
+                return
+            if self.running:
+                await early.rest(runtime.clock)
+
+    async def _serve(
+        self, database: DB, kept: KeptDocuments | None, early: _Early | None = None
+    ) -> None:
         config, runtime = self._config, self._runtime
         measures = Measures()
-        database = self._open_database(config.store_uri, runtime.calendar)
         decisions_max = decisions_max_of(config.store_uri)
         store = Store(database, runtime, measures, decisions_max)
         readiness = Readiness(store, runtime.clock)
@@ -106,7 +191,7 @@ class MasterService(Service):
             answers = Answers(desk, forwarder, config.products)
             memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
-            guard = Guard(runtime, config.path_prefix) if config.has_tls else None
+            guard = self._guard
             gate = Gate(
                 answers,
                 runtime,
@@ -114,66 +199,86 @@ class MasterService(Service):
                 pass_all if guard is None else partial(guard.check, desk),
                 is_loopback_only=config.is_loopback_only and not config.has_tls,
             )
-            publish_hateoas(
-                gate,
-                desk,
-                runtime,
-                gate.run,
-                has_trusted_proxy=config.has_trusted_proxy,
-            )
-            _serve_below(gate, config.path_prefix)
-            polls = Polls(desk, runtime, lambda: report_incident(runtime))
-            for name in POLL_METHODS:
-                answering = gate.children[name]
-                gate.putChild(name, PollPage(polls, answering))
-            if config.release_directory is not None:
-                gate.putChild(b"release", ReleaseFiles(config.release_directory))
-            gate.putChild(b"openapi.json", Description())
-            gate.putChild(b"healthz", HealthPage())
+            polls = Polls(desk, runtime, lambda: report_incident(runtime), kept=kept)
+            _publish(gate, config, runtime, desk, polls)
             gate.putChild(b"readyz", ReadyPage(readiness))
             gate.putChild(b"metrics", MetricsPage(measures))
             if config.is_loopback_only or config.has_tls:
                 # Else nobody knows who asks.
-                gate.putChild(b"", WayToPanel())
-                panel = Panel(desk, runtime, forwarder)
-                gate.putChild(b"panel", PanelResource(panel, gate.run))
-            site = LimitedSite(
-                gate,
-                runtime,
-                Access(runtime, measures, config.access_log, gate.children),
-                config.connections_max,
-                guard.refusal if guard is not None else None,
-            )
-            watch_process(measures, runtime.threads, site.connected)
-            measures.watch(
-                "slapcluster_polls_waiting",
-                "Polls that wait for a change now.",
-                lambda: polls.polling.waiting_count,
-            )
-            endpoint = runtime.network.server_endpoint(config.listen)
-            listening = await endpoint.listen(_spoken(site, config, runtime))
+                _publish_panel(gate, Panel(desk, runtime, forwarder))
+            access = Access(runtime, measures, config.access_log, gate.children)
+            site = early.site if early else self._build_site(gate)
+            site.access = access
+            watch_process(measures, runtime.threads, site.connected, polls.polling)
+            if early is None:
+                endpoint = runtime.network.server_endpoint(config.listen)
+                listening = await endpoint.listen(_spoken(site, config, runtime))
+            else:
+                listening = early.listening
         except Exception as error:
-            self._renewal.stopService()
+            if early is None:
+                self._renewal.stopService()
             await forwarder.stop()
             store.close()
             if isinstance(error, CancelledError):
                 raise
             if not self.running:
                 return
-            where = f"{config.listen.host} port {config.listen.port}"
-            raise Misconfigured(f"cannot serve on {where}: {error}") from error
+            raise _refusal(config, error) from error
+        vigil = Vigil(store, runtime.clock, polls.prove, polls.lose, polls.find)
         self._running = _Running(
-            readiness, listening, site, polls, forwarder, gate, store
+            readiness, listening, site, polls, forwarder, gate, store, vigil, kept
         )
         if not self.running:
             await self._stop()
             return
-        runtime.log.info("serving on {host}", host=listening.getHost())
+        vigil.start()
+        if early is None:
+            runtime.log.info("serving on {host}", host=listening.getHost())
+        else:
+            self._early = None
+            site.access, site.resource = access, gate
+            runtime.log.info("the store is there")
 
     async def _stop(self) -> None:
         running, self._running = self._running, None
+        early, self._early = self._early, None
+        if early is not None:
+            await early.stop()
         if running is not None:
             await running.stop()
+
+
+@define(eq=False)
+class _Early:
+    """A master that waits for its store, and answers polls from its disk meanwhile."""
+
+    listening: IListeningPort
+    site: LimitedSite
+    gate: WaitingGate
+    kept: KeptDocuments
+    opening: Deferred[None] | None = None
+    _pause: Deferred[None] | None = None
+
+    async def rest(self, clock: IReactorTime) -> None:
+        """Wait before the store is tried again; ``stop`` ends it."""
+        self._pause = deferLater(clock, OPENING_PAUSE_SECONDS)
+        try:
+            await self._pause
+        except CancelledError:
+            pass
+        finally:
+            self._pause = None
+
+    async def stop(self) -> None:
+        await _maybe(self.listening.stopListening())
+        self.site.close_idle()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self.opening is not None:
+            await self.opening
+        self.site.disconnect()
+        await self.kept.stop()
 
 
 @frozen(eq=False)
@@ -187,12 +292,8 @@ class _Running:
     forwarder: Forwarder
     gate: Gate
     store: Store
-
-    @property
-    def port(self) -> int:
-        host: Any = self.listening.getHost()  # an IPv4Address or IPv6Address
-        port: int = host.port
-        return port
+    vigil: Vigil
+    kept: KeptDocuments | None
 
     async def stop(self) -> None:
         self.readiness.stop()
@@ -202,6 +303,9 @@ class _Running:
         await self.forwarder.stop()
         await self.gate.settle()
         await self.polls.settle()
+        await self.vigil.stop()
+        if self.kept is not None:
+            await self.kept.stop()
         self.site.disconnect()
         self.store.close()
 
@@ -222,6 +326,39 @@ def _home_of(config: Config, runtime: Runtime) -> RegionHome | None:
     if config.identity_directory is None:
         return None
     return RegionHome(runtime.file_tree(config.identity_directory))
+
+
+def port_of(listening: IListeningPort) -> int:
+    """Return where it listens."""
+    host: Any = listening.getHost()  # an IPv4Address or IPv6Address
+    port: int = host.port
+    return port
+
+
+def _refusal(config: Config, error: Exception) -> Misconfigured:
+    where = f"{config.listen.host} port {config.listen.port}"
+    return Misconfigured(f"cannot serve on {where}: {error}")
+
+
+def _publish(
+    gate: Gate, config: Config, runtime: Runtime, desk: Desk, polls: Polls
+) -> None:
+    """Serve what is no method of a form."""
+    publish_hateoas(
+        gate, desk, runtime, gate.run, has_trusted_proxy=config.has_trusted_proxy
+    )
+    _serve_below(gate, config.path_prefix)
+    for name in POLL_METHODS:
+        gate.putChild(name, PollPage(polls, gate.children[name]))
+    if config.release_directory is not None:
+        gate.putChild(b"release", ReleaseFiles(config.release_directory))
+    gate.putChild(b"openapi.json", Description())
+    gate.putChild(b"healthz", HealthPage())
+
+
+def _publish_panel(gate: Gate, panel: Panel) -> None:
+    gate.putChild(b"", WayToPanel())
+    gate.putChild(b"panel", PanelResource(panel, gate.run))
 
 
 def _serve_below(gate: Gate, path_prefix: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Never
 
-from attrs import frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -18,8 +18,17 @@ from twisted.internet.error import (
     ConnectingCancelledError,
     ConnectionClosed,
 )
-from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -35,6 +44,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
+from runtime.http_server import SIGN
 from runtime.network import is_ipv6
 from runtime.ports import INetwork, Runtime, TcpAddress, UnixAddress
 from runtime.tls import BadCredentials, Credentials, ServerTrust, TlsClientEndpoint
@@ -54,6 +64,17 @@ Shorter than the patience of our servers (``http_server.IDLE_SECONDS``), so that
 the client that closes and no exchange meets a closing server; and no multiple of a poll
 period, for a poll that comes just when its connection ends is lost.
 """
+
+
+@frozen
+class Silence:
+    """When a server that says nothing is left: it sends signs while it has no answer.
+
+    ``first_seconds`` is for the first sign, with all that it takes to connect.
+    """
+
+    first_seconds: float
+    seconds: float
 
 
 class ConnectionFailed(Exception):
@@ -89,6 +110,8 @@ class HttpClient:
         self._network = runtime.network
         self._trust = trust
         self._tickets = DeferredSemaphore(EXCHANGES_MAX)
+        # When each server was heard last, whichever connection it spoke on.
+        self._heard_at: dict[bytes, float] = {}
         self._credentials: Credentials | None = None
         self._pool = self._new_pool()
 
@@ -102,16 +125,23 @@ class HttpClient:
         timeout_seconds: float,
         body_bytes_max: int = BODY_BYTES_MAX,
         address: UnixAddress | None = None,
+        silence: Silence | None = None,
     ) -> HttpReply:
         """One exchange; ``ConnectionFailed`` when it gives no usable answer.
 
-        ``timeout_seconds`` bounds the whole of it. With an ``address`` the connection
+        ``timeout_seconds`` bounds the whole of it, ``silence`` each wait for a sign of
+        life, which the server has to be asked for. With an ``address`` the connection
         goes there, for this exchange alone, and ``url`` is what the server is told.
         """
         exchange = Deferred.fromCoroutine(
             self._exchange(verb, url, headers, body, body_bytes_max, address)
         )
         exchange.addTimeout(timeout_seconds, self._clock, onTimeoutCancel=_fail_late)
+        if silence is not None:
+            server = URI.fromBytes(url.encode()).netloc
+            _Listening(self._clock, lambda: self._heard_at.get(server), silence).to(
+                exchange
+            )
         try:
             return await exchange
         except ConnectionFailed as error:
@@ -121,6 +151,9 @@ class HttpClient:
         """Close the connections that no exchange uses."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
+
+    def _hear(self, server: bytes) -> None:
+        self._heard_at[server] = self._clock.seconds()
 
     async def _exchange(  # noqa: PLR0917 - the arguments of send, once more
         self,
@@ -155,7 +188,7 @@ class HttpClient:
     def _agent(self, url: str, address: UnixAddress | None) -> Agent:
         if self._trust is not None and url.startswith("https:"):
             self._take_up(self._trust.ask())
-        way: IAgentEndpointFactory = _ByUrl(self._runtime, self._trust)
+        way: IAgentEndpointFactory = _ByUrl(self._runtime, self._trust, self._hear)
         pool: HTTPConnectionPool | None = self._pool
         if address is not None:
             # The pool tells connections by URL, and those to a socket have none.
@@ -228,10 +261,11 @@ def _plain_headers(headers: Headers) -> Mapping[str, str]:
 @implementer(IAgentEndpointFactory)
 @frozen
 class _ByUrl:
-    """Connects to the address in a URL."""
+    """Connects to the address in a URL, and tells ``hear`` when it is heard."""
 
     runtime: Runtime
     trust: ServerTrust | None
+    hear: Callable[[bytes], None]
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         if uri.scheme not in {b"http", b"https"}:
@@ -241,13 +275,14 @@ class _ByUrl:
         host = uri.host.decode()
         is_ipv6(host)  # refuses names
         endpoint = self.runtime.network.client_endpoint(TcpAddress(host, uri.port))
-        if uri.scheme == b"http":
-            return endpoint
-        if self.trust is None:
-            raise ValueError(
-                "https needs the root certificate of the cloud, to know its masters by"
-            )
-        return TlsClientEndpoint(endpoint, self.runtime, self.trust)
+        if uri.scheme == b"https":
+            if self.trust is None:
+                raise ValueError(
+                    "https needs the root certificate of the cloud, to know its masters"
+                    " by"
+                )
+            endpoint = TlsClientEndpoint(endpoint, self.runtime, self.trust)
+        return _HeardEndpoint(endpoint, lambda: self.hear(uri.netloc))
 
 
 @implementer(IAgentEndpointFactory)
@@ -260,6 +295,102 @@ class _ByAddress:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002
         return self.network.client_endpoint(self.address)
+
+
+@define(eq=False)
+class _Listening:
+    """Gives an exchange up when its server has been silent for too long."""
+
+    clock: IReactorTime
+    heard_at: Callable[[], float | None]
+    silence: Silence
+    _begun: float = 0.0
+    _is_silent: bool = False
+    _timer: IDelayedCall | None = None
+    _exchange: Deferred[HttpReply] = field(init=False)
+
+    def to(self, exchange: Deferred[HttpReply]) -> None:
+        self._exchange, self._begun = exchange, self.clock.seconds()
+        self._timer = self.clock.callLater(self.silence.first_seconds, self._look)
+        exchange.addBoth(self._end)
+
+    def _look(self) -> None:
+        self._timer = None
+        heard_at = self.heard_at() or 0.0
+        rest = heard_at + self.silence.seconds - self.clock.seconds()
+        if heard_at < self._begun or rest <= 0:
+            self._is_silent = True
+            self._exchange.cancel()
+        else:
+            self._timer = self.clock.callLater(rest, self._look)
+
+    def _end(self, result: HttpReply | Failure) -> HttpReply | Failure:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_silent and isinstance(result, Failure):
+            raise ConnectionFailed("it gives no sign of life")
+        return result
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _HeardEndpoint:
+    """Connections on which it is noticed that the server says something."""
+
+    endpoint: IStreamClientEndpoint
+    hear: Callable[[], None]
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        connecting: Deferred[IProtocol] = self.endpoint.connect(
+            _HeardFactory(protocolFactory, self.hear)
+        )
+        return connecting.addCallback(_inner)
+
+
+def _inner(wrapper: IProtocol) -> IProtocol:
+    assert isinstance(wrapper, _Heard)
+    inner: IProtocol = wrapper.wrappedProtocol
+    return inner
+
+
+class _HeardFactory(WrappingFactory):
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, hear: Callable[[], None]) -> None:
+        super().__init__(factory)  # type: ignore[no-untyped-call] # Twisted's
+        self.hear = hear
+
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper:
+        return _Heard(self, self.wrappedFactory.buildProtocol(addr))
+
+
+class _Heard(ProtocolWrapper):
+    """A connection; signs of life are taken out, where they are the whole of a piece.
+
+    Twisted would write a line of its log for each. One that comes in pieces does no
+    harm: it is passed on, and an answer has not begun before.
+    """
+
+    factory: _HeardFactory
+
+    def __init__(self, factory: _HeardFactory, inner: IProtocol) -> None:
+        super().__init__(factory, inner)  # type: ignore[arg-type] # makes these
+        self._is_answering = False
+
+    def write(self, data: bytes) -> None:
+        self._is_answering = False
+        super().write(data)  # type: ignore[no-untyped-call] # Twisted's
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def dataReceived(self, data: bytes) -> None:
+        self.factory.hear()
+        while not self._is_answering and data.startswith(SIGN):
+            data = data[len(SIGN) :]
+        if data:
+            self._is_answering = True
+            super().dataReceived(data)  # type: ignore[no-untyped-call] # Twisted's
 
 
 @implementer(IBodyProducer)

@@ -27,6 +27,9 @@ Longer than clients of ours keep one, and no multiple of a poll period: the poll
 comes just when its connection ends is lost.
 """
 
+SIGN = b"HTTP/1.1 102 Processing\r\n\r\n"
+"""A sign of life: an interim answer that says nothing but that somebody is there."""
+
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """The largest body of SLAP is a usage or configuration document, some megabytes."""
 

@@ -22,6 +22,9 @@ from slap.errors import Unavailable
 
 FRESHNESS_HEADER = "X-Slapcluster-Freshness"
 
+STALE_HEADER = "X-Slapcluster-Stale"
+"""Of an answer that need not be as of now: for how many seconds it may not be."""
+
 CLAIM_HEADER = "X-Slapcluster-Claim"
 """Of a call that gets its own transaction at what it is about, changed or not."""
 
@@ -36,6 +39,7 @@ UNSEEN = bytes(8)
 EARLIEST = bytes(7) + b"\x01"
 """Of who has seen nothing, and wants to be told when there is something to see."""
 
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _TID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -54,9 +58,18 @@ def freshness_headers(seen: bytes) -> dict[str, str]:
 
 def freshness_of(headers: Mapping[str, str]) -> bytes:
     """Read what an answer says of itself."""
-    name = FRESHNESS_HEADER.lower()
-    told = (it for key, it in headers.items() if key.lower() == name)
-    return decode_freshness(next(told, None))
+    return decode_freshness(_find(headers, FRESHNESS_HEADER))
+
+
+def stale_seconds_of(headers: Mapping[str, str]) -> int | None:
+    """Read for how long an answer may not be as of now; ``None`` when it is."""
+    text = (_find(headers, STALE_HEADER) or "").strip(" \t")
+    return int(text) if _SECONDS.fullmatch(text) else None
+
+
+def _find(headers: Mapping[str, str], name: str) -> str | None:
+    told = (it for key, it in headers.items() if key.lower() == name.lower())
+    return next(told, None)
 
 
 def decode_freshness(header: str | None) -> bytes:

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from attrs import evolve, field, frozen
 
 from slap.calls import HttpAnswer, HttpCall, decode_answer, encode_call, get_computer
+from slap.freshness import stale_seconds_of
 from slap.model import Computer
 
 WAIT_SECONDS_MAX = 283
@@ -82,17 +83,25 @@ def accepts_gzip(header: str) -> bool:
 
 @frozen
 class Polled:
-    """A document; ``etag`` is what names its content, as it was sent, if anything."""
+    """A document; ``etag`` is what names its content, as it was sent, if anything.
+
+    ``stale_seconds``: it was current so long ago, and nobody knows whether it is now.
+    """
 
     computer: Computer
     etag: str | None = None
+    stale_seconds: int | None = None
 
 
 @frozen
 class Unchanged:
-    """The caller has the document; ``has_waited`` when the master waited as asked."""
+    """The caller has the document; ``has_waited`` when the master waits if asked to.
+
+    ``stale_seconds``: it was current so long ago, and nobody knows whether it is now.
+    """
 
     has_waited: bool = False
+    stale_seconds: int | None = None
 
 
 def encode_poll(
@@ -117,11 +126,12 @@ def decode_poll(
 ) -> Polled | Unchanged:
     """Return what was answered to a poll, or raise the error of the master."""
     lowered = {name.lower(): value for name, value in answer.headers.items()}
+    stale_seconds = stale_seconds_of(lowered)
     if etag is not None and answer.status == HTTPStatus.NOT_MODIFIED:
         applied = lowered.get("preference-applied", "").lower()
-        return Unchanged(has_waited="wait" in applied)
+        return Unchanged("wait" in applied, stale_seconds)
     computer = decode_answer(get_computer(computer_id), answer)
     assert isinstance(computer, Computer), "the method table says so"
     named = lowered.get("etag", "").strip(" \t")
     is_name = len(named) <= ETAG_LENGTH_MAX and _ETAG.fullmatch(named)
-    return Polled(computer, named if is_name else None)
+    return Polled(computer, named if is_name else None, stale_seconds)

@@ -27,6 +27,7 @@ def run_master(
     is_log_json: bool = False,
     path_prefix: str = "",
     identity_directory: str | None = None,
+    documents_directory: str | None = None,
     is_debug: bool = False,
 ) -> None:
     """Run a mini-master until it is told to stop; what is given wins over the file."""
@@ -49,6 +50,7 @@ def run_master(
             connections_max=raise_connections_max(base.connections_max),
             path_prefix=path_prefix,
             identity_directory=identity_directory,
+            documents_directory=documents_directory,
         )
         serve(
             lambda runtime: build_service(config, runtime),

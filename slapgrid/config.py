@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from slap.replicas import REGION
 from slapgrid.collecting import settings as collecting_settings
 from slapgrid.format import settings as format_settings
 from slapgrid.grants import settings as grant_settings
@@ -21,6 +22,7 @@ from slapgrid.neighbours import settings as neighbour_settings
 from slapgrid.promises import settings as promise_settings
 from slapgrid.settings import (
     NAME,
+    NUMBER,
     PATH,
     SECONDS,
     URLS,
@@ -39,10 +41,18 @@ from slapgrid.stock_keys import REFUSED, is_ignored
 from slapgrid.supervision import settings as supervision_settings
 
 POLL_SECONDS_DEFAULT = 60.0
+#: Between two signs of life of a master that has no answer yet; see ``slap.liveness``.
+SIGN_SECONDS_DEFAULT = 1
 #: How often the states of programs are compared without asking the master.
 RECHECK_SECONDS_DEFAULT = 3.0
 #: A socket's path has 107 bytes; supervisord makes it under a name with its number.
 INSTANCE_ROOT_BYTES_MAX = 107 - len("/sv.sock.4194304")
+
+
+def is_region(_: object, __: object, value: str) -> None:
+    """Refuse what no replica can say of itself."""
+    if value and not REGION.fullmatch(value):
+        raise ConfigError(f"region must be a plain name, not {value!r}")
 
 
 @frozen
@@ -57,6 +67,8 @@ class Config:
     recheck_seconds: float = field(
         default=RECHECK_SECONDS_DEFAULT, validator=is_positive
     )
+    region: str = field(default="", validator=is_region)
+    sign_seconds: int = field(default=SIGN_SECONDS_DEFAULT, validator=is_positive)
     key_file: str = field(default="", validator=is_absolute_or_empty)
     cert_file: str = field(default="", validator=is_absolute_or_empty)
     master_ca_file: str = field(default="", validator=is_absolute_or_empty)
@@ -131,6 +143,20 @@ AGENT = Area(
             "master_urls",
             URLS,
             "where the master answers; of ours: several replicas, with blanks between",
+        ),
+        Key(
+            "slapos",
+            "region",
+            "region",
+            NAME,
+            "of ours: where the computer stands; replicas there are asked first",
+        ),
+        Key(
+            "slapos",
+            "sign_interval",
+            "sign_seconds",
+            NUMBER,
+            "of ours: how often a master that has no answer yet shows that it is there",
         ),
         Key("slapos", "software_root", "software_root", PATH, "where releases stand"),
         Key("slapos", "instance_root", "instance_root", PATH, "where partitions stand"),

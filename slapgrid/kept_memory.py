@@ -6,8 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable
 
+from attrs import frozen
+
 from runtime.ports import IFileTree, Runtime
 from slap.freshness import UNSEEN, decode_freshness
+from slap.replicas import ListedReplica
 from slapgrid.convergence.retrying import RetryMemory, decode_memory, encode_memory
 from slapgrid.layout import FRESHNESS_FILE, RETRY_MEMORY
 
@@ -52,11 +55,21 @@ class KeptMemory:
             self._saved = encoded
 
 
+@frozen
+class Known:
+    """What was seen of the masters of a cloud, and the replicas that it has."""
+
+    seen: bytes = UNSEEN
+    listed: tuple[ListedReplica, ...] = ()
+
+
 class KeptFreshness:
     """What was seen of the masters of these addresses, which know what each other does.
 
-    Another list with none of them is that of another cloud, where it means nothing. A
-    bit of the file that went bad could name what nobody will ever know: it is digested.
+    It has all addresses by which they are known, configured ones and those that they
+    told. Another list with none of them is that of another cloud, where it means
+    nothing; one address in common is one master in common. A bit of the file that went
+    bad could name what nobody will ever know: it is digested.
     """
 
     def __init__(
@@ -67,16 +80,19 @@ class KeptFreshness:
         self._master_urls = master_urls
         self._saved = b""
 
-    def recall(self) -> bytes:
-        """What is on disk; ``UNSEEN`` when the file is not there or is broken."""
+    def recall(self) -> Known:
+        """What is on disk; nothing when the file is not there or is broken."""
         try:
             self._saved = self._tree.read(FRESHNESS_FILE)
-            text, digest, master_urls = json.loads(self._saved)
-            is_ours = not {*self._master_urls}.isdisjoint(master_urls)
+            text, digest, master_urls, *told = json.loads(self._saved)
+            listed = tuple(ListedReplica(*it) for it in (told[0] if told else ()))
+            urls = {*master_urls, *(it.url for it in listed)}
+            is_ours = not urls.isdisjoint(self._master_urls)
             is_whole = digest == _digest(text)
-            return decode_freshness(text) if is_ours and is_whole else UNSEEN
+            known = Known(decode_freshness(text), listed)
+            return known if is_ours and is_whole else Known()
         except FileNotFoundError:
-            return UNSEEN
+            return Known()
         except (
             OSError,
             ValueError,
@@ -85,14 +101,15 @@ class KeptFreshness:
             RecursionError,
         ) as error:
             self._log.warn("{error}: what was seen is unknown", error=error)
-            return UNSEEN
+            return Known()
 
-    def save(self, seen: bytes) -> None:
+    def save(self, known: Known) -> None:
         """Write it, if it is not what was written last."""
-        text = seen.hex()
-        kept = (text, _digest(text), self._master_urls)
+        text = known.seen.hex()
+        listed = [(it.url, it.region) for it in known.listed]
+        kept = (text, _digest(text), self._master_urls, listed)
         encoded = json.dumps(kept, indent=1).encode()
-        if seen == UNSEEN or encoded == self._saved:
+        if known.seen == UNSEEN or encoded == self._saved:
             return
         try:
             _write(self._tree, FRESHNESS_FILE, encoded)

@@ -7,6 +7,7 @@ there, so a pass that was killed is continued by the next one wherever it stood.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 
@@ -42,7 +43,7 @@ from slapgrid.grants.filtering import Filtering
 from slapgrid.grants.granting import Granting
 from slapgrid.instance.departing import Departing
 from slapgrid.instance.partitions import Partitions
-from slapgrid.kept_memory import KeptFreshness, KeptMemory
+from slapgrid.kept_memory import KeptFreshness, KeptMemory, Known
 from slapgrid.observing import Observing
 from slapgrid.pass_log import PassLog
 from slapgrid.performing import Performing
@@ -65,6 +66,9 @@ __all__ = ["INSTANCE_EFFORTS", "Agent", "ExitStatus", "PassResult", "Watched"]
 
 #: Five stages bring eight partitions from nothing to reported; more is the next pass.
 ROUNDS_MAX = 400
+
+#: What is noted of polls stands among the passes, under this.
+POLLS = "poll"
 
 INSTANCE_EFFORTS = (
     frozenset(Effort) - SOFTWARE_EFFORTS - DEPARTURE_EFFORTS - COURTESY_EFFORTS
@@ -89,10 +93,14 @@ Planner = Callable[[LocalView, RetryMemory, float], Plan]
 
 @frozen
 class Watched:
-    """What is wanted; ``can_wait`` when the next poll may tell of a change."""
+    """What is wanted; ``can_wait`` when the next poll may tell of a change.
+
+    ``stale_seconds``: it was so that long ago, and the master does not know more.
+    """
 
     desired: Computer
     can_wait: bool
+    stale_seconds: int | None = None
 
 
 class Agent:
@@ -116,7 +124,11 @@ class Agent:
         self._memory = KeptMemory(runtime, tree)
         self._supervision = supervision
         self._client = SlapClient(
-            runtime, Replicas(config.master_urls), trust=trust_of(runtime, config)
+            runtime,
+            Replicas(config.master_urls),
+            trust=trust_of(runtime, config),
+            region=config.region,
+            sign_seconds=config.sign_seconds,
         )
         self._seen = KeptFreshness(runtime, tree, config.master_urls)
         self._releases = (
@@ -161,6 +173,7 @@ class Agent:
         )
         self._pass_log = PassLog(runtime, tree)
         self._desired: Computer | None = None
+        self._is_stale = False
         self._quiet = Quiet()
 
     async def close(self) -> None:
@@ -210,13 +223,16 @@ class Agent:
     async def watch(self, wait_seconds: int | None = None) -> Watched:
         """Poll, and let the master wait so long for a change, if it can."""
         if self._desired is None:
-            self._client.seen = max(self._client.seen, self._seen.recall())
+            known = self._seen.recall()
+            self._client.seen = max(self._client.seen, known.seen)
+            self._client.list(known.listed)
         answer = await self._client.poll(self.config.computer_id, wait_seconds)
         # Before anything is done because of it.
-        self._seen.save(self._client.seen)
+        self._seen.save(Known(self._client.seen, self._client.listed))
+        self._note_staleness(answer.stale_seconds)
         if isinstance(answer, Unchanged):
             assert self._desired is not None, "only who has it can hear so"
-            return Watched(self._desired, can_wait=answer.has_waited)
+            return Watched(self._desired, answer.has_waited, answer.stale_seconds)
         desired = answer.computer
         if answer.etag is not None:
             # It is a master of ours: others give no names to documents.
@@ -226,7 +242,28 @@ class Agent:
         names += [each.software_release_url for each in desired.installations]
         self._memory.change(lambda memory: retain(memory, names))
         self._memory.save()
-        return Watched(desired, can_wait=answer.etag is not None)
+        return Watched(desired, answer.etag is not None, answer.stale_seconds)
+
+    def _note_staleness(self, stale_seconds: int | None) -> None:
+        """Say that the master does not know more than before, and when it does again.
+
+        What is wanted is what was told last: nobody undoes it, nothing newer is known.
+        """
+        is_stale = stale_seconds is not None
+        if is_stale == self._is_stale:
+            return
+        self._is_stale = is_stale
+        result = PassResult(ExitStatus.OK, "the master is current")
+        if stale_seconds is not None:
+            since = datetime.fromtimestamp(
+                self.runtime.calendar.now() - stale_seconds, UTC
+            ).isoformat(timespec="seconds")
+            reason = f"the master's answers are stale, as of {since}"
+            result = PassResult(ExitStatus.MASTER_AWAY, reason)
+            self.runtime.log.warn("{reason}", reason=reason)  # noqa: G010 - Twisted's
+        else:
+            self.runtime.log.info("{reason}", reason=result.reason)
+        self._pass_log.note(POLLS, result)
 
     async def bang(self, message: str) -> PassResult:
         """Ask the master that every instance of the computer be processed again."""

@@ -46,6 +46,8 @@ QUICK_POLL_SECONDS = 2.0
 POLL_JITTER = 0.1
 #: A master that was away is asked again at least so often.
 AWAY_POLL_SECONDS_MAX = 10.0
+#: While a master is stale: another one may know more, and it may itself soon.
+STALE_POLL_SECONDS = 3.0
 #: Between rounds that leave something due at once.
 PAUSE_SECONDS_MIN = 0.05
 #: Between a change and the next poll: what changes all the time is seen so often.
@@ -323,7 +325,9 @@ class AgentService(Service):
                 self._instance_nap.wake()
         else:
             self._take(watched.desired)
-            if watched.can_wait:
+            if watched.stale_seconds is not None:
+                self._poll_within(STALE_POLL_SECONDS * entropy.uniform(0.5, 1.0))
+            elif watched.can_wait:
                 self._poll_within(WATCH_PAUSE_SECONDS)
 
     def _take(self, desired: Computer) -> None:

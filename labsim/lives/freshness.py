@@ -59,11 +59,11 @@ TITLE = "service"
 
 ROUNDS = 6
 BUILDING_SECONDS = 10.0
-RESTING_SECONDS = 70.0
-"""Who found a master away asks it again after 60."""
+RESTING_SECONDS = 100.0
+"""Who found a master away asks it again after 90 at most."""
 
 LEAVING_SECONDS = (90.0, 150.0)
-"""A poll that waits gives a silent master up after 80."""
+"""A poll that waits gives a silent master up at once, and one comes back in that."""
 
 RETURNING_SECONDS = (5.0, 100.0)
 

@@ -29,7 +29,7 @@ MUTANTS = (
         (
             Change(
                 "slapgrid/passes.py",
-                "        if self._desired is None:\n            self._client.seen = max(self._client.seen, self._seen.recall())\n",
+                "            self._client.seen = max(self._client.seen, known.seen)\n",
                 "",
             ),
         ),

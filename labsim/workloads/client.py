@@ -19,7 +19,7 @@ from slap.errors import MasterAway, NotFound, NotReady, Refusal
 from slap.freshness import UNSEEN
 from slap.model import RequestedState
 from slap.replicas import Replicas
-from slapgrid.slap_client import SlapClient
+from slapgrid.slap_client import SIGN_SECONDS, SlapClient
 
 
 @frozen
@@ -49,6 +49,8 @@ class Client:
         operations: tuple[Operation, ...],
         tell: Callable[[Happening], None],
         entropy: Random,
+        *,
+        sign_seconds: int = SIGN_SECONDS,
     ) -> None:
         self._clock = host.runtime.clock
         self._name = host.name
@@ -56,7 +58,9 @@ class Client:
         self._tell = tell
         self._entropy = entropy
         self._number = 0
-        self._slap = SlapClient(host.runtime, Replicas(master_urls))
+        self._slap = SlapClient(
+            host.runtime, Replicas(master_urls), sign_seconds=sign_seconds
+        )
         self.granted: dict[str, Granted] = {}
         """The last operation about each subject that was acknowledged."""
 

@@ -76,6 +76,12 @@ def open_database(uri: str, calendar: ICalendar) -> DB:
     return database_on(storage)
 
 
+def load_driver(uri: str) -> None:
+    """Import what a store of that URI needs, which only the main thread can do."""
+    if uri.startswith("neo:"):
+        import master_cluster.store.neo_client  # noqa: F401, PLC0415 - as above
+
+
 def database_on(
     storage: object, adapt: Callable[[object], AnnouncingStorage] = AnnouncingStorage
 ) -> DB:

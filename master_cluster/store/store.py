@@ -172,6 +172,31 @@ class Store:
         tell = self._runtime.threads.tell
         self._database.storage.listen(lambda oids: tell(lambda: listener(oids)))
 
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether somebody else has it, who may be away."""
+        can_be_lost: bool = self._database.storage.loses_ends
+        return can_be_lost
+
+    async def look(self) -> bytes | None:
+        """Ask the store whether it is there; return what is known to be announced.
+
+        Each commit up to the transaction that is returned was told to all listeners
+        before this returns. ``Unavailable`` when it is away, ``None`` when it is busy.
+        """
+
+        def begin() -> Callable[[], bytes]:
+            attempt = _Attempt(self._database)
+            heard = attempt.heard
+            return lambda: attempt.abandon(heard).answer
+
+        try:
+            return await self._runtime.threads.call(begin)
+        except (StoreUnavailable, ConflictError):
+            return None
+        except (TransientError, OSError, StorageError) as error:
+            raise Unavailable(f"the store is away: {error}") from error
+
     async def ask(self, question: Callable[[Cloud], T]) -> T:
         """Answer a question from one snapshot; nothing is written."""
         return (await self.ask_dated(question)).answer
@@ -448,6 +473,12 @@ class _Attempt:
     @property
     def _known(self) -> bytes:
         tid: bytes = self._connection._storage.tid  # noqa: SLF001 - ours
+        return tid
+
+    @property
+    def heard(self) -> bytes:
+        """The last transaction up to which all were announced; ``UNSEEN`` if unsure."""
+        tid: bytes = self._connection._storage.heard_tid  # noqa: SLF001 - ours
         return tid
 
     @property

@@ -29,7 +29,7 @@ from master_cluster.measuring import Measures
 from master_cluster.store.callers import Caller, enter
 from master_cluster.web.access import REQUEST_ID_HEADER, Access, Exchange
 from master_cluster.web.replying import Refusal
-from runtime.http_server import BoundedRequest, BoundedSite
+from runtime.http_server import SIGN, BoundedRequest, BoundedSite
 from runtime.logs import REQUEST_ID
 from runtime.ports import Runtime
 from slap.errors import SlapError, TooLarge
@@ -41,6 +41,7 @@ from slap.freshness import (
     UNSEEN,
     decode_freshness,
 )
+from slap.liveness import FIRST_SIGN_SECONDS, LIVENESS_HEADER, decode_liveness
 
 HEADER_BYTES_MAX = 4 * 1024
 """One header or request line: they hold names, and a few numbers. Twisted fails on a
@@ -71,6 +72,7 @@ class LimitedRequest(BoundedRequest):
     request_id = ""
     begun_seconds = 0.0
     has_waited = False
+    _next_sign: IDelayedCall | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,8 +107,31 @@ class LimitedRequest(BoundedRequest):
         self.caller.is_claiming = self.getHeader(CLAIM_HEADER) == CLAIMED
         enter(self.caller)
         super().process()
+        sign_seconds = decode_liveness(self.getHeader(LIVENESS_HEADER))
+        if sign_seconds and self._may_give_signs:
+            self._sign_later(FIRST_SIGN_SECONDS, sign_seconds)
+
+    @property
+    def _may_give_signs(self) -> bool:
+        is_over = self.startedWriting or self.finished or self.caller.is_gone
+        return not is_over and self.clientproto == b"HTTP/1.1"
+
+    def _sign_later(self, delay_seconds: float, sign_seconds: int) -> None:
+        clock = cast("LimitedSite", self.site).clock
+        self._next_sign = clock.callLater(delay_seconds, self._sign, sign_seconds)
+
+    def _sign(self, sign_seconds: int) -> None:
+        self._next_sign = None
+        self.channel.write(SIGN)
+        self._sign_later(sign_seconds, sign_seconds)
+
+    def _end_signs(self) -> None:
+        sign, self._next_sign = self._next_sign, None
+        if sign is not None:
+            sign.cancel()
 
     def write(self, data: bytes) -> None:
+        self._end_signs()
         if not self.startedWriting and self.caller.known > UNSEEN:
             known = self.caller.known.hex().encode()
             self.setHeader(FRESHNESS_HEADER.encode(), known)
@@ -114,7 +139,12 @@ class LimitedRequest(BoundedRequest):
 
     def connectionLost(self, reason: Failure) -> None:
         self.caller.is_gone = True
+        self._end_signs()
         super().connectionLost(reason)
+
+    def finish(self) -> None:
+        self._end_signs()
+        super().finish()
 
 
 class LimitedChannel(HTTPChannel):

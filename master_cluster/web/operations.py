@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from master_cluster.measuring import CONTENT_TYPE, Measures
+from master_cluster.polling import Polling
 from master_cluster.store.callers import Caller, enter
 from master_cluster.store.store import Store
 from runtime.ports import IStoreThreads
@@ -78,7 +79,9 @@ def _say_late(_: object, seconds: float) -> str:
     return f"the store did not answer within {seconds:g} s"
 
 
-def watch_process(measures: Measures, threads: IStoreThreads, connected: Sized) -> None:
+def watch_process(
+    measures: Measures, threads: IStoreThreads, connected: Sized, polling: Polling
+) -> None:
     """Let the work of this process be read."""
     measures.watch(
         "slapcluster_store_threads_busy",
@@ -92,6 +95,16 @@ def watch_process(measures: Measures, threads: IStoreThreads, connected: Sized) 
     )
     measures.watch(
         "slapcluster_connections", "HTTP connections open now.", lambda: len(connected)
+    )
+    measures.watch(
+        "slapcluster_polls_waiting",
+        "Polls that wait for a change now.",
+        lambda: polling.waiting_count,
+    )
+    measures.watch(
+        "slapcluster_store_lost",
+        "Whether polls are answered as of before, for the store is away.",
+        lambda: int(polling.is_lost),
     )
 
 

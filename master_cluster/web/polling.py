@@ -9,6 +9,7 @@ brought them, from memory. What else a poll needs is in ``master_cluster.polling
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import cast
@@ -20,6 +21,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from master_cluster.answering.desk import Desk
+from master_cluster.kept_documents import KeptDocuments
 from master_cluster.polling import Answer, Document, Due, NotModified, Poll, Polling
 from master_cluster.store import documents
 from master_cluster.store.callers import Caller, enter
@@ -29,7 +31,7 @@ from runtime.ports import Runtime
 from slap.answers import COMPUTER
 from slap.calls import decode_call, encode_error
 from slap.errors import SlapError
-from slap.freshness import FRESHNESS_HEADER, decode_freshness
+from slap.freshness import FRESHNESS_HEADER, STALE_HEADER, decode_freshness
 from slap.polling import (
     UNCONDITIONAL,
     WAIT_SECONDS_MAX,
@@ -69,9 +71,11 @@ class Polls:
         runtime: Runtime,
         incident: Callable[[], SlapError],
         polling: Polling | None = None,
+        kept: KeptDocuments | None = None,
     ) -> None:
         self._desk = desk
         self._clock = runtime.clock
+        self._kept = kept
         self._incident = incident
         self._exchanges: dict[Poll, _Exchange] = {}
         self._settled: list[Deferred[None]] = []
@@ -80,12 +84,13 @@ class Polls:
 
     def begin(self, poll: Poll, request: Request, wait_seconds: int = 0) -> None:
         """Answer a poll, now or later."""
+        self._recall_if_lost(poll.computer_id)
         due = self.polling.begin(poll)
         if self.polling.knows(poll.computer_id):
             self._desk.contacts.hear(poll.computer_id, self._desk.now())
         if due.answers:
             ((_, answer),) = due.answers
-            respond(request, answer, wait_seconds)
+            self._respond(request, answer, wait_seconds)
             return
         exchange = self._exchanges[poll] = _Exchange(request, wait_seconds)
         if poll.can_wait:
@@ -106,6 +111,39 @@ class Polls:
         self._settled.append(settled)
         return settled
 
+    def prove(self, at: float, heard: bytes) -> None:
+        """The store was asked, and all changes up to a transaction were heard."""
+        self.polling.prove(at, heard)
+        if self._kept is not None:
+            self._kept.advance(heard, at, self.polling.is_current, is_now=False)
+
+    def lose(self) -> None:
+        """The store is lost: answer with what was known last."""
+        if self._kept is not None:
+            heard, at = self.polling.heard, self.polling.proven_at
+            self._kept.advance(heard, at, self.polling.is_current, is_now=True)
+        for computer_id in {it.computer_id for it in self._exchanges}:
+            self._recall(computer_id)
+        self._perform(self.polling.lose())
+
+    def find(self) -> None:
+        """The store is there again."""
+        self.polling.find()
+
+    def _recall_if_lost(self, computer_id: str) -> None:
+        if self.polling.is_lost:
+            self._recall(computer_id)
+
+    def _recall(self, computer_id: str) -> None:
+        if self._kept is None or not self.polling.lacks(computer_id):
+            return
+        kept = self._kept.recall(computer_id)
+        if kept is not None:
+            self.polling.recall(computer_id, kept.document, kept.good_to)
+
+    def _respond(self, request: Request, answer: Answer, wait_seconds: int) -> None:
+        respond(request, answer, wait_seconds, self._clock.seconds())
+
     def _hear(self, oids: Collection[bytes] | None) -> None:
         self._perform(self.polling.hear(oids))
 
@@ -123,7 +161,7 @@ class Polls:
             Deferred.fromCoroutine(self._compute(computer_id))
         for poll, answer in due.answers:
             exchange = self._end(poll)
-            respond(exchange.request, answer, exchange.wait_seconds)
+            self._respond(exchange.request, answer, exchange.wait_seconds)
         self._notice_end()
 
     def _end(self, poll: Poll) -> _Exchange:
@@ -146,13 +184,17 @@ class Polls:
         except Exception:  # noqa: BLE001 - the boundary: nothing may leave
             outcome = self._incident()
         self._perform(self.polling.finish(computer_id, outcome))
+        if self._kept is not None and isinstance(outcome, Document):
+            self._kept.keep(computer_id, outcome)
 
     async def _read(self, computer_id: str) -> Document:
         if not self.polling.knows(computer_id):
             oid = await self._desk.read(documents.revision_of_computer, computer_id)
             self.polling.learn(computer_id, oid)
             self._desk.contacts.hear(computer_id, self._desk.now())
+        begun = self._clock.seconds()
         dated = await self._desk.read_dated(documents.polled_document, computer_id)
+        self.polling.prove(begun)
         return evolve(dated.answer, tid=dated.tid)
 
 
@@ -172,17 +214,22 @@ class PollPage(Resource):
         except (SlapError, UnicodeDecodeError):
             rendered: int = self._answering.render(request)
             return rendered
-        condition, wait_seconds = UNCONDITIONAL, 0
-        if_none_match = request.getHeader("if-none-match")
-        if if_none_match is not None:
-            condition = decode_condition(if_none_match)
-            prefer = request.getHeader("prefer")
-            if prefer is not None:
-                wait_seconds = min(decode_wait(prefer) or 0, WAIT_SECONDS_MAX)
-        seen = decode_freshness(request.getHeader(FRESHNESS_HEADER))
-        poll = Poll(computer_id, condition, wait_seconds > 0, seen)
-        self._polls.begin(poll, request, wait_seconds)
+        self._polls.begin(*read_poll(request, computer_id))
         return NOT_DONE_YET
+
+
+def read_poll(request: Request, computer_id: str) -> tuple[Poll, Request, int]:
+    """Return what a request asks, and for how many seconds it may wait."""
+    condition, wait_seconds = UNCONDITIONAL, 0
+    if_none_match = request.getHeader("if-none-match")
+    if if_none_match is not None:
+        condition = decode_condition(if_none_match)
+        prefer = request.getHeader("prefer")
+        if prefer is not None:
+            wait_seconds = min(decode_wait(prefer) or 0, WAIT_SECONDS_MAX)
+    seen = decode_freshness(request.getHeader(FRESHNESS_HEADER))
+    poll = Poll(computer_id, condition, wait_seconds > 0, seen)
+    return poll, request, wait_seconds
 
 
 def polled_computer(verb: bytes, address: bytes) -> str:
@@ -203,7 +250,9 @@ def _decode_computer(verb: bytes, address: bytes) -> str:
     return str(call.arguments["computer_id"])
 
 
-def respond(request: Request, answer: Answer, wait_seconds: int) -> None:
+def respond(
+    request: Request, answer: Answer, wait_seconds: int, now: float = 0.0
+) -> None:
     """Send an answer; the caller is there still."""
     if isinstance(answer, SlapError):
         request.write(set_head(request, encode_error(answer)))
@@ -211,6 +260,9 @@ def respond(request: Request, answer: Answer, wait_seconds: int) -> None:
         return
     headers = request.responseHeaders
     headers.setRawHeaders(FRESHNESS_HEADER.encode(), [answer.tid.hex().encode()])
+    if answer.current_at is not None:
+        stale_seconds = max(0, math.ceil(now - answer.current_at))
+        headers.setRawHeaders(STALE_HEADER.encode(), [b"%d" % stale_seconds])
     is_packed = accepts_gzip(request.getHeader("accept-encoding") or "")
     etag = answer.etag.encode("ascii")
     # Compressors differ from replica to replica: the bytes are not the same, only what

@@ -70,6 +70,13 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     "certificates: `slapcluster authority --help`.",
 )
 @click.option(
+    "--documents",
+    "documents_directory",
+    type=click.Path(file_okay=False, resolve_path=True),
+    help="Keep the last documents of computers here, and answer polls with them while "
+    "a store that others serve is away.",
+)
+@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -90,6 +97,7 @@ def proxy(
     path_prefix: str,
     has_trusted_proxy: bool,
     identity_directory: str | None,
+    documents_directory: str | None,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -108,6 +116,7 @@ def proxy(
         is_log_json=log_format == "json",
         path_prefix=path_prefix,
         identity_directory=identity_directory,
+        documents_directory=documents_directory,
         is_debug=session.is_debug,
     )
 

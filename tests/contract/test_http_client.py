@@ -11,8 +11,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from runtime import http_client, http_server
-from runtime.http_client import AnswerTooLarge, ConnectionFailed, HttpClient, HttpReply
-from runtime.http_server import BoundedSite
+from runtime.http_client import (
+    AnswerTooLarge,
+    ConnectionFailed,
+    HttpClient,
+    HttpReply,
+    Silence,
+)
+from runtime.http_server import SIGN, BoundedSite
 from runtime.ports import TcpAddress, UnixAddress
 from runtime.tls import ServerTrust, serve_tls
 from slap.identities import Identity, Role
@@ -36,6 +42,8 @@ class Desk(Resource):
         self.peers.add(http_request.getClientAddress().port)
         if http_request.path == b"/never":
             return NOT_DONE_YET
+        if http_request.path == b"/slow":
+            return self.answer_slowly(http_request)
         if http_request.path == b"/long":
             return b"x" * 100_000
         if http_request.path == b"/headers":
@@ -44,6 +52,18 @@ class Desk(Resource):
         if http_request.path == b"/missing":
             http_request.setResponseCode(404)
         return b"%s at %s" % (http_request.uri, http_request.getHeader(b"host"))
+
+    def answer_slowly(self, http_request):
+        """Give signs of life in the meantime, in pieces of any length."""
+        clock = http_request.site.clock
+        for number in range(1, 9):
+            sign = SIGN * (number % 3)
+            clock.callLater(number / 10, http_request.channel.write, sign or SIGN[:5])
+            if not sign:
+                clock.callLater(number / 10, http_request.channel.write, SIGN[5:])
+        clock.callLater(0.9, http_request.write, b"at last")
+        clock.callLater(0.9, http_request.finish)
+        return NOT_DONE_YET
 
     def render_POST(self, http_request):
         self.peers.add(http_request.getClientAddress().port)
@@ -128,6 +148,20 @@ class HttpContract:
                 return reply.status
 
         assert bench.run(scenario()) == 200
+
+    def test_who_gives_signs_of_life_is_waited_for(self, bench, serve):
+        silence = Silence(0.4, 0.4)
+
+        async def scenario():
+            async with serve() as site:
+                first = await site.get("/slow", silence=silence)
+                again = await site.get("/slow", silence=silence)
+                with pytest.raises(ConnectionFailed, match="no sign of life"):
+                    await site.get("/never", silence=silence)
+                plain = await site.get("/path", silence=silence)
+                return first.body, again.body, plain.status
+
+        assert bench.run(scenario()) == (b"at last", b"at last", 200)
 
     def test_a_status_of_refusal_is_an_answer(self, bench, serve):
         async def scenario():

@@ -167,6 +167,7 @@ def test_calls_are_counted_by_method_and_status(bench: WebBench) -> None:
         "slapcluster_store_calls_waiting": 0,
         "slapcluster_connections": 1,
         "slapcluster_polls_waiting": 0,
+        "slapcluster_store_lost": 0,
     }
 
 

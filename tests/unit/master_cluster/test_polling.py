@@ -19,7 +19,7 @@ from master_cluster.polling import (
     Polling,
     build_document,
 )
-from slap.errors import NotFound, SlapError, Unavailable
+from slap.errors import NotFound, ServerError, SlapError, Unavailable
 from slap.polling import Condition
 
 OID = b"1" * 8
@@ -241,7 +241,7 @@ def test_an_error_is_told_to_all_and_the_next_poll_tries_again() -> None:
     polling.begin(waiting)
     polling.hear({OID})
     polling.begin(pending)
-    error = Unavailable("the store is away")
+    error = ServerError("there is a defect")
 
     assert polling.finish("COMP-1", error) == Due(((pending, error), (waiting, error)))
     assert polling.begin(a_poll()) == Due(computing=("COMP-1",))

@@ -6,11 +6,12 @@ import pytest
 
 from labsim.world.world import World
 from runtime.ports import IFileTree
-from slap.freshness import UNSEEN
-from slapgrid.kept_memory import KeptFreshness
+from slap.replicas import ListedReplica
+from slapgrid.kept_memory import KeptFreshness, Known
 from slapgrid.layout import FRESHNESS_FILE
 
 SEEN = bytes.fromhex("03f6c1d2a4b5c6d7")
+LISTED = (ListedReplica("http://[2001:db8::7]:5000", "eu"),)
 URLS = ("http://[2001:db8::1]:5000", "http://[2001:db8::2]:5000")
 
 
@@ -31,25 +32,32 @@ def kept() -> Kept:
 
 
 def test_what_was_seen_is_known_in_the_next_life(kept: Kept) -> None:
-    assert kept.life().recall() == UNSEEN
-    kept.life().save(SEEN)
+    assert kept.life().recall() == Known()
+    kept.life().save(Known(SEEN, LISTED))
 
-    assert kept.life().recall() == SEEN
-    assert kept.life(URLS[1], "http://another").recall() == SEEN
+    assert kept.life().recall() == Known(SEEN, LISTED)
+    assert kept.life(URLS[1], "http://another").recall() == Known(SEEN, LISTED)
+
+
+def test_an_address_that_was_told_is_one_of_the_cloud(kept: Kept) -> None:
+    """All configured ones may be replaced at once, by others that were known."""
+    kept.life().save(Known(SEEN, LISTED))
+
+    assert kept.life(LISTED[0].url).recall() == Known(SEEN, LISTED)
 
 
 def test_nothing_is_written_when_nothing_was_seen(kept: Kept) -> None:
     """Masters of others tell nothing: an agent of theirs has no such file."""
-    kept.life().save(UNSEEN)
+    kept.life().save(Known())
 
     with pytest.raises(FileNotFoundError):
         kept.tree.read(FRESHNESS_FILE)
 
 
 def test_what_was_seen_of_another_cloud_means_nothing(kept: Kept) -> None:
-    kept.life().save(SEEN)
+    kept.life().save(Known(SEEN, LISTED))
 
-    assert kept.life("http://another").recall() == UNSEEN
+    assert kept.life("http://another").recall() == Known()
 
 
 @pytest.mark.parametrize(
@@ -66,10 +74,10 @@ def test_what_was_seen_of_another_cloud_means_nothing(kept: Kept) -> None:
     ],
 )
 def test_a_damaged_file_is_as_none(kept: Kept, change) -> None:
-    kept.life().save(SEEN)
+    kept.life().save(Known(SEEN, LISTED))
     kept.tree.write(FRESHNESS_FILE, change(kept.tree.read(FRESHNESS_FILE)), 0o600)
 
     life = kept.life()
-    assert life.recall() == UNSEEN
-    life.save(SEEN)
-    assert kept.life().recall() == SEEN
+    assert life.recall() == Known()
+    life.save(Known(SEEN, LISTED))
+    assert kept.life().recall() == Known(SEEN, LISTED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from labsim.stores import open_untold_memory
 from labsim.world.world import World
@@ -18,7 +19,7 @@ from slap.model import RequestedState
 from slap.polling import Polled, Unchanged
 from slap.replicas import Replicas
 from slap.reports import TreeReport
-from slapgrid.slap_client import CALL_SECONDS_MAX, WAIT_GRACE_SECONDS, SlapClient
+from slapgrid.slap_client import WAIT_GRACE_SECONDS, SlapClient
 from tests.builders import (
     COMPUTER_ID,
     a_computer_definition,
@@ -116,19 +117,60 @@ def test_another_replica_is_asked_only_for_what_changed() -> None:
     masters.close()
 
 
-def test_another_replica_that_is_silent_is_left_as_soon_as_by_any_call() -> None:
+def test_two_silent_replicas_cost_no_more_than_five_seconds() -> None:
+    """While a poll waits, and when the next one is asked; connections stand still."""
     masters = Masters(3)
     masters.poll()
-    masters.hosts[0].kill()
-    masters.hosts[1].pause_processes()
+    masters.world.result(masters.client.perform(calls.supply(an_installation())))
+    masters.poll()
+    waiting = Deferred.fromCoroutine(masters.client.poll(COMPUTER_ID, 250))
+    masters.world.run_for(20)
+    assert not waiting.called
+    for host in masters.hosts[:2]:
+        host.pause_processes()
     begun = masters.world.clock.seconds()
 
-    assert masters.poll(wait_seconds=250) == Unchanged(has_waited=True)
-    met = masters.world.clock.seconds()
-    assert masters.poll(wait_seconds=250) == Unchanged(has_waited=True)
-    assert met - begun < 3 * CALL_SECONDS_MAX
-    assert masters.world.clock.seconds() - met >= 250
-    masters.hosts[1].resume_processes()
+    assert masters.world.result(waiting, 400) == Unchanged(has_waited=True)
+    assert masters.world.clock.seconds() - begun < 5
+    masters.poll()
+    left = masters.world.clock.seconds()
+    assert masters.poll(wait_seconds=20) == Unchanged(has_waited=True)
+    assert masters.world.clock.seconds() - left >= 20
+    for host in masters.hosts[:2]:
+        host.resume_processes()
+    masters.close()
+
+
+def test_a_change_is_made_elsewhere_soon_when_its_replica_is_silent() -> None:
+    masters = Masters(2)
+    masters.poll()
+    masters.hosts[0].pause_processes()
+    begun = masters.world.clock.seconds()
+
+    masters.world.result(masters.client.perform(calls.supply(an_installation())))
+
+    assert masters.world.clock.seconds() - begun < 6
+    masters.hosts[0].resume_processes()
+    masters.close()
+
+
+def test_who_finds_no_sign_of_life_anywhere_has_more_patience_then() -> None:
+    masters = Masters(2)
+    masters.poll()
+    for host in masters.hosts:
+        host.pause_processes()
+    lasted = []
+    for _ in range(3):
+        begun = masters.world.clock.seconds()
+        with pytest.raises(MasterAway, match="no sign of life"):
+            masters.poll()
+        lasted.append(masters.world.clock.seconds() - begun)
+
+    assert lasted[0] <= 4
+    assert lasted[0] < lasted[1] < lasted[2]
+    for host in masters.hosts:
+        host.resume_processes()
+    masters.poll()
     masters.close()
 
 

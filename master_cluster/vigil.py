@@ -1,0 +1,99 @@
+"""Shell. Whether this master knows what is so now: its store is asked each second.
+
+Commits of others are heard, not asked for, and nobody hears what does not come. A
+transaction begins with a question to those who have the store: its answer proves that
+what was heard until then is all there is.
+
+Without such a proof for some seconds the store is lost, whatever its connections say:
+a region that is cut off knows it no sooner. One that says itself that it is away is
+lost at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from master_cluster.store.callers import Caller, enter
+from master_cluster.store.store import Store
+from slap.errors import SlapError
+
+LOOK_SECONDS = 1.0
+"""A question to one neo_master; its answer takes the way there and back."""
+
+LOST_SECONDS = 3.0
+"""A store that is only busy answers within this; callers leave after five."""
+
+
+class Vigil:
+    """Looks, from ``start`` to ``stop``.
+
+    ``proven`` is told when the store was asked and up to which transaction all changes
+    were heard; ``lost`` and ``found`` are called in turn.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime,
+        proven: Callable[[float, bytes], None],
+        lost: Callable[[], None],
+        found: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._tell_proven, self._tell_lost, self._tell_found = proven, lost, found
+        self._proven_at = clock.seconds()
+        self._timer: IDelayedCall | None = None
+        self._looking: Deferred[None] | None = None
+        self.is_lost = False
+
+    def start(self) -> None:
+        """Begin; a store that is of this process alone is never lost."""
+        if self._store.can_be_lost:
+            self._proven_at = self._clock.seconds()
+            self._tick()
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._looking is not None:
+            await self._looking
+
+    def _tick(self) -> None:
+        self._timer = self._clock.callLater(LOOK_SECONDS, self._tick)
+        if self._looking is None:
+            looking = self._looking = Deferred.fromCoroutine(self._look())
+            if looking.called:
+                self._looking = None
+        if self._clock.seconds() - self._proven_at > LOST_SECONDS:
+            self._lose()
+
+    async def _look(self) -> None:
+        enter(Caller())
+        begun = self._clock.seconds()
+        try:
+            heard = await self._store.look()
+        except SlapError:
+            # One that is away says so after some seconds, and at once from then on.
+            self._lose()
+        else:
+            if heard is not None:
+                self._prove(begun, heard)
+        self._looking = None
+
+    def _prove(self, begun: float, heard: bytes) -> None:
+        self._proven_at = begun
+        self._tell_proven(begun, heard)
+        if self.is_lost and self._clock.seconds() - begun <= LOST_SECONDS:
+            self.is_lost = False
+            self._tell_found()
+
+    def _lose(self) -> None:
+        if not self.is_lost:
+            self.is_lost = True
+            self._tell_lost()
