@@ -16,7 +16,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
-from ZODB.DB import DB  # type: ignore[import-untyped]
 from zope.interface import implementer
 
 from master_cluster.answering.answers import Answers
@@ -30,6 +29,7 @@ from master_cluster.kept_documents import KeptDocuments
 from master_cluster.measuring import Measures
 from master_cluster.remembering import AnswerMemory
 from master_cluster.store.storages import (
+    Database,
     Opening,
     decisions_max_of,
     load_driver,
@@ -155,7 +155,7 @@ class MasterService(Service):
         runtime, uri = self._runtime, self._config.store_uri
         load_driver(uri)
 
-        def begin() -> Callable[[], DB]:
+        def begin() -> Callable[[], Database]:
             database = self._open_database(uri, runtime.calendar)
             return lambda: database
 
@@ -175,7 +175,10 @@ class MasterService(Service):
                 await early.rest(runtime.clock)
 
     async def _serve(
-        self, database: DB, kept: KeptDocuments | None, early: _Early | None = None
+        self,
+        database: Database,
+        kept: KeptDocuments | None,
+        early: _Early | None = None,
     ) -> None:
         config, runtime = self._config, self._runtime
         measures = Measures()

@@ -102,7 +102,7 @@ MUTANTS = (
         (
             Change(
                 POLLING,
-                "        if entry.is_current and poll.seen > entry.tid:\n",
+                "        if entry.is_current and poll.seen > self._good_to(entry):\n",
                 "        if False:\n",
             ),
         ),

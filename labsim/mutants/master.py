@@ -30,7 +30,11 @@ MUTANTS = (
     ),
     Mutant(
         "a change of a computer makes no later document",
-        (Change(POLLING, "                entry.generation += 1\n", ""),),
+        (
+            Change(
+                POLLING, "                entry.outdate(self._standing(entry))\n", ""
+            ),
+        ),
         "An old document would be answered as the present one, for ever.",
         ("prompt", "cuts"),
     ),
@@ -64,7 +68,7 @@ MUTANTS = (
         (
             Change(
                 POLLING,
-                "            if not poll.condition.holds(document.etag):\n                self._stop_waiting(entry, poll)\n                yield poll, document\n",
+                "            if not poll.condition.holds(document.etag):\n                self._stop_waiting(entry, poll)\n                yield poll, evolve(document, tid=self._told_tid(entry, poll))\n",
                 "            pass\n",
             ),
         ),

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from threading import Lock  # noqa: TID251 - storages announce from several threads
 from typing import Any, TypeAlias
 
 from ZODB.interfaces import IMVCCStorage  # type: ignore[import-untyped]
@@ -52,7 +51,6 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
 
     def __init__(self, storage: object) -> None:
         self._listeners: tuple[Listener, ...] = ()
-        self._announcing = Lock()
         self._underway_count = 0
         self._doubt_count = 0
         self.loses_ends: bool = getattr(storage, "loses_ends", False)
@@ -66,7 +64,7 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
         for listener in self._listeners:
             listener(oids)
         if oids is EVERYTHING:
-            with self._announcing:
+            with self._lock:
                 self._doubt_count = 0
 
     @property
@@ -77,16 +75,16 @@ class AnnouncingStorage(MVCCAdapter):  # type: ignore[misc] # ZODB has no types
     @contextmanager
     def underway(self) -> Iterator[None]:
         """Within this something is there to be seen, and announced."""
-        with self._announcing:
+        with self._lock:
             self._underway_count += 1
         try:
             yield
         except InDoubt:
-            with self._announcing:
+            with self._lock:
                 self._doubt_count += 1
             raise
         finally:
-            with self._announcing:
+            with self._lock:
                 self._underway_count -= 1
 
     def build_instance(self) -> AnnouncingInstance:

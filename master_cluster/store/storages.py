@@ -43,6 +43,8 @@ CACHED_OBJECTS_MAX = 20_000
 """Per connection: computers of some hundred partitions stay in memory."""
 
 
+Database: TypeAlias = DB
+
 Opening: TypeAlias = Callable[[str, ICalendar], DB]
 """What makes a database of a URI, as ``open_database`` does."""
 
