@@ -101,7 +101,7 @@ class Callers:
             except SlapError as error:
                 outcome = f"refused: {error}"
             else:
-                outcome = "fresh"
+                outcome = "fresh" if answer.stale_seconds is None else "stale"
                 if isinstance(answer, Polled):
                     known = answer.computer
             self._say(computer_id, "poll", asked, outcome, number_of(known))
