@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -41,3 +42,15 @@ def test_rules_do_what_they_say(short_path: Path) -> None:
 
     if ended.returncode != 0:
         pytest.fail(ended.stdout + ended.stderr)
+
+
+@needs_nft
+def test_the_rules_of_the_page_are_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ports.md").read_text()
+    (rules,) = re.findall(r"```text\n(table .*?)```", page, re.DOTALL)
+    known = rules.replace("skuid != { root, slapcluster }", "skuid != { root, nobody }")
+    assert known != rules
+
+    ended = run((*AS_ROOT, "nft", "-f", "-"), {"PATH": PATH}, stdin=known)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
