@@ -57,11 +57,13 @@ from master_cluster.web.repeating import Remembered
 from master_cluster.web.replying import pass_all, report_incident
 from master_cluster.web.site import Gate
 from master_cluster.web.waiting import WaitingGate
+from runtime.certificates import describe_first
 from runtime.identity_directory import paths_below
 from runtime.identity_files import CredentialFiles
 from runtime.network import url_of
 from runtime.ports import Runtime
 from runtime.tls import serve_tls
+from slap.identities import refusal_of_master
 
 OPENING_PAUSE_SECONDS = 2.0
 """Before a store is tried again that is not there; a try waits for it some seconds."""
@@ -321,7 +323,10 @@ def _spoken(site: LimitedSite, config: Config, runtime: Runtime) -> IProtocolFac
     ask = CredentialFiles(
         runtime, paths_below(config.identity_directory), is_server=True
     )
-    ask()  # What is wrong is said now.
+    # What is wrong is said now.
+    refusal = refusal_of_master(describe_first(ask().chain).uris)
+    if refusal is not None:
+        raise Misconfigured(f"{config.identity_directory}: {refusal}")
     return serve_tls(site, runtime, ask)
 
 

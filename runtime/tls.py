@@ -43,6 +43,7 @@ from runtime.tls_streams import (
 )
 
 __all__ = [
+    "HANDSHAKES_MAX",
     "Ask",
     "BadCredentials",
     "Credentials",

@@ -13,6 +13,7 @@ from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
 from slapcluster.commands.laboratory import lab
 from slapcluster.commands.links import link
+from slapcluster.commands.masters import master
 from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
@@ -89,6 +90,7 @@ def cli(
 
 for _command in (
     proxy,
+    master,
     storage,
     node,
     request,

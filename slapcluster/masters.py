@@ -1,4 +1,4 @@
-"""Shell. The mini-master as a program: its configuration, composed and run."""
+"""Shell. Masters as programs: the mini-master and a replica, composed and run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from pathlib import Path
 
 from attrs import evolve
 
-from master_cluster.config import AccessLog, Config, read_reference_config
+from master_cluster.config import (
+    CONNECTIONS_MAX,
+    AccessLog,
+    Config,
+    read_reference_config,
+)
 from master_cluster.errors import Misconfigured
 from master_cluster.service import build_service
 from runtime.ports import TcpAddress
+from runtime.tls import HANDSHAKES_MAX
 from slapcluster.descriptors import raise_connections_max
 from slapcluster.outcomes import CommandFailed
 from slapcluster.running import serve
@@ -52,13 +58,48 @@ def run_master(
             identity_directory=identity_directory,
             documents_directory=documents_directory,
         )
-        serve(
-            lambda runtime: build_service(config, runtime),
-            is_debug=is_debug,
-            is_log_json=is_log_json,
-        )
+        _run(config, is_debug=is_debug, is_log_json=is_log_json)
     except Misconfigured as error:
         raise CommandFailed(f"{error}.") from error
+
+
+def run_replica(
+    store_uri: str,
+    listen: tuple[str, int],
+    identity_directory: str,
+    *,
+    documents_directory: str | None,
+    release_directory: str | None,
+    access_log: str = AccessLog.CHANGES.value,
+    is_log_json: bool = False,
+    path_prefix: str = "",
+    is_debug: bool = False,
+) -> None:
+    """Run a replica, which speaks TLS, until it is told to stop."""
+    connections_max = raise_connections_max(CONNECTIONS_MAX + HANDSHAKES_MAX)
+    try:
+        config = Config(
+            store_uri=store_uri,
+            listen=TcpAddress(*listen),
+            release_directory=release_directory,
+            access_log=AccessLog(access_log),
+            connections_max=max(1, connections_max - HANDSHAKES_MAX),
+            path_prefix=path_prefix,
+            identity_directory=identity_directory,
+            documents_directory=documents_directory,
+            has_tls=True,
+        )
+        _run(config, is_debug=is_debug, is_log_json=is_log_json)
+    except Misconfigured as error:
+        raise CommandFailed(f"{error}.") from error
+
+
+def _run(config: Config, *, is_debug: bool, is_log_json: bool) -> None:
+    serve(
+        lambda runtime: build_service(config, runtime),
+        is_debug=is_debug,
+        is_log_json=is_log_json,
+    )
 
 
 def _given(config_path: Path | None) -> Config | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from attrs import frozen
 from cryptography import x509
@@ -97,6 +98,19 @@ def a_root(name: str = "root", valid: tuple[float, float] = ALWAYS) -> Issued:
 def a_region(root: Issued, name: str = "region lyon") -> Issued:
     """Build the authority of a region."""
     return root.issue(name, is_authority=True, uses=())
+
+
+def write_identity(directory: Path, owner: Issued, believed: Issued) -> Path:
+    """Make an identity directory."""
+    directory.mkdir(exist_ok=True)
+    for name, text in (
+        ("root.crt", believed.pem),
+        ("own.key", owner.key_pem),
+        ("own.crt", owner.chain),
+    ):
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o600)
+    return directory
 
 
 def nobody(believed: Issued) -> Credentials:

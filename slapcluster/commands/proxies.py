@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from slapcluster.commands.serving import parse_listen, serving_options
 from slapcluster.commands.takeovers import import_
-from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session, pass_session
 
 DEFAULT_LISTEN = "127.0.0.1:5000"
@@ -20,41 +20,7 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     help=f"Where to listen, on loopback only.  [default: {DEFAULT_LISTEN}]",
 )
 @click.option(
-    "--store",
-    "store_uri",
-    metavar="URI",
-    help="Where the state is kept: file:PATH; zeo:HOST:PORT of `slapcluster storage "
-    "serve` or neo:NAME@HOST:PORT,... for several masters; or memory: to forget it.",
-)
-@click.option(
     "--computer-id", metavar="ID", help="The computer of requests that name none."
-)
-@click.option(
-    "--release",
-    "release_directory",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True),
-    help="Serve this directory, filled by `make release`, below /release/.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Lines of the log for people, or one JSON object each.",
-)
-@click.option(
-    "--access-log",
-    type=click.Choice(["none", "changes", "all"]),
-    default="changes",
-    show_default=True,
-    help="Which calls get a line in the log; `changes` leaves out what only reads.",
-)
-@click.option(
-    "--prefix",
-    "path_prefix",
-    metavar="PATH",
-    default="",
-    help="Serve everything below this path too, such as erp5/portal_slap.",
 )
 @click.option(
     "--trust-forwarded",
@@ -70,18 +36,12 @@ DEFAULT_LISTEN = "127.0.0.1:5000"
     "certificates: `slapcluster authority --help`.",
 )
 @click.option(
-    "--documents",
-    "documents_directory",
-    type=click.Path(file_okay=False, resolve_path=True),
-    help="Keep the last documents of computers here, and answer polls with them while "
-    "a store that others serve is away.",
-)
-@click.option(
     "--cfg",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A slapos.cfg with [slapproxy]; the options above win over it.",
+    help="A slapos.cfg with [slapproxy]; the other options win over it.",
 )
+@serving_options
 @pass_session
 @click.pass_context
 def proxy(
@@ -122,13 +82,3 @@ def proxy(
 
 
 proxy.add_command(import_)
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Return the host and the port of ``127.0.0.1:5000`` or ``[::1]:5000``."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise CommandFailed(
-            f"--listen {text!r}: write HOST:PORT, such as {DEFAULT_LISTEN}."
-        )
-    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -44,14 +44,18 @@ HOME = "/srv/identity"
 class TlsBench(WebBench):
     """A master with TLS, and clients with any certificate."""
 
+    own = SERVING
+
     def prepare(self) -> None:
         self._clients: dict[object, HttpClient] = {}
         tree = self.host.runtime.file_tree("/")
         tree.make_directory("srv/identity")
+        if self.own is None:
+            return
         for name, text in (
             ("root.crt", ROOT.pem),
-            ("own.key", SERVING.key_pem),
-            ("own.crt", SERVING.chain),
+            ("own.key", self.own.key_pem),
+            ("own.crt", self.own.chain),
         ):
             tree.write(f"srv/identity/{name}", text.encode(), 0o600)
 
@@ -235,3 +239,19 @@ def test_tls_at_a_port_of_plain_http_is_told_so() -> None:
     with pytest.raises(ConnectionFailed, match="no TLS is spoken there"):
         bench.ask(PERSON, "GET", "healthz")
     bench.close()
+
+
+@pytest.mark.parametrize(
+    ("owner", "sentence"),
+    [
+        (COMPUTER, "the certificate is that of computer COMP-1, not of a master"),
+        (STRANGE, "names nobody of this cloud"),
+        (None, "own.crt cannot be read"),
+    ],
+)
+def test_who_is_no_replica_does_not_serve(owner, sentence) -> None:
+    class Wrong(TlsBench):
+        own = owner
+
+    with pytest.raises(Misconfigured, match=sentence):
+        Wrong(identity_directory=HOME, has_tls=True)

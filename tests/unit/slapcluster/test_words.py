@@ -15,7 +15,7 @@ from slap.reports import (
     TreeReport,
 )
 from slapcluster import settling
-from slapcluster.commands.proxies import parse_listen
+from slapcluster.commands.serving import parse_listen
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed, ExitCode, judge
 from slapcluster.parameters import merge, parse_document, parse_pairs
