@@ -196,12 +196,11 @@ class MasterService(Service):
             answers = Answers(desk, forwarder, config.products)
             memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
-            guard = self._guard
             gate = Gate(
                 answers,
                 runtime,
                 memory,
-                pass_all if guard is None else partial(guard.check, desk),
+                partial(self._guard.check, desk) if self._guard else pass_all,
                 is_loopback_only=config.is_loopback_only and not config.has_tls,
             )
             polls = Polls(desk, runtime, lambda: report_incident(runtime), kept=kept)
