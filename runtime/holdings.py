@@ -8,6 +8,8 @@ from attrs import frozen
 
 from runtime.certificates import warning_instant
 
+ROOTS = "root.crt"
+
 UNSIGNED = "its key waits for a certificate"
 """Of a key that was made, and whose request nobody has answered yet."""
 

@@ -30,13 +30,11 @@ from runtime.certificates import (
     is_root,
     load_key,
 )
-from runtime.holdings import UNSIGNED, CalendarEntry, Holding
+from runtime.holdings import ROOTS, UNSIGNED, CalendarEntry, Holding
 from runtime.identity_files import CredentialPaths
 from runtime.ports import IFileTree
 
 T = TypeVar("T")
-
-ROOTS = "root.crt"
 
 
 def paths_below(directory: str) -> CredentialPaths:

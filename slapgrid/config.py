@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from runtime.holdings import ROOTS, Holding
 from slap.replicas import REGION
 from slapgrid.collecting import settings as collecting_settings
 from slapgrid.format import settings as format_settings
@@ -116,6 +117,18 @@ class Config:
                 f"instance_root must have at most {INSTANCE_ROOT_BYTES_MAX} bytes, "
                 "so that a socket fits below it"
             )
+
+    @property
+    def identity_directory(self) -> str:
+        """Where the files of ``node join`` are, together; ``""`` where they are not.
+
+        Only there the agent renews its certificate.
+        """
+        directory = self.cert_file.rpartition("/")[0]
+        names = (Holding.OWN.chain_name, Holding.OWN.key_name, ROOTS)
+        files = (self.cert_file, self.key_file, self.master_ca_file)
+        is_whole = files == tuple(f"{directory}/{name}" for name in names)
+        return directory if is_whole else ""
 
 
 #: By the field of ``Config``.

@@ -214,7 +214,8 @@ class _Nap:
 class AgentService(Service):
     """Loops: one polls, one compares instances often, one keeps software.
 
-    Usage has loops of its own, see ``slapgrid.accounting``.
+    Usage has loops of its own, see ``slapgrid.accounting``, and so has the certificate,
+    see ``slapgrid.renewing``.
 
     A poll waits at the master for a change, where the master can; else it is repeated.
 
@@ -239,7 +240,8 @@ class AgentService(Service):
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self._poll_at = self._clock.seconds()
         own = (self._keep_polling, self._keep_instances, self._keep_software)
-        for loop in (*own, *self._agent.accounting.loops):
+        beside = (*self._agent.accounting.loops, *self._agent.renewal.loops)
+        for loop in (*own, *beside):
             self._loops.append(self._begin(loop))
 
     def stopService(self) -> Deferred[None]:

@@ -13,8 +13,7 @@ from master_cluster.authority.issuing import (
 )
 from master_cluster.certificates import IssuedCertificate
 from runtime.certificates import load_key
-from runtime.holdings import Holding
-from runtime.identity_directory import ROOTS
+from runtime.holdings import ROOTS, Holding
 from runtime.ports import IFileTree, IKeys
 from slap.identities import Identity, Role
 

@@ -10,6 +10,7 @@ from slapcluster.commands.configured import config_option, group_config_option
 from slapcluster.commands.console import console
 from slapcluster.commands.consumption import usage
 from slapcluster.commands.installing import install_service
+from slapcluster.commands.joining import join
 from slapcluster.commands.passes import PASSES
 from slapcluster.commands.programs import restart, start, stop, tail
 from slapcluster.commands.releases import cachelookup, prune, unsupplied
@@ -37,6 +38,7 @@ def run(session: Session, config_path: Path) -> None:
 
 
 for _command in (
+    join,
     *PASSES,
     prune,
     cachelookup,

@@ -9,8 +9,8 @@ import pytest
 from labsim.world.world import World
 from master_cluster.authority.issuing import LEAF_DAYS, Region
 from runtime.certificates import BadCertificate, describe_first
-from runtime.holdings import Holding
-from runtime.identity_directory import ROOTS, IdentityDirectory
+from runtime.holdings import ROOTS, Holding
+from runtime.identity_directory import IdentityDirectory
 from runtime.ports import IFileTree, IKeys
 from tests.authorities import a_leaf, a_region, write_region
 
