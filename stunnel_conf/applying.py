@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from runtime.ports import IFileTree, Runtime, TcpAddress
 from stunnel_conf.journal import Journal, Live
 from stunnel_conf.links import BadLinks, Endpoint, Links
-from stunnel_conf.pins import Pin, read_own, read_pin
+from stunnel_conf.pins import Pin, check_identity, read_own, read_pin
 from stunnel_conf.ports import assign, entry_name
 from stunnel_conf.process import CannotClose
 from stunnel_conf.rendering import (
@@ -29,8 +29,11 @@ from stunnel_conf.rendering import (
     OWN_PREFIX,
     PINS_PREFIX,
     Configuration,
+    Passage,
+    Section,
     accepts_named,
     files_named,
+    passage_of,
     render,
     sections_of,
 )
@@ -166,18 +169,20 @@ class Applier:
     def _prepare(
         self, links: Links, read: Callable[[str], str]
     ) -> tuple[Configuration, dict[str, Endpoint], tuple[str, ...]]:
-        own_text = read(links.certificate)
-        pins = read_pins(links, own_text, read)
+        own_text = read(links.certificate) if links.certificate else ""
+        pins = read_pins(links, own_text, read) if own_text else {}
+        now = self._runtime.calendar.now()
+        passages, warnings = read_passages(links, read, now)
         names = [entry_name(*it) for it in links.reached]
         exported = {export.port for export in links.exports}
         ports = assign(names, links.entries, self._home.ports(), exported)
         sections = sections_of(links, ports)
         home = self._home.files.root
-        configuration = render(home, sections, own_text, pins)
+        configuration = render(home, sections, own_text, pins, passages)
         self._home.keep_ports(ports)
         entries = {it: Endpoint(links.entries.host, ports[it]) for it in names}
-        now = self._runtime.calendar.now()
-        return configuration, entries, tuple(_warn(pins, now))
+        entries |= {it.name: it.accept for it in links.gateways}
+        return configuration, entries, (*_warn(pins, now), *warnings)
 
     async def _check_ports(self, configuration: Configuration) -> None:
         """A port that is taken makes stunnel close all others, again and again."""
@@ -229,7 +234,11 @@ class Applier:
         return (f"says nothing for {RELOAD_SECONDS_MAX:g} s",)
 
     def _close_unwanted(self, configuration: Configuration) -> int:
-        allowed = {it.name: it.peers for it in configuration.sections}
+        allowed = {
+            # Who answered a gateway was verified when it did.
+            it.name: it.peers if isinstance(it, Section) else None
+            for it in configuration.sections
+        }
         live = self._stunnel.journal().live.values()
         origins = {it.origin for it in live if is_unwanted(it, allowed)}
         try:
@@ -242,12 +251,15 @@ class Applier:
             ) from error
 
 
-def is_unwanted(live: Live, allowed: Mapping[str, Collection[str]]) -> bool:
+def is_unwanted(live: Live, allowed: Mapping[str, Collection[str] | None]) -> bool:
     """Say whether who is at the other end may not be there any more.
 
     Who has not proved itself yet does that by what was pinned when it came: it too.
+    Sections with ``None`` have no peers by name.
     """
     peers = allowed.get(live.section, ())
+    if peers is None:
+        return False
     return live.subject not in {f"CN={name}" for name in peers}
 
 
@@ -274,6 +286,29 @@ def read_pins(
             pinned.append(pin)
         pins[peer.name] = tuple(pinned)
     return pins
+
+
+def read_passages(
+    links: Links, read: Callable[[str], str], now: float
+) -> tuple[list[Passage], list[str]]:
+    """Return the sections of gateways, and what is to be said of them."""
+    passages, warnings = [], []
+    for gateway in links.gateways:
+        names = ("own.key", "own.crt", "root.crt")
+        key, chain, roots = (read(f"{gateway.identity}/{it}") for it in names)
+        try:
+            end = check_identity(key, chain, roots)
+        except BadLinks as error:
+            raise BadLinks(
+                f"gateways.{gateway.name}: {gateway.identity}: {error}"
+            ) from error
+        if end <= now:
+            warnings.append(
+                f"the certificate in {gateway.identity} is over: servers refuse"
+                f" gateway {gateway.name}"
+            )
+        passages.append(passage_of(gateway, key, chain, roots))
+    return passages, warnings
 
 
 def _warn(pins: Mapping[str, Sequence[Pin]], now: float) -> Iterator[str]:

@@ -20,6 +20,16 @@ A file of links is TOML::
     address = "2001:db8:2::1"
     certificates = ["tokyo.crt"]        # two of them while one replaces the other
     reaches = { database = 15432 }      # what it exports, and at which port
+
+    [gateways.master]                   # one address for many servers of one kind
+    accept = "127.0.0.1:5000"
+    servers = ["[2001:db8:1::1]:5443", "[2001:db8:2::1]:5443"]   # the first preferred
+    identity = "identity"               # root.crt, own.crt and own.key are in there
+
+A *gateway* is for programs that speak no TLS, or none of ours: a stock node and its
+replicas of the master. The servers have certificates of one authority that name their
+addresses; the first that takes a connection has it. A site of gateways alone needs
+neither an address nor a certificate of its own.
 """
 
 from __future__ import annotations
@@ -37,6 +47,9 @@ LINK_COUNT_MAX = 1_000
 
 PIN_COUNT_MAX = 4
 """Of one peer: one, or two while one replaces the other; more is a mistake."""
+
+SERVER_COUNT_MAX = 20
+"""Of one gateway: who tried more of them would have waited for minutes."""
 
 PORT_MAX = 65_535
 
@@ -181,6 +194,35 @@ class Peer:
 
 
 @frozen
+class Gateway:
+    """A local address behind which the first of some servers is that can be reached.
+
+    Whoever connects there speaks as the owner of ``identity``, a directory: so it is
+    an address of loopback.
+    """
+
+    name: str
+    accept: Endpoint
+    servers: tuple[Endpoint, ...]
+    identity: str
+
+    def __attrs_post_init__(self) -> None:
+        if not ipaddress.ip_address(self.accept.host).is_loopback:
+            raise BadLinks(
+                f"accept: whoever reaches {self.accept} would speak as this computer:"
+                " write an address of loopback, such as 127.0.0.1:5000"
+            )
+        if not 1 <= len(self.servers) <= SERVER_COUNT_MAX:
+            raise BadLinks(
+                f"servers: {len(self.servers)}, there may be 1 to {SERVER_COUNT_MAX}"
+            )
+        if len(set(self.servers)) < len(self.servers):
+            raise BadLinks("servers: one of them is there twice")
+        if self.accept in self.servers:
+            raise BadLinks(f"servers: {self.accept} is the gateway itself")
+
+
+@frozen
 class Links:
     """All links of one site; ``certificate`` is the file of its own, with its key."""
 
@@ -190,8 +232,10 @@ class Links:
     entries: Span
     exports: tuple[Export, ...] = field(default=())
     peers: tuple[Peer, ...] = field(default=())
+    gateways: tuple[Gateway, ...] = field(default=())
 
     def __attrs_post_init__(self) -> None:
+        self._check_gateways()
         names = {peer.name for peer in self.peers}
         if self.name in names:
             raise BadLinks(f"peers.{self.name}: this site has that name itself")
@@ -206,7 +250,7 @@ class Links:
                     )
                 self._check_export(export)
             ports[export.port] = export.program
-        count = len(self.exports) + len(self.reached)
+        count = len(self.exports) + len(self.reached) + len(self.gateways)
         if count > LINK_COUNT_MAX:
             raise BadLinks(f"{count} links: one stunnel has at most {LINK_COUNT_MAX}")
         if len(self.reached) > self.entries.last - self.entries.first + 1:
@@ -221,6 +265,21 @@ class Links:
             (peer.name, program) for peer in self.peers for program in peer.reaches
         )
 
+    def _check_gateways(self) -> None:
+        taken: dict[Endpoint, str] = {
+            Endpoint(self.listen, it.port): f"exports.{it.program}"
+            for it in self.exports
+        }
+        for gateway in self.gateways:
+            with inside(f"gateways.{gateway.name}"):
+                if gateway.accept in self.entries:
+                    raise BadLinks(
+                        f"accept: {gateway.accept} is among the entries {self.entries}"
+                    )
+                owner = taken.setdefault(gateway.accept, f"gateways.{gateway.name}")
+                if owner != f"gateways.{gateway.name}":
+                    raise BadLinks(f"accept: {gateway.accept} is that of {owner}")
+
     def _check_export(self, export: Export) -> None:
         if export.to == Endpoint(self.listen, export.port):
             raise BadLinks(f"to: {export.to} is where its peers come in: it would loop")
@@ -231,28 +290,36 @@ class Links:
 
 
 _KEYS = {
-    "": {"name", "listen", "certificate", "entries", "exports", "peers"},
+    "": {
+        *("name", "listen", "certificate", "entries"),
+        *("exports", "peers", "gateways"),
+    },
     "exports": {"port", "to", "peers"},
     "peers": {"address", "certificates", "reaches"},
+    "gateways": {"accept", "servers", "identity"},
 }
 
 
 def decode_links(document: Mapping[str, Any]) -> Links:
     """Return the links of a TOML document; ``BadLinks`` for what cannot be."""
-    _check_keys(document, "", required=_KEYS[""] - {"entries", "exports", "peers"})
+    required, has_links = {"name"}, bool({"exports", "peers"} & document.keys())
+    if has_links or "gateways" not in document:
+        required |= {"listen", "certificate"}
+    _check_keys(document, "", required=required)
     with inside("name"):
         name = check_name(document["name"])
     with inside("listen"):
-        listen = read_host(document["listen"])
+        listen = read_host(document["listen"]) if "listen" in document else ""
     with inside("entries"):
         entries = read_span(document.get("entries", DEFAULT_ENTRIES))
     return Links(
         name,
         listen,
-        _text(document, "certificate"),
+        _text(document, "certificate") if "certificate" in document else "",
         entries,
         tuple(_decode_export(*it) for it in _tables(document, "exports")),
         tuple(_decode_peer(*it) for it in _tables(document, "peers")),
+        tuple(_decode_gateway(*it) for it in _tables(document, "gateways")),
     )
 
 
@@ -288,6 +355,17 @@ def _decode_peer(name: str, table: Mapping[str, Any]) -> Peer:
             for program, port in _table(table.get("reaches", {})).items():
                 reaches[check_name(program)] = read_port(port)
         return Peer(name, address, tuple(files), reaches)
+
+
+def _decode_gateway(name: str, table: Mapping[str, Any]) -> Gateway:
+    with inside(f"gateways.{name}"):
+        check_name(name)
+        _check_keys(table, "gateways", required=_KEYS["gateways"])
+        with inside("accept"):
+            accept = read_endpoint(table["accept"])
+        with inside("servers"):
+            servers = tuple(read_endpoint(it) for it in _list(table["servers"]))
+        return Gateway(name, accept, servers, _text(table, "identity").rstrip("/"))
 
 
 def _check_keys(table: Mapping[str, Any], kind: str, required: set[str]) -> None:

@@ -73,6 +73,23 @@ def read_own(name: str, text: str) -> Pin:
     return read_pin(name, certificate.public_bytes(Encoding.PEM).decode("ascii"))
 
 
+def check_identity(key_text: str, chain: str, roots: str) -> float:
+    """Return when a chain ends; ``BadLinks`` when it has another key, or is none.
+
+    Whether it leads to the roots is for servers to say.
+    """
+    try:
+        first = x509.load_pem_x509_certificates(chain.encode())[0]
+        x509.load_pem_x509_certificates(roots.encode())
+        key = load_pem_private_key(key_text.encode(), password=None)
+    except (ValueError, TypeError) as error:
+        raise BadLinks("has no key with a chain and roots, all in PEM") from error
+    public = first.public_key().public_bytes(*_PUBLIC)
+    if key.public_key().public_bytes(*_PUBLIC) != public:
+        raise BadLinks("has a key and a certificate of another key")
+    return first.not_valid_after_utc.timestamp()
+
+
 def _only_certificate(text: str) -> x509.Certificate:
     if len(text) > PEM_BYTES_MAX:
         raise BadLinks(f"has more than {PEM_BYTES_MAX} bytes")

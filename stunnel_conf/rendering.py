@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from stunnel_conf.links import BadLinks, Endpoint, Links
+from stunnel_conf.links import BadLinks, Endpoint, Gateway, Links
 from stunnel_conf.pins import Pin
 from stunnel_conf.ports import entry_name
 
@@ -21,6 +21,10 @@ LOG = "stunnel.log"
 PID = "stunnel.pid"
 OWN_PREFIX = "own-"
 PINS_PREFIX = "pins-"
+
+CONNECT_SECONDS_MAX = 5
+"""Until a gateway tries the next server: a near one answers at once, and three lost
+packets take a distant one as long."""
 
 HEADER = """\
 ; Written by `slapcluster link apply`; what is changed here is lost.
@@ -63,10 +67,21 @@ class Section:
 
 
 @frozen
+class Passage:
+    """A gateway as a section; ``own`` is a key with its chain, both are in PEM."""
+
+    name: str
+    accept: Endpoint
+    servers: tuple[Endpoint, ...]
+    own: str
+    roots: str
+
+
+@frozen
 class Configuration:
     """``files`` are the contents of files by name; ``text`` names them."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[Section | Passage, ...]
     text: str
     files: Mapping[str, str]
 
@@ -103,20 +118,24 @@ def render(
     sections: Sequence[Section],
     own: str,
     pins: Mapping[str, Sequence[Pin]],
+    passages: Sequence[Passage] = (),
 ) -> Configuration:
-    """Return what to write below ``home``; ``own`` is a key with its certificate."""
+    """Return what to write below ``home``; ``own`` is a key with its certificate.
+
+    A site of gateways alone has none, which is an empty text.
+    """
     if not home.isprintable() or home != home.strip():
         raise BadLinks(
             f"{home!r}: stunnel reads no such path; choose another directory"
         )
-    files = {_named(OWN_PREFIX, own): own}
+    files = {_named(OWN_PREFIX, own): own} if own else {}
     lines = [
         HEADER.rstrip("\n"),
-        f"cert = {home}/{_named(OWN_PREFIX, own)}",
+        *([f"cert = {home}/{_named(OWN_PREFIX, own)}"] if own else []),
         f"output = {home}/{LOG}",
         f"pid = {home}/{PID}",
     ]
-    if not sections:
+    if not sections and not passages:
         lines += IDLE
     for section in sections:
         accepted = "".join(
@@ -135,7 +154,38 @@ def render(
             "verifyPeer = yes",
             f"CAfile = {home}/{name}",
         )
-    return Configuration(tuple(sections), "\n".join(lines) + "\n", files)
+    for passage in passages:
+        own_name = _named(OWN_PREFIX, passage.own)
+        roots_name = _named(PINS_PREFIX, passage.roots)
+        files |= {own_name: passage.own, roots_name: passage.roots}
+        lines += (
+            "",
+            f"[{passage.name}]",
+            "client = yes",
+            f"accept = {passage.accept.joined}",
+            *(f"connect = {it.joined}" for it in passage.servers),
+            # The first of them that takes the connection; the others are tried in turn.
+            "failover = prio",
+            f"TIMEOUTconnect = {CONNECT_SECONDS_MAX}",
+            f"cert = {home}/{own_name}",
+            # A certificate of this authority that names one of the addresses.
+            "verifyChain = yes",
+            f"CAfile = {home}/{roots_name}",
+            *(f"checkIP = {it}" for it in sorted({it.host for it in passage.servers})),
+        )
+    every: tuple[Section | Passage, ...] = (*sections, *passages)
+    return Configuration(every, "\n".join(lines) + "\n", files)
+
+
+def passage_of(gateway: Gateway, key: str, chain: str, roots: str) -> Passage:
+    """Return the section of a gateway, with what its identity directory has."""
+    return Passage(
+        f"gateway.{gateway.name}",
+        gateway.accept,
+        gateway.servers,
+        f"{key.rstrip()}\n{chain.rstrip()}\n",
+        f"{roots.rstrip()}\n",
+    )
 
 
 _ACCEPT = re.compile(r"^accept = (.*):([1-9]\d*)$", re.MULTILINE)

@@ -16,6 +16,7 @@ from stunnel_conf.links import (
     BadLinks,
     Endpoint,
     Export,
+    Gateway,
     Links,
     Span,
     decode_links,
@@ -190,3 +191,64 @@ def test_any_document_is_read_or_refused(document) -> None:
 
     with suppress(BadLinks):
         decode_links(document)
+
+
+GATEWAY = """
+name = "comp-3"
+
+[gateways.master]
+accept = "127.0.0.1:5000"
+servers = ["[2001:DB8:1::1]:5443", "192.0.2.7:5443"]
+identity = "identity/"
+"""
+
+
+def a_gateway(*changes: tuple[str, str]) -> Links:
+    text = GATEWAY
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return decode_links(tomllib.loads(text))
+
+
+def test_a_site_of_gateways_needs_nothing_else() -> None:
+    links = a_gateway()
+
+    assert links.gateways == (
+        Gateway(
+            "master",
+            Endpoint("127.0.0.1", 5000),
+            (Endpoint("2001:db8:1::1", 5443), Endpoint("192.0.2.7", 5443)),
+            "identity",
+        ),
+    )
+    assert (links.listen, links.certificate) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("127.0.0.1:5000", "[::]:5000"), "would speak as this computer"),
+        (("127.0.0.1:5000", "192.0.2.7:5443"), "would speak as this computer"),
+        (("127.0.0.1:5000", "127.0.0.1:10004"), "is among the entries"),
+        (("192.0.2.7:5443", "127.0.0.1:5000"), "is the gateway itself"),
+        (("192.0.2.7:5443", "[2001:db8:1::1]:5443"), "one of them is there twice"),
+        (('"[2001:DB8:1::1]:5443", "192.0.2.7:5443"', ""), "there may be 1 to 20"),
+        (('identity = "identity/"', ""), "identity is missing"),
+        (('"identity/"', '""'), "is no name of a file"),
+        (("servers", "replicas"), "no key 'replicas'"),
+        (("192.0.2.7:5443", "master:5443"), "is no numeric address"),
+        (('name = "comp-3"', 'name = "comp-3"\nexports = {}'), "certificate is mis"),
+        (
+            (
+                "[gateways.master]",
+                GATEWAY.partition("\n\n")[2].replace("master", "other")
+                + "[gateways.master]",
+            ),
+            "gateways.master: accept: 127.0.0.1:5000 is that of gateways.other",
+        ),
+    ],
+)
+def test_a_gateway_that_cannot_be_is_refused(change, sentence) -> None:
+    with pytest.raises(BadLinks, match=re.escape(sentence)):
+        a_gateway(change)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from stunnel_conf.links import BadLinks, Links
+from stunnel_conf.links import BadLinks, Links, decode_links
 from stunnel_conf.pins import read_pin
 from stunnel_conf.ports import assign, entry_name
-from stunnel_conf.rendering import Configuration, files_named, render, sections_of
+from stunnel_conf.rendering import (
+    Configuration,
+    files_named,
+    passage_of,
+    render,
+    sections_of,
+)
 from tests.unit.stunnel_conf.builders import certificate, key, lyon
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "links"
@@ -43,6 +50,26 @@ def test_a_configuration_is_as_it_was(name, changes) -> None:
     text = rendered(lyon(*changes)).text
 
     assert nameless(text) == (GOLDEN / f"{name}.conf").read_text()
+
+
+GATEWAY = """
+name = "comp-3"
+
+[gateways.master]
+accept = "127.0.0.1:5000"
+servers = ["[2001:db8:1::1]:5443", "[2001:db8:2::1]:5443"]
+identity = "/etc/slapcluster/identity"
+"""
+
+
+def test_a_gateway_is_as_it_was() -> None:
+    (gateway,) = decode_links(tomllib.loads(GATEWAY)).gateways
+    passage = passage_of(gateway, "KEY\n", "CHAIN\n", "ROOTS\n")
+    configuration = render("/srv/links", (), "", {}, (passage,))
+
+    assert nameless(configuration.text) == (GOLDEN / "gateway.conf").read_text()
+    assert set(configuration.files.values()) == {"KEY\nCHAIN\n", "ROOTS\n"}
+    assert files_named(configuration.text) == set(configuration.files)
 
 
 def test_files_are_named_by_what_is_in_them() -> None:
