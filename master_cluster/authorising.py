@@ -72,6 +72,8 @@ updateComputerPartitionRelatedInstanceList        -      own   -     all    own 
 slapcluster.v0.products                           -      all   all   all    all   -
 slapcluster.v0.product_add                        -      -     -     all    -     -
 slapcluster.v0.product_remove                     -      -     -     all    -     -
+slapcluster.v0.replicas                           -      all   all   all    all   -
+slapcluster.v0.replica_forget                     -      -     -     all    -     -
 slapcluster.v0.token                              -      -     -     all    -     -
 slapcluster.v0.roots                              all    all   all   all    all   all
 slapcluster.v0.join                               all    all   all   all    all   all

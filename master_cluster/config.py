@@ -34,6 +34,7 @@ from master_cluster.forwarding import Masters
 from master_cluster.other_masters import read_other_masters
 from runtime.ports import TcpAddress
 from slap.model import texts
+from slap.replicas import ListedReplica
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -97,6 +98,7 @@ class Config:
     for a certificate, and answers what ``authorising`` allows; it may listen anywhere.
     In ``documents_directory``, which is its own, it keeps the last documents of
     computers, and answers polls with them while its store is away.
+    ``announced`` is where it is reached by whoever is told which replicas there are.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
     """
@@ -112,6 +114,7 @@ class Config:
     path_prefix: str = field(default="", converter=_checked_prefix)
     products: Mapping[str, str] = texts()
     has_trusted_proxy: bool = False
+    announced: ListedReplica | None = None
     documents_directory: str | None = None
     identity_directory: str | None = None
     has_tls: bool = False

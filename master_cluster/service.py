@@ -21,6 +21,7 @@ from zope.interface import implementer
 from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
+from master_cluster.answering.replicas import ReplicaList
 from master_cluster.authority.keeping import OwnRenewal
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
@@ -203,10 +204,16 @@ class MasterService(Service):
                 partial(self._guard.check, desk) if self._guard else pass_all,
                 is_loopback_only=config.is_loopback_only and not config.has_tls,
             )
-            polls = Polls(desk, runtime, lambda: report_incident(runtime), kept=kept)
+            replicas = await ReplicaList(desk).start(config.announced)
+            polls = Polls(
+                desk,
+                runtime,
+                lambda: report_incident(runtime),
+                kept=kept,
+                replicas_header=lambda: replicas.header,
+            )
             _publish(gate, config, runtime, desk, polls)
-            gate.putChild(b"readyz", ReadyPage(readiness))
-            gate.putChild(b"metrics", MetricsPage(measures))
+            _publish_watched(gate, readiness, measures)
             if config.is_loopback_only or config.has_tls:
                 # Else nobody knows who asks.
                 _publish_panel(gate, Panel(desk, runtime, forwarder))
@@ -361,6 +368,11 @@ def _publish(
         gate.putChild(b"release", ReleaseFiles(config.release_directory))
     gate.putChild(b"openapi.json", Description())
     gate.putChild(b"healthz", HealthPage())
+
+
+def _publish_watched(gate: Gate, readiness: Readiness, measures: Measures) -> None:
+    gate.putChild(b"readyz", ReadyPage(readiness))
+    gate.putChild(b"metrics", MetricsPage(measures))
 
 
 def _publish_panel(gate: Gate, panel: Panel) -> None:

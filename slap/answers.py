@@ -16,6 +16,7 @@ from slap import (
     json_codec,
     list_codec,
     products,
+    replicas,
     reports,
     statuses,
     usage,
@@ -104,3 +105,4 @@ USAGE_LIST = _report(usage.UsageList)
 USAGE_REPORT = _report(usage.UsageReport)
 PRODUCT_REPORT = _report(products.ProductReport)
 PRODUCTS_REPORT = _report(products.ProductsReport)
+REPLICAS_REPORT = _report(replicas.ReplicasReport)

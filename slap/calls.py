@@ -403,6 +403,14 @@ def remove_product_release(title: str, software_release_url: str = "") -> Call:
     return Call(EXTENSION + "product_remove", arguments)
 
 
+def get_replicas() -> Call:
+    return Call(EXTENSION + "replicas")
+
+
+def forget_replica(url: str) -> Call:
+    return Call(EXTENSION + "replica_forget", {"url": url})
+
+
 def get_token(purpose: str) -> Call:
     """Ask for a token that is good for ``computer`` or for ``person``."""
     return Call(EXTENSION + "token", {"purpose": purpose})

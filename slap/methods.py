@@ -244,6 +244,13 @@ _TABLE = (
         arguments.text("title"),
         arguments.text_or_empty("software_release_url"),
     ),
+    _extension("replicas", answers.REPLICAS_REPORT, "The replicas of the master."),
+    _extension(
+        "replica_forget",
+        answers.REPLICAS_REPORT,
+        "Tells nobody of a replica any more, until it starts again.",
+        arguments.text("url"),
+    ),
     _extension(
         "token",
         answers.SENTENCE,

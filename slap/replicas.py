@@ -69,6 +69,13 @@ class ListedReplica:
             )
 
 
+@frozen
+class ReplicasReport:
+    """The replicas that are told of, by address."""
+
+    replicas: tuple[ListedReplica, ...] = ()
+
+
 def encode_replicas(listed: Iterable[ListedReplica]) -> str:
     """Return the header; those that are too many are left out."""
     entries = [f"{it.url} {it.region}" for it in listed]

@@ -18,6 +18,7 @@ from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
 from slapcluster.commands.proxies import proxy
+from slapcluster.commands.replicas import replica
 from slapcluster.commands.requesting import request
 from slapcluster.commands.services import service
 from slapcluster.commands.status import status, why
@@ -101,6 +102,7 @@ for _command in (
     authority,
     link,
     product,
+    replica,
     status,
     why,
     play,

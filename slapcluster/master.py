@@ -16,6 +16,7 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.products import ProductReport, ProductsReport
+from slap.replicas import ReplicasReport
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
 from slap.usage import UsageList, UsageReport
 
@@ -79,6 +80,12 @@ class Master:
 
     async def products(self) -> ProductsReport:
         return await self._ask(ProductsReport, calls.get_products())
+
+    async def replicas(self) -> ReplicasReport:
+        return await self._ask(ReplicasReport, calls.get_replicas())
+
+    async def forget_replica(self, url: str) -> ReplicasReport:
+        return await self._ask(ReplicasReport, calls.forget_replica(url))
 
     async def add_product_release(
         self, title: str, software_release_url: str

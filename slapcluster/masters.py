@@ -16,6 +16,7 @@ from master_cluster.errors import Misconfigured
 from master_cluster.service import build_service
 from runtime.ports import TcpAddress
 from runtime.tls import HANDSHAKES_MAX
+from slap.replicas import ListedReplica
 from slapcluster.descriptors import raise_connections_max
 from slapcluster.outcomes import CommandFailed
 from slapcluster.running import serve
@@ -34,6 +35,7 @@ def run_master(
     path_prefix: str = "",
     identity_directory: str | None = None,
     documents_directory: str | None = None,
+    announced: tuple[str, str] | None = None,
     is_debug: bool = False,
 ) -> None:
     """Run a mini-master until it is told to stop; what is given wins over the file."""
@@ -57,6 +59,7 @@ def run_master(
             path_prefix=path_prefix,
             identity_directory=identity_directory,
             documents_directory=documents_directory,
+            announced=announced_replica(announced),
         )
         _run(config, is_debug=is_debug, is_log_json=is_log_json)
     except Misconfigured as error:
@@ -69,6 +72,7 @@ def run_replica(
     identity_directory: str,
     *,
     documents_directory: str | None,
+    announced: tuple[str, str] | None,
     release_directory: str | None,
     access_log: str = AccessLog.CHANGES.value,
     is_log_json: bool = False,
@@ -87,6 +91,7 @@ def run_replica(
             path_prefix=path_prefix,
             identity_directory=identity_directory,
             documents_directory=documents_directory,
+            announced=announced_replica(announced),
             has_tls=True,
         )
         _run(config, is_debug=is_debug, is_log_json=is_log_json)
@@ -100,6 +105,14 @@ def _run(config: Config, *, is_debug: bool, is_log_json: bool) -> None:
         is_debug=is_debug,
         is_log_json=is_log_json,
     )
+
+
+def announced_replica(announced: tuple[str, str] | None) -> ListedReplica | None:
+    """Return where callers are told that a master is, if it has a place for them."""
+    try:
+        return None if announced is None else ListedReplica(*announced)
+    except ValueError as error:
+        raise CommandFailed(f"{error}.") from error
 
 
 def _given(config_path: Path | None) -> Config | None:

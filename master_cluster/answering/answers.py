@@ -18,6 +18,7 @@ from master_cluster.answering.instances import InstanceAnswers
 from master_cluster.answering.products import ProductAnswers
 from master_cluster.answering.registrations import RegistrationAnswers
 from master_cluster.answering.releases import ReleaseAnswers
+from master_cluster.answering.replicas import ReplicaAnswers
 from master_cluster.answering.reports import ReportAnswers
 from master_cluster.answering.rpc_computers import RpcComputerAnswers
 from master_cluster.answering.rpc_instances import RpcInstanceAnswers
@@ -51,6 +52,7 @@ class Answers:
             **RegistrationAnswers(desk).table(),
             **StatusAnswers(desk).table(),
             **ProductAnswers(desk, configured_products).table(),
+            **ReplicaAnswers(desk).table(),
             **ReportAnswers(desk).table(),
         }
         self._table: AnswerTable = {

@@ -26,6 +26,7 @@ from master_cluster.store.forwarding import Forwarding
 from master_cluster.store.history import earlier_reports, remember_report
 from master_cluster.store.products import Products
 from master_cluster.store.relying import rely_on, rely_on_member, rely_on_members
+from master_cluster.store.replicas import Replicas
 from master_cluster.store.schema import (
     Stored,
     StoredCloud,
@@ -65,6 +66,11 @@ class Cloud:
     def products(self) -> Products:
         """Names for lists of releases."""
         return Products(self._stored.products)
+
+    @property
+    def replicas(self) -> Replicas:
+        """The replicas that are told of."""
+        return Replicas(self._stored.replicas)
 
     @property
     def certificates(self) -> Certificates:

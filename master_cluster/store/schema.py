@@ -195,6 +195,16 @@ class StoredCertificates(Persistent):  # type: ignore[misc] # persistent has no 
         self.titled = OOBTree()
 
 
+class StoredReplicas(Persistent):  # type: ignore[misc] # persistent has no types
+    """The regions of replicas by their addresses, few of them.
+
+    One object, so that whoever hears that it changed knows that the list did.
+    """
+
+    def __init__(self) -> None:
+        self.regions: dict[str, str] = {}
+
+
 LAYOUT = 2
 """What a store has to say before this version reads it. It grows when what is kept
 changes in a way that ``complete`` cannot make up for: 2 has revisions and shelves."""
@@ -226,6 +236,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.takeovers = OOBTree()
         self.marks = OOBTree()
         self.proof = Revision()
+        self.replicas = StoredReplicas()
         # Made with a drawn name, when something is first forwarded.
         self.forwarding: Persistent | None = None
 

@@ -39,6 +39,7 @@ from slap.polling import (
     decode_condition,
     decode_wait,
 )
+from slap.replicas import REPLICAS_HEADER
 
 POLL_METHODS = (b"getFullComputerInformation", b"getComputerInformation")
 
@@ -71,11 +72,14 @@ class Polls:
         runtime: Runtime,
         incident: Callable[[], SlapError],
         polling: Polling | None = None,
+        *,
         kept: KeptDocuments | None = None,
+        replicas_header: Callable[[], bytes] = bytes,
     ) -> None:
         self._desk = desk
         self._clock = runtime.clock
         self._kept = kept
+        self._replicas_header = replicas_header
         self._incident = incident
         self._exchanges: dict[Poll, _Exchange] = {}
         self._settled: list[Deferred[None]] = []
@@ -142,6 +146,9 @@ class Polls:
             self.polling.recall(computer_id, kept.document, kept.good_to)
 
     def _respond(self, request: Request, answer: Answer, wait_seconds: int) -> None:
+        header = self._replicas_header()
+        if header:
+            request.responseHeaders.setRawHeaders(REPLICAS_HEADER.encode(), [header])
         respond(request, answer, wait_seconds, self._clock.seconds())
 
     def _hear(self, oids: Collection[bytes] | None) -> None:

@@ -58,6 +58,7 @@ def proxy(
     has_trusted_proxy: bool,
     identity_directory: str | None,
     documents_directory: str | None,
+    announced: tuple[str, str] | None,
     config_path: Path | None,
 ) -> None:
     """Run the mini-master of one computer, or of the first of many."""
@@ -77,6 +78,7 @@ def proxy(
         path_prefix=path_prefix,
         identity_directory=identity_directory,
         documents_directory=documents_directory,
+        announced=announced,
         is_debug=session.is_debug,
     )
 

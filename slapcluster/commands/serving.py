@@ -28,6 +28,15 @@ _OPTIONS = (
         "while a store that others serve is away.",
     ),
     click.option(
+        "--announce",
+        "announced",
+        metavar="URL REGION",
+        type=(str, str),
+        default=None,
+        help="Tell callers that this replica is reached there, and its region: they "
+        "prefer those of their own.",
+    ),
+    click.option(
         "--release",
         "release_directory",
         type=click.Path(exists=True, file_okay=False, resolve_path=True),

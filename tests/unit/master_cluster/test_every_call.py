@@ -75,6 +75,8 @@ def right_calls(guid: str) -> Iterator[Call]:
     yield calls.get_products()
     yield calls.add_product_release("erp5", SOFTWARE_RELEASE_URL)
     yield calls.remove_product_release("erp5")
+    yield calls.get_replicas()
+    yield calls.forget_replica("http://[2001:db8::1]:5000")
     yield calls.get_cloud_report()
     yield calls.get_computer_report(COMPUTER_ID)
     yield calls.get_tree_report("renamed")

@@ -85,6 +85,8 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.just(calls.get_products()),
     st.builds(calls.add_product_release, TEXT, TEXT),
     st.builds(calls.remove_product_release, TEXT, TEXT),
+    st.just(calls.get_replicas()),
+    st.builds(calls.forget_replica, TEXT),
     st.just(calls.get_roots()),
     st.builds(calls.join, NAME, TEXT, TEXT),
     st.builds(calls.renew_certificate, TEXT, TEXT),
