@@ -22,7 +22,7 @@ from attrs import asdict, frozen
 from slap.identities import Identity, Role
 from slapgrid.service import AWAY_POLL_SECONDS_MAX
 from tests import programs
-from tests.certificates import a_root
+from tests.certificates import a_region, a_root
 from tests.replicas.callers import Asked, Task
 from tests.replicas.identities import write_identities
 from tests.replicas.judging import read_lines
@@ -59,7 +59,7 @@ def rush(place: Path, stack: ExitStack, rounds: int) -> list[Rush]:
     """Play all rounds."""
     computers = tuple(f"COMP-{number}" for number in range(AGENT_COUNT))
     root = a_root()
-    region = root.issue("region 1", is_authority=True)
+    region = a_region(root)
     owners = (Identity(Role.COMPUTER, it) for it in computers)
     write_identities(place, root, region, Identity(Role.REPLICA, REPLICA), *owners)
     port = programs.free_port(HOST)

@@ -16,7 +16,7 @@ from attrs import asdict, define, field
 
 from slap.identities import Identity, Role
 from tests import programs
-from tests.certificates import Issued, a_root
+from tests.certificates import Issued, a_region, a_root
 from tests.neo_port.three_regions import (
     NAME,
     NEO_MASTER_PORT,
@@ -47,7 +47,7 @@ class ThreeReplicas:
 
     def __attrs_post_init__(self) -> None:
         for region in REGIONS:
-            authority = self.root.issue(f"region {region}", is_authority=True)
+            authority = a_region(self.root, f"region {region}")
             identity = Identity(Role.REPLICA, replica_name(region))
             write_identities(self.regions.home, self.root, authority, identity)
             self.start_replica(region)
@@ -124,7 +124,7 @@ class ThreeReplicas:
         return f"neo:{NAME}@{neo_masters}?near={near}&translate={translated}"
 
     def add_identities(self, *identities: Identity) -> None:
-        authority = self.root.issue("region 1 of callers", is_authority=True)
+        authority = a_region(self.root)
         write_identities(self.regions.home, self.root, authority, *identities)
 
 
@@ -136,13 +136,9 @@ def replica_arguments(
     place: Path, name: str, store_uri: str, host: str, port: int
 ) -> tuple[str, ...]:
     """What begins a replica, whose identity is below a place."""
+    home = str(identity_home(place, name))
     return (
         *(SLAPCLUSTER, "master", "--store", store_uri),
-        *(
-            "--listen",
-            f"[{host}]:{port}",
-            "--identity",
-            str(identity_home(place, name)),
-        ),
-        *("--region", name, "--announce", f"https://[{host}]:{port}/"),
+        *("--listen", f"[{host}]:{port}", "--identity", home),
+        *("--documents", f"{home}-documents"),
     )
