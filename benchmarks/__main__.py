@@ -36,6 +36,7 @@ from benchmarks import (
     placing,
     polls,
     quorum_costs,
+    tls_polls,
 )
 from benchmarks.result import Result
 from benchmarks.spread import Spread
@@ -45,6 +46,7 @@ LARGEST_NUMBER_OF_DIGITS = 3
 
 BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "polls": polls.run,
+    "tls_polls": tls_polls.run,
     "identical_requests": placing.run_identical,
     "concurrent_allocations": placing.run_concurrent,
     "allocation": allocation.run,

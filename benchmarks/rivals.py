@@ -5,21 +5,24 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from slap.calls import Call, HttpAnswer, HttpCall, decode_answer, encode_call
+from slap.identities import Identity, Role
 from slap.model import (
     ComputerDefinition,
     NetworkAddress,
     PartitionDefinition,
 )
 from tests import programs
+from tests.certificates import a_region, a_root, write_identity
 from tests.interop.stock import stock_environment
 
 OUR_COMMAND = "from slapcluster.cli import main; main()"
@@ -39,11 +42,12 @@ def cpu_seconds(pid: int) -> float:
 
 @frozen
 class Rival:
-    """A running master."""
+    """A running master; with a ``context`` it is asked by TLS."""
 
     name: str
     pid: int
     port: int
+    context: ssl.SSLContext | None = None
 
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
@@ -53,7 +57,7 @@ class Rival:
         return int(fields[1]) * PAGE_BYTES
 
     def line(self, *, is_kept: bool = True) -> Line:
-        return Line(self.port, is_kept=is_kept)
+        return Line(self.port, is_kept, self.context)
 
 
 @define
@@ -62,6 +66,7 @@ class Line:
 
     port: int
     is_kept: bool = True
+    context: ssl.SSLContext | None = None
     _connection: http.client.HTTPConnection | None = None
 
     def send(
@@ -69,9 +74,7 @@ class Line:
     ) -> HttpAnswer:
         """Send a call once; its answer whatever the status."""
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(
-                HOST, self.port, timeout=ANSWER_SECONDS_MAX
-            )
+            self._connection = self._new_connection()
             self._connection.connect()
             self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         path = f"/{wanted.path}"
@@ -87,6 +90,14 @@ class Line:
     def perform(self, call: Call) -> object:
         """Perform a call; gives its answer or raises the error of the master."""
         return decode_answer(call, self.send(encode_call(call)))
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        seconds = ANSWER_SECONDS_MAX
+        if self.context is None:
+            return http.client.HTTPConnection(HOST, self.port, timeout=seconds)
+        return http.client.HTTPSConnection(
+            HOST, self.port, timeout=seconds, context=self.context
+        )
 
     def close(self) -> None:
         if self._connection is not None:
@@ -127,6 +138,29 @@ def our_master(
     argv += ["--listen", f"{HOST}:{port}", "--store", uri]
     with _running("slapcluster", argv, home / "ours.log", port) as rival:
         yield rival
+
+
+@contextmanager
+def our_replica(home: Path, computer_id: str) -> Iterator[tuple[Rival, Rival]]:
+    """Run a master with TLS; as a computer and as a person see it."""
+    root = a_root()
+    region = a_region(root)
+    own = region.issue_to(Identity(Role.REPLICA, "lyon"))
+    identity = write_identity(home / "lyon", own, root)
+    contexts = []
+    for who in (Identity(Role.COMPUTER, computer_id), Identity(Role.PERSON, "ada")):
+        directory = write_identity(home / who.role, region.issue_to(who), root)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(directory / "root.crt")
+        context.load_cert_chain(directory / "own.crt", directory / "own.key")
+        contexts.append(context)
+    port = programs.free_port(HOST)
+    argv = [sys.executable, "-c", OUR_COMMAND, "master", "--listen", f"{HOST}:{port}"]
+    argv += ["--store", f"file:{home}/replica.zodb", "--identity", str(identity)]
+    with _running("slapcluster", argv, home / "replica.log", port) as rival:
+        computer, person = (evolve(rival, context=it) for it in contexts)
+        yield computer, person
 
 
 @contextmanager
