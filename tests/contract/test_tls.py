@@ -7,6 +7,8 @@ import ssl
 
 import pytest
 from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -448,3 +450,21 @@ async def knock(bench, port, text):
     factory.text = text
     address = TcpAddress("127.0.0.1", port)
     return await bench.runtime.network.client_endpoint(address).connect(factory)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.binary(max_size=600), min_size=1, max_size=4), st.booleans())
+def test_nothing_that_is_said_to_the_port_keeps_it_from_serving(texts, begins_like_tls):
+    """Whatever it is, it ends within the bound of a handshake."""
+    bench = SimulatedBench()
+    head = b"\x16\x03\x01" if begins_like_tls else b""
+
+    async def scenario():
+        async with Open(bench, SERVING.credentials(ROOT)) as opened:
+            mutes = [await knock(bench, opened.port, head + it) for it in texts]
+            answer = await opened.get(nobody(ROOT))
+            longest = tls_streams.HANDSHAKE_SECONDS_MAX + tls_streams.LINGER_SECONDS
+            await deferLater(bench.runtime.clock, longest + 1)
+            return answer, all(it.is_lost for it in mutes)
+
+    assert bench.run(scenario()) == ("securely nobody", True)

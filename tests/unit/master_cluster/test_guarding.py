@@ -17,7 +17,12 @@ from slap.calls import HttpAnswer, decode_answer, encode_call
 from slap.errors import Forbidden
 from slap.identities import Identity, Role, refusal_of_master
 from slap.model import RequestedInstance
-from slap.polling import encode_poll
+from slap.polling import Polled, encode_poll
+from slap.replicas import Replicas
+from slapgrid.config import read_config
+from slapgrid.settings import ConfigError
+from slapgrid.slap_client import SlapClient
+from slapgrid.trusting import trust_of
 from tests.builders import (
     COMPUTER_ID,
     a_computer_definition,
@@ -221,6 +226,49 @@ def test_links_lead_where_a_client_came_from(bench: TlsBench) -> None:
 
     assert direct.body == b"https://[2001:db8::1]:5443/hateoas"
     assert entry.body == b"http://127.0.0.1:5000/hateoas"
+
+
+AGENT = """[slapos]
+computer_id = COMP-1
+master_url = https://127.0.0.1:5000/
+software_root = /srv/software
+instance_root = /srv/instance
+key_file = /srv/pki/computer.key
+cert_file = /srv/pki/computer.crt
+master_ca_file = /srv/pki/root.crt
+"""
+
+
+def test_an_agent_shows_its_certificate_and_takes_up_the_next(bench: TlsBench) -> None:
+    runtime = bench.host.runtime
+    tree = runtime.file_tree("/srv")
+    tree.make_directory("pki")
+    tree.write("pki/root.crt", ROOT.pem.encode())
+
+    def show(owner) -> None:
+        tree.write("pki/computer.key", owner.key_pem.encode(), 0o600)
+        tree.write("pki/computer.crt", owner.chain.encode())
+
+    show(COMPUTER)
+    config = read_config(AGENT)
+    trust = trust_of(runtime, config)
+    client = SlapClient(runtime, Replicas(config.master_urls), trust=trust)
+    polled = bench.world.result(client.poll(COMPUTER_ID))
+    show(OTHER)
+    with pytest.raises(Forbidden, match="COMP-1 is not computer COMP-9"):
+        bench.world.result(client.poll(COMPUTER_ID))
+    bench.world.result(client.close())
+
+    assert isinstance(polled, Polled)
+
+
+def test_an_agent_without_a_root_speaks_no_tls(bench: TlsBench) -> None:
+    with pytest.raises(ConfigError, match="needs master_ca_file"):
+        read_config(AGENT.replace("master_ca_file", ";"))
+    with pytest.raises(ConfigError, match="key_file and cert_file go together"):
+        read_config(AGENT.replace("key_file", ";"))
+    plain = AGENT.replace("master_ca_file", ";").replace("https", "http")
+    assert trust_of(bench.host.runtime, read_config(plain)) is None
 
 
 def test_tls_needs_an_identity() -> None:
