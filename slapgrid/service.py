@@ -46,6 +46,8 @@ QUICK_POLL_SECONDS = 2.0
 POLL_JITTER = 0.1
 #: A master that was away is asked again at least so often.
 AWAY_POLL_SECONDS_MAX = 10.0
+#: Of that, the least that is waited.
+AWAY_SPREAD = 0.5
 #: While a master is stale: another one may know more, and it may itself soon.
 STALE_POLL_SECONDS = 3.0
 #: Between rounds that leave something due at once.
@@ -322,7 +324,9 @@ class AgentService(Service):
                 "the master is {kind}: {error}", kind=kind, error=error
             )
             away_seconds = min(period, AWAY_POLL_SECONDS_MAX)
-            self._poll_at = self._clock.seconds() + away_seconds
+            # What is away for one agent is away for all: they come back apart.
+            drawn = entropy.uniform(AWAY_SPREAD, 1.0)
+            self._poll_at = self._clock.seconds() + away_seconds * drawn
             if self._desired is None:
                 self._instance_nap.wake()
         else:

@@ -31,6 +31,7 @@ from slap.model import Computer, InstanceRequest
 from slap.polling import Polled
 from slap.replicas import Replicas
 from slapcluster.running import launch
+from slapgrid.service import AWAY_SPREAD
 from slapgrid.slap_client import SlapClient
 from slapgrid.trusting import trust_masters
 from tests.builders import a_computer_definition
@@ -159,7 +160,10 @@ class Callers:
         return self._runtime.clock.seconds()
 
     async def _pause(self, *, is_away: bool = False) -> None:
-        seconds = self._task.away_seconds if is_away else PAUSE_SECONDS
+        seconds = PAUSE_SECONDS
+        if is_away:
+            drawn = self._runtime.entropy.uniform(AWAY_SPREAD, 1.0)
+            seconds = self._task.away_seconds * drawn
         await deferLater(self._runtime.clock, seconds)
 
 

@@ -254,6 +254,9 @@ def main() -> None:
                 sys.stdout.flush()
                 assert not outcome.missing, outcome
                 assert not outcome.backwards, outcome
+        # In no order: a replica whose store stops first would look for it.
+        for region in REGIONS:
+            life.replicas.kill_region(region)
 
 
 if __name__ == "__main__":
