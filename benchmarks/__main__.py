@@ -37,6 +37,7 @@ from benchmarks import (
     polls,
     quorum_costs,
     tls_polls,
+    wake_up,
 )
 from benchmarks.result import Result
 from benchmarks.spread import Spread
@@ -63,6 +64,7 @@ BENCHMARKS: Mapping[str, Callable[[], Result]] = {
     "links": links.run,
     "neo": neo_costs.run,
     "quorum": quorum_costs.run,
+    "wake_up": wake_up.run,
     "gap_storage_node": gaps.run_storage_node,
     "gap_primary": gaps.run_primary,
     "gap_region": gaps.run_region,

@@ -236,7 +236,14 @@ class MasterService(Service):
             if not self.running:
                 return
             raise _refusal(config, error) from error
-        vigil = Vigil(store, runtime.clock, polls.prove, polls.lose, polls.find)
+        vigil = Vigil(
+            store,
+            runtime.clock,
+            polls.prove,
+            lose=polls.lose,
+            give_up=store.lose,
+            find=(store.find, polls.find),
+        )
         self._running = _Running(
             readiness, listening, site, polls, forwarder, gate, store, vigil, kept
         )
@@ -318,6 +325,7 @@ class _Running:
         if self.kept is not None:
             await self.kept.stop()
         self.site.disconnect()
+        await self.store.settle()
         self.store.close()
 
 

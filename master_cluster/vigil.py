@@ -6,12 +6,12 @@ what was heard until then is all there is.
 
 Without such a proof for some seconds the store is lost, whatever its connections say:
 a region that is cut off knows it no sooner. One that says itself that it is away is
-lost at once.
+lost at once; calls wait a little longer for that one, for most come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,28 +23,35 @@ from slap.errors import SlapError
 LOOK_SECONDS = 1.0
 """A question to one neo_master; its answer takes the way there and back."""
 
-LOST_SECONDS = 3.0
-"""A store that is only busy answers within this; callers leave after five."""
+LOST_SECONDS = 2.9
+"""Three looks. A store that is only busy answers within this."""
+
+GIVEN_UP_SECONDS = 3.9
+"""Four looks: whoever asked meanwhile has an answer within five seconds."""
 
 
 class Vigil:
     """Looks, from ``start`` to ``stop``.
 
-    ``proven`` is told when the store was asked and up to which transaction all changes
-    were heard; ``lost`` and ``found`` are called in turn.
+    ``prove`` is told when the store was asked and up to which transaction all changes
+    were heard. ``lose`` and all of ``find`` are called in turn; ``give_up`` when the
+    store is lost for so long that nobody should wait for it, once or more often.
     """
 
     def __init__(
         self,
         store: Store,
         clock: IReactorTime,
-        proven: Callable[[float, bytes], None],
-        lost: Callable[[], None],
-        found: Callable[[], None],
+        prove: Callable[[float, bytes], None],
+        *,
+        lose: Callable[[], None],
+        give_up: Callable[[], None],
+        find: Sequence[Callable[[], None]],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._tell_proven, self._tell_lost, self._tell_found = proven, lost, found
+        self._tell_proven, self._tell_lost, self._tell_found = prove, lose, find
+        self._tell_given_up = give_up
         self._proven_at = clock.seconds()
         self._timer: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
@@ -70,8 +77,11 @@ class Vigil:
             looking = self._looking = Deferred.fromCoroutine(self._look())
             if looking.called:
                 self._looking = None
-        if self._clock.seconds() - self._proven_at > LOST_SECONDS:
+        silent_seconds = self._clock.seconds() - self._proven_at
+        if silent_seconds > LOST_SECONDS:
             self._lose()
+        if silent_seconds > GIVEN_UP_SECONDS:
+            self._tell_given_up()
 
     async def _look(self) -> None:
         enter(Caller())
@@ -91,7 +101,8 @@ class Vigil:
         self._tell_proven(begun, heard)
         if self.is_lost and self._clock.seconds() - begun <= LOST_SECONDS:
             self.is_lost = False
-            self._tell_found()
+            for tell in self._tell_found:
+                tell()
 
     def _lose(self) -> None:
         if not self.is_lost:

@@ -24,6 +24,9 @@ of a storage     voting; ``NEOReadOnly``
 a refusal        deciding                  raises it, and nothing is written
 ===============  ========================  ============================================
 
+While the store is lost (``lose``), whatever is asked is 503 at once, and what runs is
+``StillInDoubt`` for whoever asked: a silence is not waited for by anybody.
+
 503 is ``Unavailable``, which has a ``Retry-After``; nothing was written then. A commit
 in doubt is looked for by its mark (``marks``) until ``DOUBT_SECONDS_MAX`` after it was
 lost, without a turn, so that others go on. When it is found, its answer is given; when
@@ -68,6 +71,7 @@ from master_cluster.store.marks import Mark, Marks
 from master_cluster.store.outages import InDoubt, StillInDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
 from master_cluster.store.storages import later_tid
+from master_cluster.store.undertakings import Undertakings
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
 from slap.errors import Overtaken, SlapError, Unavailable
@@ -140,6 +144,7 @@ class Store:
         self._proven = UNSEEN
         self._failed_proofs = 0
         self._marks = Marks(runtime) if database.storage.loses_ends else None
+        self._undertakings = Undertakings(runtime.log)
 
     async def prepare(self) -> None:
         """Make the first objects of an empty database, or what an old one lacks.
@@ -204,7 +209,9 @@ class Store:
     async def ask_dated(self, question: Callable[[Cloud], T]) -> Dated[T]:
         """Answer a question, and say as of which transaction."""
         caller = present_caller()
+        return await self._undertakings.answer(self._ask(question, caller), caller)
 
+    async def _ask(self, question: Callable[[Cloud], T], caller: Caller) -> Dated[T]:
         def begin() -> Callable[[], Dated[T]]:
             attempt = _Attempt(self._database)
             with attempt.aborted_on_error():
@@ -233,6 +240,11 @@ class Store:
             sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
             raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
         caller = present_caller()
+        return await self._undertakings.answer(self._decide(decision, caller), caller)
+
+    async def _decide(
+        self, decision: Callable[[Cloud, int], T], caller: Caller
+    ) -> Dated[T]:
         if self._marks is None:
             dated = await self._decide_once(decision, None, caller)
         else:
@@ -320,6 +332,21 @@ class Store:
                 if clock.seconds() + DOUBT_PAUSE_SECONDS > deadline:
                     raise StillInDoubt(str(cause), BUSY_RETRY_AFTER_SECONDS) from cause
             await deferLater(clock, DOUBT_PAUSE_SECONDS)
+
+    def lose(self) -> None:
+        """The store gives no proof that it is there: nobody waits for it any more.
+
+        What runs goes on, and may be done or not; what is asked is refused.
+        """
+        self._undertakings.lose()
+
+    def find(self) -> None:
+        """It is there again."""
+        self._undertakings.find()
+
+    async def settle(self) -> None:
+        """Return when nothing runs that nobody waits for."""
+        await self._undertakings.settle()
 
     def close(self) -> None:
         """Close the database; no call may run."""

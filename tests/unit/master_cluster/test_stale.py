@@ -181,6 +181,33 @@ def test_who_waits_is_told_within_five_seconds_that_the_store_is_lost(
         assert STALE not in bench.send(POLL).headers
 
 
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_change_is_refused_within_five_seconds_while_the_store_is_lost(
+    bench: Bench, is_silent: bool
+) -> None:
+    """Whenever it comes; what was begun may be done, and its caller is told so."""
+    bench.world.run_for(10)
+    threads = bench.host.runtime.threads
+    if is_silent:
+        threads.pause()
+    else:
+        bench.storage.is_away = True
+    supply = encode_call(calls.supply(an_installation()))
+    told = []
+    for _ in range(8):
+        begun = bench.world.clock.seconds()
+        reply = bench.send(supply.path, supply.headers, supply.verb, supply.body)
+        told.append((reply.status, reply.headers["retry-after"]))
+        assert bench.world.clock.seconds() - begun < 5
+        bench.world.run_for(1)
+
+    assert set(told) == {(503, "2")}
+    bench.storage.is_away = False
+    threads.resume()
+    bench.world.run_for(3)
+    bench.perform(calls.supply(an_installation()))
+
+
 def test_a_change_that_was_heard_and_not_read_is_not_hidden(bench: Bench) -> None:
     """The document is as of the last proof before it changed, and marked so."""
     first = bench.send(POLL)
