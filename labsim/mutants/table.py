@@ -13,6 +13,7 @@ from labsim.mutants import (
     links,
     master,
     quorum,
+    replicas,
     usage,
 )
 from labsim.mutants.mutant import Mutant
@@ -23,6 +24,7 @@ GROUPS: Mapping[str, tuple[Mutant, ...]] = MappingProxyType(
         "Masters": master.MUTANTS,
         "Other masters": forwarding.MUTANTS,
         "Freshness": freshness.MUTANTS,
+        "Replicas": replicas.MUTANTS,
         "Links": links.MUTANTS,
         "Agents": agent.MUTANTS,
         "Usage": usage.MUTANTS,

@@ -21,6 +21,7 @@ LIVES: Mapping[str, str] = MappingProxyType(
         "freshness": "labsim.lives.freshness",
         "links": "labsim.lives.links",
         "neo": "labsim.lives.neo",
+        "replicas": "labsim.lives.replicas",
         "rivals": "labsim.lives.rivals",
         "stories": "labsim.lives.stories",
         "trees": "labsim.lives.trees",
