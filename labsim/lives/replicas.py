@@ -237,7 +237,7 @@ class Life:
         name = master_of(region)
         host = self.world.host(name)
         self._storage.cut_off[name] = self._storage.lastTransaction()
-        threads = host.runtime.threads
+        threads: Any = host.runtime.threads  # the simulated ones
         is_silent = self.entropy.random() < 1 / 2
         if is_silent:
             threads.pause()
