@@ -70,11 +70,15 @@ class IssuedCertificate:
     def is_active(self, now: float) -> bool:
         return now < self.expires_at
 
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to make the next one."""
+    @property
+    def due_at(self) -> float:
+        """When it is time to make the next one."""
         if self.renew_at is not None:
-            return now >= self.renew_at
-        return now >= self.expires_at - timedelta(days=RENEWAL_DAYS).total_seconds()
+            return self.renew_at
+        return self.expires_at - timedelta(days=RENEWAL_DAYS).total_seconds()
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.due_at
 
 
 def build_authority(key: str, now: float) -> Authority:

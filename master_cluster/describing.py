@@ -29,6 +29,7 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.reports import (
+    CertificateReport,
     ComputerReport,
     ComputerSummary,
     EarlierReport,
@@ -172,12 +173,13 @@ def report_earlier(earlier: Sequence[Report]) -> tuple[EarlierReport, ...]:
     )
 
 
-def report_computer(
+def report_computer(  # noqa: PLR0917 - the fields of a report
     computer: ComputerRecord,
     partitions: Sequence[PartitionReport],
     installations: Sequence[InstallationReport],
     usage_document_count: int = 0,
     last_usage: UsageSummary | None = None,
+    certificate: CertificateReport | None = None,
 ) -> ComputerReport:
     """Report a computer to a person."""
     return ComputerReport(
@@ -188,6 +190,7 @@ def report_computer(
         computer.attributes,
         usage_document_count,
         last_usage,
+        certificate,
     )
 
 
@@ -203,6 +206,7 @@ def summarise_computer(report: ComputerReport) -> ComputerSummary:
         sum(it.title is None for it in report.partitions),
         len(report.installations),
         states.count(ReportedState.ERROR.value),
+        report.certificate,
     )
 
 

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from runtime.holdings import renewal_instant
+
 TEXT_BYTES_MAX = 64 * 1024
 """A chain of three, with their words, has 4 kB; roots of some clouds are not many."""
 
@@ -85,16 +87,6 @@ class Described:
 
     def is_valid(self, now: float) -> bool:
         return self.starts_at <= now < self.expires_at
-
-
-def warning_instant(renew_at: float, expires_at: float) -> float:
-    """Return when a renewal is late: half of what was left for it is over."""
-    return (renew_at + expires_at) / 2
-
-
-def renewal_instant(starts_at: float, expires_at: float) -> float:
-    """Return when two thirds of a life are over: a third is left for what fails."""
-    return starts_at + (expires_at - starts_at) * 2 / 3
 
 
 def describe(text: str) -> tuple[Described, ...]:

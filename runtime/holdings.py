@@ -6,12 +6,20 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from runtime.certificates import warning_instant
-
 ROOTS = "root.crt"
 
 UNSIGNED = "its key waits for a certificate"
 """Of a key that was made, and whose request nobody has answered yet."""
+
+
+def renewal_instant(starts_at: float, expires_at: float) -> float:
+    """Return when two thirds of a life are over: a third is left for what fails."""
+    return starts_at + (expires_at - starts_at) * 2 / 3
+
+
+def warning_instant(renew_at: float, expires_at: float) -> float:
+    """Return when a renewal is late: half of what was left for it is over."""
+    return (renew_at + expires_at) / 2
 
 
 class Holding(StrEnum):

@@ -16,14 +16,23 @@ from slap.usage import UsageSummary
 
 
 @frozen
+class CertificateReport:
+    """Until when a certificate is good, and from when on it is to be renewed."""
+
+    expires_at: float
+    renew_at: float
+
+
+@frozen
 class ComputerSummary:
-    """A computer in one line."""
+    """A computer in one line; ``certificate`` is ``None`` where it never had one."""
 
     computer_id: str
     partition_count: int
     free_count: int
     installation_count: int
     failing_count: int
+    certificate: CertificateReport | None = None
 
 
 @frozen
@@ -99,6 +108,7 @@ class ComputerReport:
     attributes: Mapping[str, str] = texts()
     usage_document_count: int = 0
     last_usage: UsageSummary | None = None
+    certificate: CertificateReport | None = None
 
 
 @frozen

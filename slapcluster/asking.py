@@ -40,6 +40,8 @@ async def ask(
     replicas = Replicas(tuple(dict.fromkeys(master_urls)))
     client = SlapClient(runtime, replicas, trust=trust)
     try:
-        return await question(Master(client.perform, pause_here, runtime.clock.seconds))
+        clock, calendar = runtime.clock, runtime.calendar
+        master = Master(client.perform, pause_here, clock.seconds, calendar.now)
+        return await question(master)
     finally:
         await client.close()

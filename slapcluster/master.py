@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @frozen
 class Master:
-    """Whoever answers calls, and the time that passes between them.
+    """Whoever answers calls, the time that passes between them, and the date.
 
     Every question raises the errors of ``slap.errors``.
     """
@@ -33,6 +33,7 @@ class Master:
     perform: Callable[[Call], Awaitable[object]]
     pause: Callable[[float], Awaitable[None]]
     seconds: Callable[[], float]
+    now: Callable[[], float]
 
     async def cloud(self) -> CloudReport:
         return await self._ask(CloudReport, calls.get_cloud_report())

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from slapcluster.certificate_views import (
+    Forecast,
+    calendar_sentences,
+    calendar_table,
+    forecast,
+)
 from slapcluster.instants import show_instant
 from slapcluster.tables import Table, fold, fold_left, line
 from slapgrid.convergence.views import ProgramState
@@ -12,7 +18,7 @@ URL_WIDTH_MAX = 60
 
 
 def standing_tables(standing: Standing) -> tuple[Table, ...]:
-    """Partitions, programs, promises that fail, releases, retries, passes."""
+    """Partitions, programs, failing promises, releases, retries, passes, identity."""
     return (
         Table(
             ("partition", "release", "processed", "programs", "promises", "error"),
@@ -82,6 +88,7 @@ def standing_tables(standing: Standing) -> tuple[Table, ...]:
             ),
             title="Last passes",
         ),
+        *((calendar_table(_forecasts(standing)),) if standing.certificates else ()),
     )
 
 
@@ -101,7 +108,15 @@ def standing_sentences(standing: Standing) -> str:
             f"The watchdog is {standing.watchdog}: programs that end are noticed by "
             "the next pass alone."
         )
-    return "\n".join(sentences)
+    if standing.certificates:
+        sentences.append(calendar_sentences(_forecasts(standing)))
+    return "\n".join(filter(None, sentences))
+
+
+def _forecasts(standing: Standing) -> tuple[Forecast, ...]:
+    return forecast(
+        standing.certificates, standing.observed_at, standing.identity_directory
+    )
 
 
 def _partition_line(standing: PartitionStanding) -> tuple[str, ...]:

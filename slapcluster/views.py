@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from runtime.holdings import warning_instant
 from slap.model import NetworkAddress, PartitionKey, RequestedInstance
 from slap.reports import (
     AllocationReport,
@@ -13,6 +14,7 @@ from slap.reports import (
     TreeReport,
     TreeSummary,
 )
+from slapcluster.instants import show_instant
 from slapcluster.tables import Table, line
 
 
@@ -31,6 +33,30 @@ def computers_table(computers: Iterable[ComputerSummary]) -> Table:
         ),
         title="Computers",
     )
+
+
+def certificate_warnings(
+    computers: Iterable[ComputerSummary], now: float
+) -> tuple[str, ...]:
+    """Return a sentence for each certificate that nobody renewed in time."""
+    found = []
+    for it in computers:
+        known = it.certificate
+        if known is None or now < warning_instant(known.renew_at, known.expires_at):
+            continue
+        until = show_instant(known.expires_at)
+        if now < known.expires_at:
+            sentence = (
+                f"The certificate of {it.computer_id} is good until {until} and was "
+                "not renewed: look at the log of its agent."
+            )
+        else:
+            sentence = (
+                f"The certificate of {it.computer_id} ended at {until}: give it a "
+                "token, if it is to come back."
+            )
+        found.append(sentence)
+    return tuple(found)
 
 
 def services_table(trees: Iterable[TreeSummary]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from runtime.holdings import CalendarEntry
 from slapgrid.convergence.retrying import Effort
 from slapgrid.convergence.views import ProgramStatus, PromiseView
 
@@ -57,7 +58,8 @@ class Retry:
 class Standing:
     """All of it. Processes are ``None`` when none runs; ``supervision`` says why not.
 
-    ``watchdog`` is the state of that program, empty when there is none.
+    ``watchdog`` is the state of that program, empty when there is none. There are
+    ``certificates`` where ``node join`` made an ``identity_directory``.
     """
 
     computer_id: str
@@ -70,3 +72,6 @@ class Standing:
     releases: tuple[ReleaseStanding, ...]
     retries: tuple[Retry, ...]
     last_passes: tuple[LastPass, ...]
+    identity_directory: str
+    certificates: tuple[CalendarEntry, ...]
+    observed_at: float

@@ -5,6 +5,8 @@ Nothing is started or changed, and neither a master nor an agent needs to run.
 
 from __future__ import annotations
 
+from runtime.holdings import CalendarEntry
+from runtime.identity_directory import IdentityDirectory
 from runtime.ports import IFileTree, Runtime
 from slapgrid.config import Config
 from slapgrid.convergence.retrying import (
@@ -79,7 +81,19 @@ async def observe_standing(
         _observe_releases(config, runtime, platform),
         _retries(_read_memory(tree)),
         read_pass_log(tree),
+        config.identity_directory,
+        _observe_certificates(config, runtime),
+        runtime.calendar.now(),
     )
+
+
+def _observe_certificates(
+    config: Config, runtime: Runtime
+) -> tuple[CalendarEntry, ...]:
+    if not config.identity_directory:
+        return ()
+    tree = runtime.file_tree(config.identity_directory)
+    return IdentityDirectory(tree).calendar(runtime.calendar.now())
 
 
 def _observe_partitions(

@@ -44,6 +44,7 @@ from slap.model import (
 )
 from slap.reports import (
     AllocationReport,
+    CertificateReport,
     CloudReport,
     ComputerReport,
     InstanceReport,
@@ -120,8 +121,20 @@ def report_of_computer(
     ]
     usage = cloud.usage(computer_id)
     return report_computer(
-        computer, partitions, installations, usage.document_count, usage.last()
+        computer,
+        partitions,
+        installations,
+        usage.document_count,
+        usage.last(),
+        _certificate(cloud, computer_id),
     )
+
+
+def _certificate(cloud: Cloud, computer_id: str) -> CertificateReport | None:
+    issued = cloud.certificates.of_computer(computer_id)
+    if issued is None:
+        return None
+    return CertificateReport(issued.expires_at, issued.due_at)
 
 
 def report_of_tree(cloud: Cloud, title: str) -> TreeReport:

@@ -12,8 +12,9 @@ from slapcluster.session import Session, pass_session
 from slapcluster.standing_views import standing_sentences, standing_tables
 
 _JSON = """JSON: {computer_id, master_urls, agent, stock_agent, supervision, watchdog,
-partitions, releases, retries, last_passes}; times are seconds since 1970. Exit codes: 0
-supervisord answers, 1 it does not."""
+partitions, releases, retries, last_passes, identity_directory, certificates,
+observed_at}; times are seconds since 1970. Exit codes: 0 supervisord answers, 1 it does
+not."""
 
 
 @click.command(epilog=_JSON)

@@ -11,7 +11,12 @@ from slapcluster.master import Master
 from slapcluster.printing import print_note
 from slapcluster.session import Session, pass_session
 from slapcluster.settling import log_end
-from slapcluster.views import computers_table, conditions_table, services_table
+from slapcluster.views import (
+    certificate_warnings,
+    computers_table,
+    conditions_table,
+    services_table,
+)
 
 
 @frozen
@@ -25,22 +30,26 @@ class Failure:
 
 @click.command(
     epilog="JSON: {computers: as computer list, services: as service list, failures: "
-    "[{subject, place, message}]}."
+    "[{subject, place, message}], warnings}."
 )
 @pass_session
 def status(session: Session) -> None:
-    """Show computers and services, and the end of the log of what fails."""
+    """Show computers, services, ends of logs of what fails, and what ends soon."""
 
-    async def question(master: Master) -> tuple[CloudReport, tuple[Failure, ...]]:
+    async def question(
+        master: Master,
+    ) -> tuple[CloudReport, tuple[Failure, ...], tuple[str, ...]]:
         cloud = await master.cloud()
-        return cloud, await _failures(master, cloud)
+        warnings = certificate_warnings(cloud.computers, master.now())
+        return cloud, await _failures(master, cloud), warnings
 
-    cloud, failures = session.ask(question)
+    cloud, failures, warnings = session.ask(question)
     session.answer(
         {
             "computers": document_of(cloud.computers),
             "services": document_of(cloud.trees),
             "failures": document_of(failures),
+            "warnings": list(warnings),
         },
         computers_table(cloud.computers),
         services_table(cloud.trees),
@@ -49,6 +58,8 @@ def status(session: Session) -> None:
         return
     if not cloud.computers:
         print_note("No computer yet: `slapcluster node format --cfg FILE` adds one.")
+    for warning in warnings:
+        print_note(warning)
     for failure in failures:
         click.echo(f"\n{failure.subject} fails on {failure.place}:")
         click.echo(log_end(failure.message))

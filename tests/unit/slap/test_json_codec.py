@@ -29,14 +29,15 @@ def test_a_report_is_plain_json() -> None:
 
     assert json_codec.encode(report) == (
         b'{"computers": [{"computer_id": "\\u00e9", "partition_count": 3,'
-        b' "free_count": 2, "installation_count": 1, "failing_count": 0}],'
+        b' "free_count": 2, "installation_count": 1, "failing_count": 0,'
+        b' "certificate": null}],'
         b' "trees": []}'
     )
 
 
 SUMMARY = (
     '{"computer_id": "c", "partition_count": %s, "free_count": 0,'
-    ' "installation_count": 0, "failing_count": 0}'
+    ' "installation_count": 0, "failing_count": 0, "certificate": null}'
 )
 
 

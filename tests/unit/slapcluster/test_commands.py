@@ -178,6 +178,7 @@ def test_status_shows_failures_with_the_end_of_their_logs() -> None:
                     "free_count": 2,
                     "installation_count": 1,
                     "failing_count": answer["computers"][0]["failing_count"],
+                    "certificate": None,
                 }
             ],
             "services": [
@@ -201,6 +202,7 @@ def test_status_shows_failures_with_the_end_of_their_logs() -> None:
                     "message": "promise hello failed",
                 },
             ],
+            "warnings": [],
         }
 
 

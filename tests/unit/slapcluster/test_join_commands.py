@@ -165,3 +165,36 @@ def test_who_has_no_authority_says_where_to_go(desk: Desk) -> None:
 
     assert refused.exit_code == 1
     assert "the token names no root" in refused.output
+
+
+def test_a_renewal_that_does_not_come_is_told_of_before_the_end(desk: Desk) -> None:
+    """By the master, by the computer itself, and by the calendar."""
+    desk.joined(desk.token())
+    heard = []
+
+    for days in (10, 66, 13):
+        desk.pass_days(days)
+        status = desk.type("--output", "json", "status")
+        mine = desk.type("node", "status", "--cfg", str(desk.settings))
+        show = desk.type("authority", "show", "etc/identity")
+        warnings = json.loads(status.stdout)["warnings"]
+        heard.append((len(warnings), "renew it" in mine.output, show.exit_code))
+
+    assert heard == [(0, False, 0), (1, True, 1), (1, False, 1)]
+    assert "The certificate of COMP-1 ended at" in warnings[0]
+    assert "join again with a new token" in " ".join(mine.output.split())
+
+
+def test_what_a_computer_holds_is_shown_as_json(desk: Desk) -> None:
+    desk.joined(desk.token())
+
+    result = desk.type(
+        "--output", "json", "node", "status", "--cfg", str(desk.settings)
+    )
+
+    found = json.loads(result.stdout)
+    assert [it["name"] for it in found["certificates"]] == [
+        "slapcluster root",
+        "COMP-1",
+    ]
+    assert found["identity_directory"] == str(desk.settings.parent / "identity")
