@@ -48,6 +48,9 @@ REGION_DAYS = 2 * 365
 LEAF_DAYS = 90
 """Renewal needs nobody. A key that was lost is worth something for so long."""
 
+BY_HAND_DAYS = 365
+"""Where the master makes the key for a stock client, which renews nothing."""
+
 ADDRESS_COUNT_MAX = 16
 """Of a replica: the addresses at which stock clients know it."""
 
@@ -103,6 +106,8 @@ def issue_leaf(
     key: PublicKey,
     now: float,
     addresses: Collection[str] = (),
+    *,
+    days: int = LEAF_DAYS,
 ) -> IssuedCertificate:
     """Issue the certificate of an owner of a key, followed by the region's own.
 
@@ -124,7 +129,7 @@ def issue_leaf(
         x509.Name(subject),
         serial_of(_digest(key), signer.certificate.encode(), identified),
         start,
-        min(start + timedelta(days=LEAF_DAYS), end_of(signer)),
+        min(start + timedelta(days=days), end_of(signer)),
         names=(
             x509.UniformResourceIdentifier(uri),
             *(x509.IPAddress(ip_address(it)) for it in hosts),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from master_cluster.authority.building import Authority
-from master_cluster.authority.issuing import Region, issue_leaf
+from master_cluster.authority.issuing import BY_HAND_DAYS, LEAF_DAYS, Region, issue_leaf
 from master_cluster.certificates import (
     IssuedCertificate,
     build_authority,
@@ -159,7 +159,9 @@ def _issue(
     if keys.region is None:
         return issue_certificate(_authority(cloud, keys, now), name, keys.own, now)
     public_key = load_key(keys.own).public_key()
-    issued = issue_leaf(keys.region, Identity(role, name), public_key, now)
+    days = LEAF_DAYS if role is Role.INSTANCE else BY_HAND_DAYS
+    identity = Identity(role, name)
+    issued = issue_leaf(keys.region, identity, public_key, now, days=days)
     return evolve(issued, key=keys.own)
 
 

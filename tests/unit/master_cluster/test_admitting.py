@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from master_cluster.authority.issuing import LEAF_DAYS, Region
+from master_cluster.authority.issuing import BY_HAND_DAYS, LEAF_DAYS, Region
 from master_cluster.authority.keeping import LOOK_SECONDS
 from master_cluster.authority.region import RegionHome
 from master_cluster.provisioning import TOKEN_SECONDS
@@ -251,6 +251,8 @@ def test_keys_that_the_master_makes_are_certified_by_the_region_too(
     said = check_chain(issued.certificate, cloud.region.roots, cloud.now)
     assert identity_of(said.uris) == Identity(Role.COMPUTER, COMPUTER_ID)
     assert said.key_digest == key_digest(issued.key)
+    # A stock client comes with a new token once a year.
+    assert round((said.expires_at - cloud.now) / DAY) == BY_HAND_DAYS - 1
 
 
 def test_a_replica_without_the_key_of_its_region_sends_to_others(cloud: Cloud) -> None:
