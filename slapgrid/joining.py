@@ -105,8 +105,9 @@ async def join(runtime: Runtime, invitation: Invitation, directory: str) -> Join
     assert isinstance(admission, Admission)
     _check_admission(admission, found, runtime.calendar.now())
     described = found.keep_chain(admission.certificate, runtime.calendar.now())
-    urls = dict.fromkeys((invitation.url, *admission.master_urls))
-    return Joined(admission.computer_id, tuple(urls), described)
+    urls = {it.rstrip("/"): it for it in (*admission.master_urls, invitation.url)}
+    first = urls.pop(invitation.url.rstrip("/"))
+    return Joined(admission.computer_id, (first, *urls.values()), described)
 
 
 def _checked_token(invitation: Invitation) -> Token:

@@ -44,7 +44,7 @@ def join(  # noqa: PLR0917 - who signs; what is asked; when
         known = certificates.of_computer(record.computer_id)
         if known is None or known.key_digest != digest:
             raise no_such_token()
-        return Admission(record.computer_id, known.certificate, region.roots)
+        return _admission(cloud, region, record.computer_id, known)
     check_token(record, Purpose.COMPUTER, now)
     assert record is not None
     computer_id = request_computer(cloud, title, now)
@@ -60,7 +60,7 @@ def join(  # noqa: PLR0917 - who signs; what is asked; when
         token_hash, evolve(record, key_digest=digest, computer_id=computer_id)
     )
     certificates.forget_expired(now)
-    return Admission(computer_id, issued.certificate, region.roots)
+    return _admission(cloud, region, computer_id, issued)
 
 
 def renew(  # noqa: PLR0917 - who signs; who asks; when
@@ -85,6 +85,13 @@ def renew(  # noqa: PLR0917 - who signs; who asks; when
         )
     issued = _certify(cloud, region, identity, key, now, present.addresses)
     return issued.certificate
+
+
+def _admission(
+    cloud: Cloud, region: Region, computer_id: str, issued: IssuedCertificate
+) -> Admission:
+    urls = tuple(it.url for it in cloud.replicas.list())
+    return Admission(computer_id, issued.certificate, region.roots, urls)
 
 
 def _certify(  # noqa: PLR0917 - as above

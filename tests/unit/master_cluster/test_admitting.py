@@ -24,12 +24,14 @@ from slap.admissions import Admission, read_token
 from slap.errors import BadRequest, Forbidden, Unavailable
 from slap.identities import Identity, Role, identity_of
 from slap.model import Certificate
+from slap.replicas import ListedReplica
 from tests.authorities import a_leaf, a_region, write_region
 from tests.builders import COMPUTER_ID, a_computer_definition
 from tests.unit.master_cluster.benches import WebBench
 
 DAY = 24 * 3600.0
 HOME = "/srv/identity"
+REPLICA = "https://[2001:db8::1]:5443"
 REFUSED_TOKEN = "not known, used already or too old"
 
 
@@ -37,7 +39,9 @@ class Cloud(WebBench):
     """A master in a region, and a computer that wants to come in."""
 
     def __init__(self) -> None:
-        super().__init__(identity_directory=HOME)
+        super().__init__(
+            identity_directory=HOME, announced=ListedReplica(REPLICA, "lyon")
+        )
         self.keys = self.host.runtime.keys
         self.key = self.keys.new_private_key()
         self.tree = self.host.runtime.file_tree(HOME)
@@ -92,6 +96,7 @@ def test_a_token_names_the_root_and_the_root_is_told_to_everybody(
 def test_a_computer_comes_in_with_a_key_that_nobody_else_sees(cloud: Cloud) -> None:
     admission = cloud.join(cloud.token())
 
+    assert admission.master_urls == (REPLICA,)
     said = check_chain(admission.certificate, admission.roots, cloud.now)
     assert identity_of(said.uris) == Identity(Role.COMPUTER, admission.computer_id)
     assert said.key_digest == key_digest(cloud.key)

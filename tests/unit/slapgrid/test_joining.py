@@ -24,7 +24,7 @@ from runtime.tls import serve_tls
 from slap import calls
 from slap.errors import Forbidden, Unreachable
 from slap.identities import Identity, Role
-from slap.replicas import Replicas
+from slap.replicas import ListedReplica, Replicas
 from slap.reports import CloudReport
 from slapgrid.config import Config
 from slapgrid.joining import Invitation, Joined, NotJoined, find_joined, join
@@ -132,6 +132,7 @@ class Cloud:
             TcpAddress(host.address, PORT),
             is_loopback_only=False,
             identity_directory=MASTER_HOME,
+            announced=ListedReplica(self.url(host).rstrip("/"), "lyon"),
         )
         host.boot(
             lambda runtime: build_master(
