@@ -108,7 +108,7 @@ def request(
 
 @authority.command(epilog="JSON: {file, name, issuer, serial, expires_at}.")
 @click.argument("directory", type=_DIRECTORY)
-@click.argument("role", type=click.Choice((*ROLES, "computer")))
+@click.argument("role", type=click.Choice(ROLES))
 @click.argument("name")
 @click.argument("file", type=_FILE)
 @_address_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -258,6 +259,30 @@ def test_keys_that_the_master_makes_are_certified_by_the_region_too(
     assert said.key_digest == key_digest(issued.key)
     # A stock client comes with a new token once a year.
     assert round((said.expires_at - cloud.now) / DAY) == BY_HAND_DAYS - 1
+
+
+def test_a_stock_client_comes_in_by_the_same_token(cloud: Cloud) -> None:
+    token = cloud.token()
+
+    replies = [
+        cloud.send(
+            "POST",
+            "Person_requestComputer",
+            {
+                "X-Access-Token": token,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            b"title=attic",
+        )
+        for _ in range(2)
+    ]
+
+    text = json.loads(replies[0].body)["certificate"]
+    said = check_chain(text, cloud.region.roots, cloud.now)
+    assert identity_of(said.uris) == Identity(Role.COMPUTER, "COMP-1")
+    assert replies[1].status == 403
+    with pytest.raises(Forbidden, match=REFUSED_TOKEN):
+        cloud.join(token)
 
 
 def test_a_replica_without_the_key_of_its_region_sends_to_others(cloud: Cloud) -> None:
