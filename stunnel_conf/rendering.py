@@ -28,7 +28,7 @@ packets take a distant one as long."""
 
 HEADER = """\
 ; Written by `slapcluster link apply`; what is changed here is lost.
-foreground = yes
+foreground = quiet
 debug = notice
 ; Its log is a file. Without a syslog each line would go to the console of the
 ; computer, and cost five times what a connection does.
