@@ -245,7 +245,7 @@ class Life:
         def find() -> None:
             assert self._storage is not None
             self._storage.cut_off.pop(name)
-            if is_silent and host.runtime.threads is threads:
+            if is_silent:
                 threads.resume()
             self._databases[name].announce(EVERYTHING)
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from labsim.lives import agent, commits, forwarding, freshness, links, rivals, usage
+from labsim.lives import (
+    agent,
+    commits,
+    forwarding,
+    freshness,
+    links,
+    replicas,
+    rivals,
+    usage,
+)
 from labsim.mutants.trials import play_trial
 
 
@@ -29,6 +38,10 @@ def test_a_store_in_a_file_has_what_was_acknowledged_whenever_the_power_goes() -
 
 def test_time_goes_back_for_nobody_whichever_master_falls_behind() -> None:
     assert freshness.find_problem(0) == ""
+
+
+def test_whoever_polls_has_an_answer_soon_whichever_replica_is_lost() -> None:
+    assert replicas.find_problem(0) == ""
 
 
 def test_links_are_what_was_wanted_last_whoever_is_killed() -> None:
