@@ -41,6 +41,10 @@ LINGER_SECONDS = 2.0
 """How long a refused client may read why: a close with unread bytes would reset the
 connection, and the reason would be lost."""
 
+TELL_SECONDS = 1.0
+"""Refused handshakes get a line of the log so often: anybody may fail as fast as they
+can."""
+
 READ_BYTES = 64 * 1024
 
 _RECORD = 0x16
@@ -93,6 +97,9 @@ class TlsStream(ProtocolWrapper):
         directlyProvides(self, ISSLTransport, providedBy(transport))
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
+        if ITCPTransport.providedBy(transport):
+            # A handshake is small messages, of which the last is no answer to any.
+            transport.setTcpNoDelay(True)
         clock = self.factory.runtime.clock
         self._timer = clock.callLater(HANDSHAKE_SECONDS_MAX, self._be_late)
         self._shake()
@@ -370,6 +377,8 @@ class TlsServerFactory(_TlsFactory):
         self._give_context = give_context
         # In the order in which they came.
         self._shaking: dict[ServerTls, None] = {}
+        self._tell_at = 0.0
+        self._untold_count = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         context = self._give_context()
@@ -394,9 +403,17 @@ class TlsServerFactory(_TlsFactory):
         self._shaking.pop(connection, None)
 
     def tell(self, connection: ServerTls, sentence: str) -> None:
-        """Note who was refused."""
+        """Note who was refused, or that more were."""
+        now = self.runtime.clock.seconds()
+        if now < self._tell_at:
+            self._untold_count += 1
+            return
         self.runtime.log.info(
-            "TLS with {peer} failed: {reason}",
+            "TLS with {peer} failed, as with {count} others before: {reason}"
+            if self._untold_count
+            else "TLS with {peer} failed: {reason}",
             peer=connection.getPeer(),
+            count=self._untold_count,
             reason=sentence,
         )
+        self._tell_at, self._untold_count = now + TELL_SECONDS, 0

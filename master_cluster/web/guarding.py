@@ -28,7 +28,7 @@ from master_cluster.web.polling import POLL_METHODS, polled_computer
 from runtime.ports import ICalendar, Runtime
 from runtime.tls import peer_of
 from slap.calls import Call
-from slap.errors import Forbidden, NotFound, SlapError
+from slap.errors import BadRequest, Forbidden, NotFound, SlapError
 from slap.identities import Identity, identity_of
 from slap.methods import METHODS
 from slap.model import PartitionKey
@@ -86,10 +86,16 @@ class Guard:
         except Forbidden:
             identity = self.identity(request)
             if segments[0] in POLL_METHODS:
-                computer_id = polled_computer(request.method, request.uri)
-                check_poll(identity, name, computer_id)
+                check_poll(identity, name, _polled(request))
             else:
                 check_page(identity, name)
+
+
+def _polled(request: Request) -> str:
+    try:
+        return polled_computer(request.method, request.uri)
+    except UnicodeDecodeError as error:
+        raise BadRequest("the address is not UTF-8") from error
 
 
 @lru_cache(IDENTITIES_KEPT)

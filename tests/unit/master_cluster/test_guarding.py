@@ -165,6 +165,19 @@ def test_polls_are_guarded_with_and_without_a_wait(bench: TlsBench) -> None:
     assert other.body == b"COMP-1 is not computer COMP-9"
 
 
+def test_polls_that_are_not_understood_are_refused(bench: TlsBench) -> None:
+    for path, status in (
+        ("getFullComputerInformation", 400),
+        ("getFullComputerInformation?computer_id=%ff", 400),
+        ("getFullComputerInformation/?computer_id=COMP-1", 404),
+        ("getFullComputerInformation/getRunId", 404),
+        (f"getFullComputerInformation?computer_id={'x' * 300}", 403),
+    ):
+        assert bench.ask(COMPUTER, "GET", path).status == status, path
+    refused = bench.ask(COMPUTER, "POST", "getFullComputerInformation", body=b"x")
+    assert refused.status == 405
+
+
 def test_pages_are_for_those_who_may(bench: TlsBench) -> None:
     for path, who in (
         ("healthz", None),
