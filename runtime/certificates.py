@@ -110,6 +110,11 @@ def is_root(text: str) -> bool:
     return len(certificates) == 1 and _is_own_issuer(certificates[0])
 
 
+def first_of(chain: str) -> str:
+    """Return the first certificate of a chain alone, in PEM."""
+    return _load(chain)[0].public_bytes(Encoding.PEM).decode("ascii")
+
+
 def split_roots(text: str) -> tuple[str, str]:
     """Return a chain and the roots that were given with it, each in its own words."""
     chain: list[str] = []

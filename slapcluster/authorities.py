@@ -25,22 +25,34 @@ from runtime.certificates import (
     Described,
     check_key,
     describe_first,
+    first_of,
     render_request,
     split_roots,
 )
 from runtime.holdings import Holding
-from runtime.identity_directory import IdentityDirectory
+from runtime.identity_directory import IdentityDirectory, paths_below
 from runtime.ports import Runtime
 from slap.errors import SlapError
-from slap.identities import Identity, Role, check_identity_name
+from slap.identities import Identity, Role, check_identity_name, identity_of
+from slap.replicas import Replicas
 from slapcluster.certificate_views import Forecast, forecast
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session
+from slapgrid.renewing import renew_if_due
+from slapgrid.slap_client import SlapClient
+from slapgrid.trusting import trust_masters
 
 T = TypeVar("T")
 
 REGION_ROLE = "region"
 """What a root signs; all other roles are those of ``Role``."""
+
+
+LINK_FILE = "link.pem"
+"""What ``certificate`` of a file of links names."""
+
+LINK_PIN = "link.crt"
+"""What peers pin."""
 
 
 @frozen
@@ -99,6 +111,7 @@ def ask(session: Session, subject: Subject, home: Path) -> Asked:
             described = RegionHome(directory.tree).certify_own(
                 Identity(Role(role), name), subject.addresses, runtime.calendar.now()
             )
+            _write_for_links(directory, described)
             return Asked(key_file, None, described)
         file = f"{role}-{name}.csr"
         directory.tree.write(file, render_request(key, name).encode())
@@ -149,9 +162,36 @@ def install(session: Session, home: Path, file: Path) -> Signed:
         if roots:
             directory.keep_roots(roots)
         described = directory.keep_chain(chain, runtime.calendar.now(), holding)
+        _write_for_links(directory, described)
         return Signed(Path(directory.tree.path(holding.chain_name)), described)
 
     return _in_directory(session, home, keep)
+
+
+def renew(session: Session, home: Path) -> tuple[Signed, bool]:
+    """Have a master renew what is due; say what there is now, and if that is new."""
+    root = str(home.resolve())
+
+    async def main(runtime: Runtime) -> tuple[Signed, bool]:
+        directory = IdentityDirectory(runtime.file_tree(root))
+        paths = paths_below(root)
+        client = SlapClient(
+            runtime,
+            Replicas(tuple(dict.fromkeys(session.master_urls))),
+            trust=trust_masters(runtime, paths),
+        )
+        try:
+            renewed = await renew_if_due(runtime, root, client)
+        finally:
+            await client.close()
+        described = directory.held(runtime.calendar.now()).described
+        _write_for_links(directory, described)
+        return Signed(Path(paths.chain), described), renewed is not None
+
+    try:
+        return session.launch(main)
+    except BadCertificate as error:
+        raise CommandFailed(f"{_sentence(str(error))}.") from error
 
 
 def show(session: Session, home: Path) -> tuple[Forecast, ...]:
@@ -183,6 +223,19 @@ def _holding_of(directory: IdentityDirectory, chain: str) -> Holding:
         f"No key in {directory.tree.root} is that of {describe_first(chain).name}: its "
         "certificate belongs beside the key that was asked for."
     )
+
+
+def _write_for_links(directory: IdentityDirectory, described: Described) -> None:
+    """Write what a file of links names: the key with its certificate, and that alone.
+
+    Peers pin the certificate itself, so those of its issuers are left out.
+    """
+    is_named = bool(described.uris) and not described.is_authority
+    if not is_named or identity_of(described.uris).role is not Role.LINK:
+        return
+    one = first_of(directory.chain())
+    directory.tree.write(LINK_FILE, f"{directory.key()}{one}".encode(), 0o600)
+    directory.tree.write(LINK_PIN, one.encode())
 
 
 def _in_directory(

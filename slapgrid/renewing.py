@@ -17,7 +17,6 @@ from runtime.certificates import (
     BadCertificate,
     Described,
     check_chain,
-    describe_first,
     render_request,
 )
 from runtime.identity_directory import IdentityDirectory
@@ -37,6 +36,26 @@ FIRST_SECONDS_MAX = 60.0
 RENEWAL = Backoff(60, 3600)
 
 
+async def renew_if_due(
+    runtime: Runtime, directory: str, client: SlapClient
+) -> Described | None:
+    """Get the next certificate of a directory; ``None`` when it is not due.
+
+    Raises ``BadCertificate``, ``OSError`` and what the master raises.
+    """
+    found = IdentityDirectory(runtime.file_tree(directory))
+    held = found.held(runtime.calendar.now())
+    if not held.described.is_due(runtime.calendar.now()):
+        return None
+    asked = render_request(held.key, held.described.name)
+    renewed = await client.perform(calls.renew_certificate(held.chain, asked))
+    assert isinstance(renewed, str)
+    now = runtime.calendar.now()
+    if check_chain(renewed, held.roots, now).uris != held.described.uris:
+        raise BadCertificate("the master certified somebody else")
+    return found.keep_chain(renewed, now)
+
+
 @frozen
 class Renewal:
     """What the agent does for its certificate, if it has an identity directory."""
@@ -51,23 +70,9 @@ class Renewal:
         return (self._keep_renewing,) if self.config.identity_directory else ()
 
     async def renew(self) -> Described | None:
-        """Get the next certificate if it is due; ``None`` when it is not.
-
-        Raises ``BadCertificate``, ``OSError`` and what the master raises.
-        """
-        tree = self.runtime.file_tree(self.config.identity_directory)
-        directory = IdentityDirectory(tree)
-        key, chain = directory.key(), directory.chain()
-        present = describe_first(chain)
-        if not present.is_due(self.runtime.calendar.now()):
-            return None
-        asked = render_request(key, present.name)
-        renewed = await self.client.perform(calls.renew_certificate(chain, asked))
-        assert isinstance(renewed, str)
-        now = self.runtime.calendar.now()
-        if check_chain(renewed, directory.roots(), now).uris != present.uris:
-            raise BadCertificate("the master certified somebody else")
-        return directory.keep_chain(renewed, now)
+        """Get the next certificate if it is due; ``None`` when it is not."""
+        directory = self.config.identity_directory
+        return await renew_if_due(self.runtime, directory, self.client)
 
     async def _keep_renewing(self) -> None:
         entropy, clock = self.runtime.entropy, self.runtime.clock

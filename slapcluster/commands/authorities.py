@@ -150,6 +150,23 @@ def install(session: Session, *, home: Path, file: Path) -> None:
     _answer_signed(session, made.file, made.described)
 
 
+@authority.command(epilog="JSON: {file, name, issuer, serial, expires_at}.")
+@click.argument("home", type=click.Path(file_okay=False, exists=True, path_type=Path))
+@pass_session
+def renew(session: Session, *, home: Path) -> None:
+    """Have the master renew the certificate of HOME, if it is due.
+
+    For links and for replicas without the key of their region: run it daily. The key
+    stays. Computers and replicas beside that key renew by themselves.
+    """
+    from slapcluster import authorities  # noqa: PLC0415 - loads Twisted
+
+    made, is_new = authorities.renew(session, home)
+    _answer_signed(session, made.file, made.described)
+    if not is_new:
+        session.add_text("It is not due yet.")
+
+
 @authority.command(
     epilog="JSON: [{entry: {holding, name, identity, issuer, addresses, serial, "
     "digest, starts_at, expires_at, renew_at, problem}, outlook, advice}]; outlook is "

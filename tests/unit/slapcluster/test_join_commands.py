@@ -14,6 +14,7 @@ from master_cluster.config import Config
 from master_cluster.service import build_service
 from slap.identities import Identity, Role, identity_of
 from slapgrid.config import read_config
+from stunnel_conf.pins import read_own, read_pin
 from tests.unit.slapcluster.safe import Safe
 
 URL = "http://127.0.0.1:5000/"
@@ -183,6 +184,43 @@ def test_a_renewal_that_does_not_come_is_told_of_before_the_end(desk: Desk) -> N
     assert heard == [(0, False, 0), (1, True, 1), (1, False, 1)]
     assert "The certificate of COMP-1 ended at" in warnings[0]
     assert "join again with a new token" in " ".join(mine.output.split())
+
+
+def test_a_link_is_renewed_by_a_command_and_is_what_stunnel_is_given(
+    desk: Desk,
+) -> None:
+    asked = desk.read("request", "link", "tokyo", "--home", "tokyo")
+    signed = desk.read("sign", "home", "link", "tokyo", asked["certificate_request"])
+    desk.read("install", "tokyo", signed["file"])
+
+    serials = []
+    for days in (0, 60, 0):
+        desk.pass_days(days)
+        serials.append(desk.read("renew", "tokyo")["serial"])
+        own = read_own("tokyo", Path("tokyo/link.pem").read_text())
+        pin = read_pin("tokyo", Path("tokyo/link.crt").read_text())
+        assert own == pin
+        assert pin.is_valid(desk.now)
+        assert (
+            pin.expires_at
+            == desk.directory("tokyo").held(desk.now).described.expires_at
+        )
+
+    assert serials[0] != serials[1] == serials[2]
+    assert Path("tokyo/link.pem").stat().st_mode & 0o777 == 0o600
+    assert not Path("home/link.pem").exists()
+
+
+def test_what_nobody_renews_is_refused(desk: Desk) -> None:
+    asked = desk.read("request", "person", "ada", "--home", "ada")
+    signed = desk.read("sign", "home", "person", "ada", asked["certificate_request"])
+    desk.read("install", "ada", signed["file"])
+    desk.pass_days(60)
+
+    assert "person ada gets a certificate by a token alone" in desk.refused(
+        "renew", "ada"
+    )
+    assert "root/own.key" in desk.refused("renew", "root")
 
 
 def test_what_a_computer_holds_is_shown_as_json(desk: Desk) -> None:
