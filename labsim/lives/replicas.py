@@ -54,7 +54,8 @@ RESTING_SECONDS = 100.0
 
 LOST_SECONDS = (12.0, 60.0)
 WAIT_SECONDS = 2
-ANSWER_SECONDS_MAX = 5.0 + WAIT_SECONDS
+PAUSE_SECONDS = 0.5
+ANSWER_SECONDS_MAX = 5.0 + WAIT_SECONDS + PAUSE_SECONDS
 """Between two answers of whoever polls again and again, and lets each poll wait."""
 
 RESTART_SECONDS = 1.0
@@ -105,15 +106,15 @@ class Poller:
             try:
                 answer = await self.client.poll(computer_of(self.region), WAIT_SECONDS)
             except SlapError:
-                await deferLater(clock, 0.5)
+                await deferLater(clock, PAUSE_SECONDS)
                 continue
             self._note()
             if isinstance(answer, Polled):
                 self.release_urls = {
                     it.software_release_url for it in answer.computer.installations
                 }
-            if answer.stale_seconds is not None:
-                await deferLater(clock, 1)
+            # Whoever is answered at once does not ask at once.
+            await deferLater(clock, PAUSE_SECONDS)
 
     def excuse(self) -> None:
         """From now on until its next answer nothing is promised to it."""
