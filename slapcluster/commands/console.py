@@ -95,11 +95,12 @@ def _addressee(
 ) -> Addressee:
     from slapcluster.console.connecting import (  # noqa: PLC0415 - loads ssl
         Addressee,
+        identified,
         read_addressee,
     )
 
     if config_path is None and session.master_urls:
-        return Addressee(session.master_urls)
+        return identified(Addressee(session.master_urls), session.identity_directory)
     path = config_path or Path(DEFAULT_CONFIG_PATH)
     try:
         found = read_addressee(path.read_text("utf-8"), str(path))
@@ -110,8 +111,8 @@ def _addressee(
     root = ctx.find_root()
     source = root.get_parameter_source("master_urls")
     if source is click.core.ParameterSource.COMMANDLINE:
-        return evolve(found, master_urls=session.master_urls)
-    return found
+        found = evolve(found, master_urls=session.master_urls)
+    return identified(found, session.identity_directory)
 
 
 def _text(code: str | None, script: Path | None) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import configparser
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from runtime.identity_directory import paths_below
 from slap.calls import Call
 from slap.errors import MasterAway
 from slapcluster.outcomes import CommandFailed
@@ -27,6 +28,7 @@ class Addressee:
     computer_id: str = ""
     key_path: str = ""
     certificate_path: str = ""
+    roots_path: str = ""
 
 
 def read_addressee(text: str, name: str) -> Addressee:
@@ -47,16 +49,25 @@ def read_addressee(text: str, name: str) -> Addressee:
     master_urls = tuple(value("master_url", "slapos").split())
     if not master_urls:
         raise CommandFailed(f"{name}: [slapos] master_url is missing.")
-    if value("master_ca_file", "slapos"):
-        raise CommandFailed(
-            f"{name}: [slapos] master_ca_file cannot be used: put stunnel before the "
-            "master, which verifies it, and name its local address by --master."
-        )
     return Addressee(
         master_urls,
         value("computer_id", "slapos"),
         value("key_file", "slapconsole", "slapos"),
         value("cert_file", "slapconsole", "slapos"),
+        value("master_ca_file", "slapos"),
+    )
+
+
+def identified(addressee: Addressee, identity_directory: str) -> Addressee:
+    """Return who asks as the owner of an identity directory, if there is one."""
+    if not identity_directory:
+        return addressee
+    paths = paths_below(identity_directory)
+    return evolve(
+        addressee,
+        key_path=paths.key,
+        certificate_path=paths.chain,
+        roots_path=paths.roots,
     )
 
 
@@ -68,7 +79,10 @@ def connect(addressee: Addressee) -> Perform:
     try:
         links = [
             MasterLink(
-                parse_master_url(url), addressee.key_path, addressee.certificate_path
+                parse_master_url(url),
+                addressee.key_path,
+                addressee.certificate_path,
+                addressee.roots_path,
             )
             for url in dict.fromkeys(addressee.master_urls)
         ]

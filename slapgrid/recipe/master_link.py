@@ -14,6 +14,7 @@ from attrs import frozen
 
 from slap.calls import Call, HttpAnswer, decode_answer, encode_call
 from slap.errors import Unreachable
+from slap.identities import refusal_of_master
 
 WAIT_SECONDS_MAX = 30.0
 """For a connection or the next bytes: a commit in a quorum of regions takes seconds."""
@@ -29,11 +30,16 @@ _PIECE_BYTES = 64 * 1024
 
 @frozen
 class MasterLink:
-    """A master's address, and the certificate to show there if it is https."""
+    """A master's address, and the certificate to show there if it is https.
+
+    With ``roots_path`` it is a replica of a cloud of ours, known by its certificate;
+    else its name is compared, and the authorities are those of the computer.
+    """
 
     url: SplitResult
     key_path: str = ""
     certificate_path: str = ""
+    roots_path: str = ""
 
     def perform(self, call: Call) -> object:
         """Return what the master answers; raises ``SlapError``."""
@@ -45,6 +51,8 @@ class MasterLink:
         try:
             path = f"{self.url.path.rstrip('/')}/{http_call.path}"
             body = http_call.body or None
+            connection.connect()
+            self._check(connection)
             connection.request(http_call.verb, path, body, dict(http_call.headers))
             with connection.getresponse() as reply:
                 content = _read(reply)
@@ -58,12 +66,22 @@ class MasterLink:
     def _unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.url.geturl()}: {error or type(error).__name__}")
 
+    def _check(self, connection: HTTPConnection) -> None:
+        if not self.roots_path or not isinstance(connection.sock, ssl.SSLSocket):
+            return
+        names = (connection.sock.getpeercert() or {}).get("subjectAltName", ())
+        uris = [str(it[1]) for it in names if it[0] == "URI"]
+        refusal = refusal_of_master(uris)
+        if refusal is not None:
+            raise ssl.SSLError(f"the server is not to be trusted: {refusal}")
+
     def _open(self) -> HTTPConnection:
         host = self.url.hostname or ""
         port = self.url.port
         if self.url.scheme == "http":
             return HTTPConnection(host, port, timeout=WAIT_SECONDS_MAX)
-        context = ssl.create_default_context()
+        context = ssl.create_default_context(cafile=self.roots_path or None)
+        context.check_hostname = not self.roots_path
         if self.certificate_path and self.key_path:
             context.load_cert_chain(self.certificate_path, self.key_path)
         return HTTPSConnection(host, port, timeout=WAIT_SECONDS_MAX, context=context)

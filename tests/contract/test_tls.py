@@ -29,9 +29,20 @@ from runtime.tls import (
     peer_of,
     serve_tls,
 )
-from slap.errors import Forbidden
+from slap import calls
+from slap.errors import Forbidden, Unreachable
 from slap.identities import Identity, Role, identity_of
-from tests.certificates import CLIENT, DAY, SERVER, a_region, a_root, nobody, pem
+from slapgrid.recipe.master_link import MasterLink, parse_master_url
+from tests.certificates import (
+    CLIENT,
+    DAY,
+    SERVER,
+    a_region,
+    a_root,
+    nobody,
+    pem,
+    write_identity,
+)
 from tests.contract.benches import Bench, RealBench, SimulatedBench
 
 REPLICA = Identity(Role.REPLICA, "lyon")
@@ -395,6 +406,25 @@ class TestRealTls(TlsContract):
 
         wanted = "TLSv1.2" if version is ssl.TLSVersion.TLSv1_2 else "PROTOCOL_VERSION"
         assert answer.endswith(wanted)
+
+    def test_a_console_knows_masters_by_the_same_rule(self, bench, names, tmp_path):
+        paths = paths_below(str(write_identity(tmp_path, CALLING, ROOT)))
+
+        def ask(port):
+            url = parse_master_url(f"https://127.0.0.1:{port}/")
+            return MasterLink(url, paths.key, paths.chain, paths.roots).perform(
+                calls.get_run_id()
+            )
+
+        async def scenario():
+            async with names() as opened:
+                answer = await in_thread(bench, ask, opened.port)
+                opened.credentials = REFUSED_SERVERS["a computer"][0].credentials(ROOT)
+                with pytest.raises(Unreachable, match="is that of computer COMP-3"):
+                    await in_thread(bench, ask, opened.port)
+                return answer
+
+        assert bench.run(scenario()) == "securely urn:slapcluster:computer:COMP-3"
 
 
 async def in_thread(bench, work, *arguments):

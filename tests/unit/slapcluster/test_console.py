@@ -12,7 +12,12 @@ from slap import calls
 from slap.calls import Call
 from slap.errors import NotFound, NotReady, Unreachable
 from slapcluster.cli import slapgrid
-from slapcluster.console.connecting import Addressee, connect, read_addressee
+from slapcluster.console.connecting import (
+    Addressee,
+    connect,
+    identified,
+    read_addressee,
+)
 from slapcluster.console.naming import names_of
 from slapcluster.console.running import Prompt, run_script
 from slapcluster.outcomes import CommandFailed, ExitCode
@@ -215,12 +220,25 @@ cert_file = /person/cert
     assert "console" in slapgrid.commands
 
 
+def test_an_identity_is_who_asks_and_whom_to_believe() -> None:
+    text = "[slapos]\nmaster_url = https://[::1]/\nmaster_ca_file = /root.crt\n"
+    read = read_addressee(text, "it")
+
+    assert read.roots_path == "/root.crt"
+    assert identified(read, "") == read
+    assert identified(read, "/ada") == Addressee(
+        ("https://[::1]/",),
+        key_path="/ada/own.key",
+        certificate_path="/ada/own.crt",
+        roots_path="/ada/root.crt",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[slapos]\n", "master_url is missing"),
         ("computer_id", "not a configuration file"),
-        ("[slapos]\nmaster_url = http://m/\nmaster_ca_file = /ca\n", "master_ca_file"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_named(text: str, said: str) -> None:
