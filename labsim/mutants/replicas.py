@@ -111,7 +111,7 @@ MUTANTS = (
         "changes are refused when the store is there again",
         (
             Change(
-                "master_cluster/store/undertakings.py",
+                "master_cluster/store/awaiting.py",
                 "        self._is_lost = False\n\n    async def settle",
                 "        pass\n\n    async def settle",
             ),

@@ -65,13 +65,13 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.store.announcing import EVERYTHING
+from master_cluster.store.awaiting import AwaitedCalls
 from master_cluster.store.callers import Caller, present_caller
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.marks import Mark, Marks
 from master_cluster.store.outages import InDoubt, StillInDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
 from master_cluster.store.storages import later_tid
-from master_cluster.store.undertakings import Undertakings
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
 from slap.errors import Overtaken, SlapError, Unavailable
@@ -144,7 +144,7 @@ class Store:
         self._proven = UNSEEN
         self._failed_proofs = 0
         self._marks = Marks(runtime) if database.storage.loses_ends else None
-        self._undertakings = Undertakings(runtime.log)
+        self._awaited = AwaitedCalls(runtime.log)
 
     async def prepare(self) -> None:
         """Make the first objects of an empty database, or what an old one lacks.
@@ -209,7 +209,7 @@ class Store:
     async def ask_dated(self, question: Callable[[Cloud], T]) -> Dated[T]:
         """Answer a question, and say as of which transaction."""
         caller = present_caller()
-        return await self._undertakings.answer(self._ask(question, caller), caller)
+        return await self._awaited.answer(self._ask(question, caller), caller)
 
     async def _ask(self, question: Callable[[Cloud], T], caller: Caller) -> Dated[T]:
         def begin() -> Callable[[], Dated[T]]:
@@ -240,7 +240,7 @@ class Store:
             sentence = f"{DECISIONS_WAITING_MAX} changes of the store are waiting"
             raise Unavailable(sentence, BUSY_RETRY_AFTER_SECONDS)
         caller = present_caller()
-        return await self._undertakings.answer(self._decide(decision, caller), caller)
+        return await self._awaited.answer(self._decide(decision, caller), caller)
 
     async def _decide(
         self, decision: Callable[[Cloud, int], T], caller: Caller
@@ -338,15 +338,15 @@ class Store:
 
         What runs goes on, and may be done or not; what is asked is refused.
         """
-        self._undertakings.lose()
+        self._awaited.lose()
 
     def find(self) -> None:
         """It is there again."""
-        self._undertakings.find()
+        self._awaited.find()
 
     async def settle(self) -> None:
         """Return when nothing runs that nobody waits for."""
-        await self._undertakings.settle()
+        await self._awaited.settle()
 
     def close(self) -> None:
         """Close the database; no call may run."""

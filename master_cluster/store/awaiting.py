@@ -23,7 +23,7 @@ RETRY_AFTER_SECONDS = 2
 T = TypeVar("T")
 
 
-class Undertakings:
+class AwaitedCalls:
     """Those of one store."""
 
     def __init__(self, log: Logger) -> None:
