@@ -1,9 +1,10 @@
 """Recipe ``slapcluster:publish``: publishes connection parameters of the instance.
 
-Every option but ``recipe`` and ``shared-instances`` is one. With ``shared-instances``
-(what ``slapcluster:parameters`` exposes under this name), they are published for each
-shared instance instead, and ``{reference}`` and ``{title}`` in them stand for the names
-of that one, percent-encoded.
+Every option but ``recipe``, ``json`` and ``shared-instances`` is one; ``json`` is a
+JSON object whose texts are parameters too. With ``shared-instances`` (what
+``slapcluster:parameters`` exposes under this name), they are published for each shared
+instance instead, and ``{reference}`` and ``{title}`` in them stand for the names of
+that one, percent-encoded.
 
 Publishing what is published already changes nothing, so it is done at each pass: what a
 master may have lost comes back.
@@ -11,6 +12,7 @@ master may have lost comes back.
 
 from __future__ import annotations
 
+import json
 from urllib.parse import quote as percent_encode
 
 from slap import calls
@@ -19,7 +21,7 @@ from slapgrid.recipe.connection import perform, read_connection
 from slapgrid.recipe.documents import decode_shared_instances
 from slapgrid.recipe.section import Buildout, Options, Section
 
-_SETTINGS = frozenset({"recipe", "shared-instances"})
+_SETTINGS = frozenset({"recipe", "json", "shared-instances"})
 
 #: Buildout keeps options of its own under such names.
 _PRIVATE = ("_", "<", "-")
@@ -34,6 +36,7 @@ class Recipe:
             for option in sorted(options)
             if option not in _SETTINGS and not option.startswith(_PRIVATE)
         }
+        self._parameters |= _read_json(self._section)
         self._shared_instances = _read_shared_instances(self._section)
 
     def install(self) -> list[str]:
@@ -53,6 +56,19 @@ class Recipe:
         partition = self._connection.partition
         call = calls.publish_connection(partition, parameters, reference)
         perform(self._section, self._connection, call)
+
+
+def _read_json(section: Section) -> dict[str, str]:
+    sentence = "is no JSON object of texts"
+    try:
+        found = json.loads(section.text("json", "{}"))
+    except ValueError as error:
+        raise section.refusal("json", sentence) from error
+    if not isinstance(found, dict):
+        raise section.refusal("json", sentence)
+    if not all(isinstance(it, str) for it in found.values()):
+        raise section.refusal("json", sentence)
+    return found
 
 
 def _read_shared_instances(section: Section) -> tuple[SharedInstance, ...] | None:

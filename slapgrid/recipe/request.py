@@ -6,6 +6,14 @@ Options:
     The title of the instance.
 ``count``
     Ask for that many instead, ``<name>-1`` to ``<name>-<count>``.
+``names``
+    The titles themselves, instead: words, possibly none.
+``config-of-title``, ``sla-of-title``
+    With ``names``: the parameter, and the key of the filter, that is the title.
+``share-as``
+    The parameter in which each is handed what all of them have published, as a JSON
+    object by title, of those that lack nothing of ``return``. Who has published keeps
+    its place in it until it is asked for no longer.
 ``software-url``, ``software-type``
     What it runs: by default the release of this instance, in type ``default``.
 ``config-<key>``, ``sla-<key>``
@@ -30,13 +38,15 @@ processed again when the other publishes, and meanwhile a promise can tell.
 
 What was asked for is remembered in ``var/requested-<section>.json``, before asking, so
 that a title that is asked for no longer is given back, whenever this is interrupted.
+What is shared is remembered in ``var/shared-<section>.json``: all are asked with that
+first, and again when their answers say more.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -65,6 +75,10 @@ class Outcome:
     instance_guid: str = ""
     reason: str = ""
 
+    @property
+    def is_ready(self) -> bool:
+        return not self.reason
+
 
 class Recipe:
     """Asks when the profile is read, because other sections read what it exposes."""
@@ -76,16 +90,28 @@ class Recipe:
         wanted = _read_wanted(section, connection)
         returned = tuple(section.text("return", "").split())
 
-        memory = Path(
-            buildout["buildout"]["directory"], "var", f"requested-{name}.json"
-        )
+        var = Path(buildout["buildout"]["directory"], "var")
+        memory = var / f"requested-{name}.json"
         remembered = _recall(memory)
         _remember(memory, {*remembered, *titles})
         _note_titles(connection, titles)
-        outcomes = []
-        for title in titles:
-            answer = _ask(section, connection, evolve(wanted, title=title))
-            outcomes.append(_judge(title, answer, returned))
+
+        def ask_all(shared: str) -> list[Outcome]:
+            return [
+                _judge(
+                    title,
+                    _ask(
+                        section, connection, _of_title(section, wanted, title, shared)
+                    ),
+                    returned,
+                )
+                for title in titles
+            ]
+
+        if "share-as" in options:
+            outcomes = _ask_with_shared(var / f"shared-{name}.json", ask_all, titles)
+        else:
+            outcomes = ask_all("")
         for title in sorted(remembered.difference(titles)):
             unwanted = evolve(
                 wanted, title=title, requested_state=RequestedState.DESTROYED
@@ -101,7 +127,58 @@ class Recipe:
         """Nothing that buildout could remove is on disk."""
 
 
+def _ask_with_shared(
+    memory: Path, ask_all: Callable[[str], list[Outcome]], titles: Iterable[str]
+) -> list[Outcome]:
+    """Ask with what is known, and again while the answers add to it."""
+    shared = _recall_shared(memory, titles)
+    outcomes = ask_all(documents.encode(shared))
+    told = {it.title: dict(it.connection_parameters) for it in outcomes if it.is_ready}
+    if not told.items() <= shared.items():
+        shared |= told
+        write_whole(memory, documents.encode(shared) + "\n", 0o600)
+        outcomes = ask_all(documents.encode(shared))
+    return outcomes
+
+
+def _recall_shared(memory: Path, titles: Iterable[str]) -> dict[str, object]:
+    """Return what was shared before; what is lost is asked for anew."""
+    try:
+        known = dict(json.loads(memory.read_text("utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        known = {}
+    return {title: known[title] for title in titles if title in known}
+
+
+def _of_title(
+    section: Section, wanted: InstanceRequest, title: str, shared: str
+) -> InstanceRequest:
+    """Return the request of one of them."""
+    parameters = dict(wanted.parameters)
+    allocation_filter = dict(wanted.allocation_filter)
+    if "names" in section.options:
+        for option, target in (
+            ("config-of-title", parameters),
+            ("sla-of-title", allocation_filter),
+        ):
+            if option in section.options:
+                target[section.text(option)] = title
+    if "share-as" in section.options:
+        parameters[section.text("share-as")] = shared
+    return evolve(
+        wanted,
+        title=title,
+        parameters=parameters,
+        allocation_filter=allocation_filter,
+    )
+
+
 def _read_titles(section: Section) -> tuple[str, ...]:
+    if "names" in section.options:
+        titles = tuple(section.text("names").split())
+        if len(titles) > COUNT_MAX or len(set(titles)) < len(titles):
+            raise section.refusal("names", f"are at most {COUNT_MAX}, each one once")
+        return titles
     name = section.text("name")
     if not name:
         raise section.refusal("name", "is empty")
@@ -121,12 +198,16 @@ def _read_wanted(section: Section, connection: SlapConnection) -> InstanceReques
             "software-url", connection.software_release_url
         ),
         software_type=section.text("software-type", "default"),
-        parameters=section.texts("config-"),
-        allocation_filter=section.texts("sla-"),
+        parameters=_without_title(section.texts("config-")),
+        allocation_filter=_without_title(section.texts("sla-")),
         requested_state=RequestedState(state),
         is_shared=section.truth("shared", default=False),
         requester=connection.partition,
     )
+
+
+def _without_title(texts: dict[str, str]) -> dict[str, str]:
+    return {key: text for key, text in texts.items() if key != "of-title"}
 
 
 def _recall(memory: Path) -> set[str]:
@@ -184,7 +265,7 @@ def _expose(section: Section, outcomes: list[Outcome]) -> None:
     section.expose("json", documents.encode(connections))
     pending = {it.title: it.reason for it in outcomes if it.reason}
     section.expose("pending", documents.encode(pending))
-    if "count" not in section.options:
+    if "count" not in section.options and "names" not in section.options:
         (outcome,) = outcomes
         section.expose("instance-guid", outcome.instance_guid)
         for key, value in outcome.connection_parameters.items():

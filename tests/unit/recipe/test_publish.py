@@ -76,3 +76,16 @@ def test_a_refusal_of_the_master_fails_the_part_with_its_sentence():
         recipe = Recipe(a_buildout(Path("/"), master.url), "publish", options)
         with pytest.raises(UserError, match=r"\[publish\].*: not yours"):
             recipe.install()
+
+
+def test_texts_of_a_json_object_are_published_too():
+    """A key of it wins over none of the options, which are of the profile."""
+    calls = publish(url="x", json='{"a": "1", "b": "line\\nline"}')
+    assert calls[0] == publish_connection(US, {"url": "x", "a": "1", "b": "line\nline"})
+
+
+@pytest.mark.parametrize("document", ["[", "[]", '{"a": 1}'])
+def test_other_json_is_refused(document):
+    """Nothing is published."""
+    with pytest.raises(UserError, match="option json: is no JSON object of texts"):
+        publish(json=document)

@@ -187,3 +187,58 @@ def test_a_wrong_option_is_refused_before_anything_is_asked(
         request(tmp_path, allocator, **options)
     assert str(caught.value).startswith(f"section [child], {sentence}")
     assert allocator.wanted == []
+
+
+NAMED = {
+    "names": "lyon tokyo",
+    "sla-of-title": "region",
+    "config-of-title": "region",
+    "config-word": "x",
+    "share-as": "published",
+    "return": "url",
+}
+
+
+def test_named_instances_are_placed_and_told_who_they_are(tmp_path):
+    """Each title is a parameter and a key of the filter of its own request."""
+    allocator = Allocator()
+    request(tmp_path, allocator, **NAMED)
+    asked = [(it.title, it.parameters, it.allocation_filter) for it in allocator.wanted]
+    assert asked == [
+        (it, {"word": "x", "region": it, "published": "{}"}, {"region": it})
+        for it in ("lyon", "tokyo")
+    ]
+
+
+def test_what_one_published_is_handed_to_all_at_once_and_kept(tmp_path):
+    """Also while one of them has nothing published for a moment."""
+    allocator = Allocator({"lyon": {"url": "1"}, "tokyo": {"other": "2"}})
+    exposed = request(tmp_path, allocator, **NAMED)
+    assert json.loads(exposed["json"])["lyon"] == {"url": "1"}
+    shared = [it.parameters["published"] for it in allocator.wanted]
+    known = '{"lyon": {"url": "1"}}'
+    assert shared == ["{}", "{}", known, known]
+    allocator.take()
+
+    allocator.published = {}
+    request(tmp_path, allocator, **NAMED)
+    assert [it.parameters["published"] for it in allocator.wanted] == [known] * 2
+    allocator.take()
+
+    request(tmp_path, allocator, **{**NAMED, "names": "tokyo"})
+    asked = [(it.title, it.parameters["published"]) for it in allocator.wanted[:1]]
+    assert asked == [("tokyo", "{}")]
+    assert allocator.take()[1:] == [("lyon", "destroyed")]
+
+
+def test_no_names_ask_for_nothing(tmp_path):
+    """What depends on a type that has no children."""
+    allocator = Allocator()
+    exposed = request(tmp_path, allocator, names="")
+    assert (exposed["json"], allocator.wanted) == ("{}", [])
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path):
+    """It would be one instance with two meanings."""
+    with pytest.raises(UserError, match="option names: are at most 100, each one once"):
+        request(tmp_path, Allocator(), names="a a")
