@@ -11,6 +11,7 @@ from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
+from slapcluster.commands.hosted import hosted
 from slapcluster.commands.laboratory import lab
 from slapcluster.commands.links import link
 from slapcluster.commands.masters import master
@@ -101,6 +102,7 @@ for _command in (
     computer,
     authority,
     link,
+    hosted,
     product,
     replica,
     status,

@@ -101,13 +101,14 @@ def choose_interpreter() -> str:
     pytest.fail(f"no {version} that user {OTHER_USER} can run; set-up installs one")
 
 
-def confine(argv: Sequence[str]) -> list[str]:
+ADDRESSES = tuple(f"{NETWORK}{number + 2:x}" for number in range(PARTITION_COUNT))
+
+
+def confine(argv: Sequence[str], addresses: Sequence[str] = ADDRESSES) -> list[str]:
     """Run where there is only a loopback, and the checkout is an empty directory."""
     hide = ("mount", "-t", "tmpfs", "-o", "size=4k,mode=555", "none", str(TOP))
     script = ["set -e", "ip link set lo up"]
-    for number in range(PARTITION_COUNT):
-        address = f"{NETWORK}{number + 2:x}/64"
-        script.append(f"ip -6 address add {address} dev lo nodad")
+    script += [f"ip -6 address add {it}/64 dev lo nodad" for it in addresses]
     script.append(shlex.join(hide))
     no_rights = ("setpriv", "--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs")
     script.append(f"exec {shlex.join(as_user([*no_rights, *argv]))}")

@@ -1,0 +1,1 @@
+"""What the release master-cluster runs in its instances: one for each region."""

@@ -1,0 +1,27 @@
+"""Shell. The master that asks for an instance, called from the instance."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from slap.calls import bang_instance
+from slap.model import PartitionKey
+from slapgrid.recipe.master_link import MasterLink, parse_master_url
+
+
+@frozen
+class Connection:
+    """What ``[slap-connection]`` of a profile says."""
+
+    server_url: str
+    computer_id: str
+    partition_id: str
+    key_file: str = ""
+    cert_file: str = ""
+
+    def bang(self, message: str) -> None:
+        """Have the tree of the instance processed again; raises ``SlapError``."""
+        url = parse_master_url(self.server_url)
+        link = MasterLink(url, self.key_file, self.cert_file)
+        partition = PartitionKey(self.computer_id, self.partition_id)
+        link.perform(bang_instance(partition, message))

@@ -1,0 +1,289 @@
+"""Core. What is asked of the instances of master-cluster, read from their parameters.
+
+The root has the regions, and asks for an instance for each of them. A region is asked
+for one name, and is handed what all of them have published so far.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from replication.links import LinkedRegion
+from replication.observation import REGION_ID_MAX
+from replication.quorum import REGION_COUNT_MIN
+from replication.regions import (
+    NAME_RULE,
+    PARTITION_COUNT_MAX,
+    REGION_COUNT_MAX,
+)
+from stunnel_conf.links import BadLinks, read_host, read_port
+
+NEO_CLUSTER = "slapcluster"
+PARTITION_COUNT = 12
+"""As ``storage create`` has it: each region has one storage node with everything."""
+
+PUBLISHED_BYTES_MAX = 256 * 1024
+"""Of all regions together: nine of them with two certificates are a tenth of it."""
+
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
+
+ROOT_KEYS = frozenset(
+    {"regions", "storage", "neo-cluster", "neo-partitions", "authority"}
+)
+REGION_KEYS = ROOT_KEYS | {"region", "published"}
+
+
+class Misasked(Exception):
+    """Parameters that cannot be served; the sentence names the key."""
+
+
+class StorageWish(StrEnum):
+    """Whether cells may be made where there never were any."""
+
+    CREATE = "create"
+    JOIN = "join"
+
+
+@frozen
+class WantedRoot:
+    """The master as a whole; regions have their ``numbers`` for ever.
+
+    ``authority`` has the certificate of each region, with its root, by name, once the
+    root of the cloud has signed them.
+    """
+
+    numbers: Mapping[str, int]
+    storage: StorageWish = StorageWish.JOIN
+    neo_cluster: str = NEO_CLUSTER
+    partition_count: int = PARTITION_COUNT
+    authority: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the regions in the order of their numbers."""
+        return tuple(sorted(self.numbers, key=lambda it: self.numbers[it]))
+
+
+@frozen
+class PublishedRegion:
+    """What a region has published: how the others reach it, and what it knows.
+
+    ``is_created`` is for ever: it has seen cells of this neo_cluster.
+    ``certificate_request`` is of the key that signs in the region, and ``replica_url``
+    is there once that is signed.
+    """
+
+    linked: LinkedRegion
+    is_created: bool = False
+    certificate_request: str = ""
+    replica_url: str = ""
+
+
+@frozen
+class WantedRegion:
+    """One region of it; ``others`` are those that have published."""
+
+    name: str
+    root: WantedRoot
+    others: Mapping[str, PublishedRegion] = field(factory=dict)
+
+    @property
+    def number(self) -> int:
+        return self.root.numbers[self.name]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the one that has cells made."""
+        return self.root.names[0] == self.name
+
+
+def read_root(parameters: Mapping[str, str]) -> WantedRoot:
+    """Return what the root is asked for; ``Misasked`` for what cannot be."""
+    _check_keys(parameters, ROOT_KEYS)
+    return _root(parameters)
+
+
+def read_region(parameters: Mapping[str, str]) -> WantedRegion:
+    """Return what a region is asked for; ``Misasked`` for what cannot be."""
+    _check_keys(parameters, REGION_KEYS)
+    root = _root(parameters)
+    name = parameters.get("region", "")
+    if name not in root.numbers:
+        raise Misasked(
+            f"region: {name!r} is none of the regions {' '.join(root.names)}"
+        )
+    published = _published(parameters.get("published", "{}"))
+    others = {it: published[it] for it in root.names if it in published}
+    others.pop(name, None)
+    return WantedRegion(name, root, others)
+
+
+def _check_keys(parameters: Mapping[str, str], known: Iterable[str]) -> None:
+    for key in sorted(parameters):
+        if key not in known:
+            raise Misasked(f"{key}: no such parameter; {', '.join(sorted(known))} are")
+
+
+def _root(parameters: Mapping[str, str]) -> WantedRoot:
+    word = parameters.get("storage", StorageWish.JOIN)
+    if word not in list(StorageWish):
+        raise Misasked(f"storage: {word!r} is none of {', '.join(StorageWish)}")
+    name = parameters.get("neo-cluster", NEO_CLUSTER)
+    if not _NAME.fullmatch(name):
+        raise Misasked(f"neo-cluster: {name!r}: {NAME_RULE}")
+    count = parameters.get("neo-partitions", str(PARTITION_COUNT))
+    if not count.isascii() or not count.isdecimal() or len(count) > 4:  # noqa: PLR2004 - digits
+        raise Misasked(f"neo-partitions: {count!r} is no whole number")
+    if not 1 <= int(count) <= PARTITION_COUNT_MAX:
+        raise Misasked(f"neo-partitions: {count}: 1 to {PARTITION_COUNT_MAX}")
+    numbers = read_numbers(parameters.get("regions", ""))
+    authority = _authority(parameters.get("authority", "{}"))
+    return WantedRoot(numbers, StorageWish(word), name, int(count), authority)
+
+
+def _authority(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+        return {str(name): _text(it) for name, it in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise Misasked(f"authority: it is no JSON of texts: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - the document is wrong
+    return value
+
+
+def read_numbers(text: str) -> dict[str, int]:
+    """Return the numbers of regions: of ``paris=1 lyon=2``, or of places in a list."""
+    words = text.split()
+    if len(words) < REGION_COUNT_MIN or len(words) % 2 == 0:
+        raise Misasked(
+            f"regions: {len(words)} are named; an odd number, {REGION_COUNT_MIN} or"
+            " more, so that most of them are left when one is lost"
+        )
+    if len(words) > REGION_COUNT_MAX:
+        raise Misasked(f"regions: {len(words)}; at most {REGION_COUNT_MAX}")
+    are_numbered = {"=" in word for word in words}
+    if len(are_numbered) > 1:
+        raise Misasked("regions: give all of them a number, or none: paris=1 lyon=2")
+    numbers: dict[str, int] = {}
+    for place, word in enumerate(words, start=1):
+        name, is_given, number = word.partition("=")
+        if not _NAME.fullmatch(name):
+            raise Misasked(f"regions: {name!r}: {NAME_RULE}")
+        if name in numbers:
+            raise Misasked(f"regions: {name} is there twice")
+        numbers[name] = _region_number(word, number) if is_given else place
+    if len(set(numbers.values())) < len(numbers):
+        raise Misasked("regions: two of them have the same number")
+    return numbers
+
+
+def _region_number(word: str, text: str) -> int:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 3  # noqa: PLR2004 - digits
+    if not is_number or not 1 <= int(text) < REGION_ID_MAX:
+        raise Misasked(f"regions: {word}: a number is 1 to {REGION_ID_MAX - 1}")
+    return int(text)
+
+
+def _published(text: str) -> dict[str, PublishedRegion]:
+    if len(text) > PUBLISHED_BYTES_MAX:
+        raise Misasked(f"published: more than {PUBLISHED_BYTES_MAX} bytes")
+    try:
+        documents = json.loads(text)
+        return {name: read_published(name, it) for name, it in documents.items()}
+    except (ValueError, AttributeError) as error:
+        raise Misasked(f"published: it is not understood ({error})") from error
+
+
+def render_published(published: PublishedRegion) -> dict[str, str]:
+    """Return the connection parameters of a region."""
+    linked = published.linked
+    return {
+        "region": linked.name,
+        "address": linked.address,
+        "ports": json.dumps(dict(linked.ports), sort_keys=True),
+        "certificates": "".join(linked.certificates),
+        "storage": "created" if published.is_created else "none",
+        "certificate-request": published.certificate_request,
+        "replica-url": published.replica_url,
+    }
+
+
+def read_published(name: str, document: object) -> PublishedRegion:
+    """Read what ``render_published`` gave; others may have written more into it."""
+    try:
+        if not isinstance(document, Mapping) or document["region"] != name:
+            raise Misasked(f"published.{name}: it is of another region")
+        ports = json.loads(document["ports"])
+        linked = LinkedRegion(
+            name,
+            read_host(document["address"]),
+            split_certificates(document["certificates"]),
+            {str(program): read_port(it) for program, it in ports.items()},
+        )
+    except KeyError as error:
+        raise Misasked(f"published.{name}: {error.args[0]} is missing") from error
+    except (BadLinks, ValueError, TypeError, AttributeError) as error:
+        raise Misasked(f"published.{name}: {error}") from error
+    return PublishedRegion(
+        linked,
+        document.get("storage") == "created",
+        str(document.get("certificate-request", "")),
+        str(document.get("replica-url", "")),
+    )
+
+
+_END = "-----END CERTIFICATE-----\n"
+
+
+def split_certificates(text: str) -> tuple[str, ...]:
+    """Return the certificates of a text that has one after the other."""
+    pieces = f"{text.strip()}\n".split(_END)
+    if pieces.pop().strip() or not pieces:
+        raise ValueError("certificates: no whole certificates in PEM")
+    return tuple(f"{piece}{_END}" for piece in pieces)
+
+
+def describe_root(wanted: WantedRoot) -> dict[str, str]:
+    """Return what the root has of each of its regions asked; defaults are filled in."""
+    return {
+        "names": " ".join(wanted.names),
+        "regions": " ".join(f"{it}={wanted.numbers[it]}" for it in wanted.names),
+        "storage": wanted.storage.value,
+        "neo-cluster": wanted.neo_cluster,
+        "neo-partitions": str(wanted.partition_count),
+        "authority": json.dumps(dict(wanted.authority), sort_keys=True),
+    }
+
+
+NO_REGIONS = {
+    "names": "",
+    "regions": "",
+    "storage": "",
+    "neo-cluster": "",
+    "neo-partitions": "",
+    "authority": "",
+}
+"""What a region asks for, which has none below it."""
+
+
+def summarise(published: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the connection parameters of the root, from those of its regions."""
+    there = {name: it for name, it in published.items() if it.get("address")}
+    created = sorted(it for it in there if there[it].get("storage") == "created")
+    asked = {name: it.get("certificate-request", "") for name, it in there.items()}
+    replicas = (it.get("replica-url", "") for _, it in sorted(there.items()))
+    return {
+        "regions": " ".join(sorted(there)),
+        "storage": " ".join(created),
+        "replicas": " ".join(filter(None, replicas)),
+        "certificate-requests": json.dumps(asked, sort_keys=True),
+    }

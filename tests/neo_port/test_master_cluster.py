@@ -1,0 +1,71 @@
+"""The release master-cluster, built from what a wheelhouse holds, over three regions.
+
+Three computers of this machine, each with a region, a software root and an instance
+root of its own, in namespaces with only a loopback. A region dies under load.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.capabilities import needs_namespaces
+from tests.emulation import test_hello_build as hello
+from tests.programs import run
+
+DRIVER = Path(__file__).with_name("master_cluster_driver.py")
+REGIONS = ("paris", "lyon", "tokyo")
+STORY_SECONDS_MAX = 900
+"""Three builds at once are most of it; alone on two cores it takes four minutes."""
+
+GAP_SECONDS_MAX = 30
+"""Without acknowledgements when a region dies: silence, an election, a recovery."""
+
+place = hello.place
+release = hello.release
+environment = hello.environment
+
+
+@needs_namespaces
+def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
+    place: Path, release: Path, environment: Path
+) -> None:
+    """Built, linked, created once, acknowledged by two of three, whole again."""
+    assert release.parent == place
+    driver = place / DRIVER.name
+    shutil.copyfile(DRIVER, driver)
+    driver.chmod(0o644)
+    addresses = [
+        f"fd00:{number}::{host:x}"
+        for number in range(1, len(REGIONS) + 1)
+        for host in range(1, 5)
+    ]
+    argv = [str(environment / "bin" / "python"), "-I", str(driver), str(place)]
+    ended = run(
+        hello.confine(argv, addresses),
+        {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(place)},
+        directory=place,
+        timeout_seconds=STORY_SECONDS_MAX,
+    )
+    if ended.returncode != 0:
+        pytest.fail(ended.stderr + ended.stdout)
+    seen = json.loads(ended.stdout)
+    figures = {"seconds": seen["seconds"], "gap": seen["gap"]}
+    print(json.dumps(figures))  # noqa: T201 - figures for `pytest -s`
+
+    assert {"slapcluster", "neoppod", "ZODB", "Twisted"} <= set(seen["eggs"])
+    names = {"certificates", "disk", "lag", "links", "quorum", "replica"}
+    for promises in seen["promises"].values():
+        assert promises.keys() == names
+        assert all(is_kept for is_kept, _ in promises.values()), promises
+    published = seen["published"]
+    assert set(published["regions"].split()) == set(REGIONS)
+    assert set(published["storage"].split()) == set(REGIONS)
+    assert len(set(published["replicas"].split())) == len(REGIONS)
+    assert seen["listens"] == []
+    assert seen["gap"] < GAP_SECONDS_MAX
+    assert seen["others ran on"] == {"lyon": True, "tokyo": True}
+    assert seen["counted up"]
