@@ -30,6 +30,10 @@ RETURN_DELAY_SECONDS = 60.0
 STALE_DELAY_SECONDS = 10.0
 """In the mean: a store that was lost is there again about so soon."""
 
+AWAY_DELAY_SECONDS = 2.0
+"""In the mean: a replica that says that it cannot answer is there, and is the first to
+know when it can; one that says nothing may be so for hours."""
+
 SPREAD_SECONDS = 0.8
 """A thousand callers of one replica that died ask another one within this: it answers
 more than that in a second."""
@@ -146,8 +150,16 @@ class Answered:
 
 
 @frozen
+class AnsweredAway:
+    """A replica said that it cannot answer now; ``drawn`` as below."""
+
+    url: str
+    drawn: float = 0.5
+
+
+@frozen
 class Failed:
-    """A replica did not answer, or said that it cannot.
+    """A replica did not answer.
 
     ``drawn`` is from 0 to 1: when it is asked again, between half and one and a half of
     the usual delay.
@@ -165,7 +177,7 @@ class AnsweredStale:
     drawn: float = 0.5
 
 
-Outcome = Answered | Failed | AnsweredStale
+Outcome = Answered | AnsweredAway | AnsweredStale | Failed
 
 
 def choose(replicas: Replicas, now: float) -> str:
@@ -197,8 +209,10 @@ def absorb(replicas: Replicas, outcome: Outcome, now: float) -> Replicas:
         case AnsweredStale(drawn=drawn):
             at = now + STALE_DELAY_SECONDS * (0.5 + drawn)
             return evolve(replicas, return_at={**others, url: at}, stale_url=url)
-        case Failed(drawn=drawn):
-            at = now + RETURN_DELAY_SECONDS * (0.5 + drawn)
+        case AnsweredAway(drawn=drawn) | Failed(drawn=drawn):
+            is_silent = isinstance(outcome, Failed)
+            delay = RETURN_DELAY_SECONDS if is_silent else AWAY_DELAY_SECONDS
+            at = now + delay * (0.5 + drawn)
             stale_url = "" if replicas.stale_url == url else replicas.stale_url
             return evolve(replicas, return_at={**others, url: at}, stale_url=stale_url)
 

@@ -28,6 +28,7 @@ from slap.polling import Polled, Unchanged, decode_poll, encode_poll
 from slap.replicas import (
     REPLICAS_HEADER,
     Answered,
+    AnsweredAway,
     AnsweredStale,
     Failed,
     ListedReplica,
@@ -148,14 +149,20 @@ class SlapClient:
     ) -> T:
         """Ask one after the other; ``is_spread`` when many begin to do so at once."""
         order = order_asked(self._replicas, self._runtime.clock.seconds())
+        is_anybody_there = False
         for number, url in enumerate(order, start=1):
             try:
                 answer = await ask(url)
-            except MasterAway:
-                self._absorb(Failed(url, self._runtime.entropy.random()))
+            except MasterAway as error:
+                is_silent = isinstance(error, Unreachable)
+                is_anybody_there = is_anybody_there or not is_silent
+                outcome = Failed if is_silent else AnsweredAway
+                self._absorb(outcome(url, self._runtime.entropy.random()))
                 if number == len(order):
-                    factor = 2 * self._patience_factor
-                    self._patience_factor = min(factor, PATIENCE_FACTOR_MAX)
+                    if not is_anybody_there:
+                        # They may be slow, all of them.
+                        factor = 2 * self._patience_factor
+                        self._patience_factor = min(factor, PATIENCE_FACTOR_MAX)
                     raise
                 if is_spread and number == 1:
                     await self._pause()

@@ -2,12 +2,12 @@
 
     python -m tests.replicas.callers FILE
 
-``FILE`` is JSON: the addresses of the replicas (``urls``, the own region's first), the
-directory of identities (``homes``), the ``computers`` that are polled for and how long
-each poll may wait (``wait_seconds``, or null), the ``titles`` that are asked for again
-and again, each time with the next number as a parameter. Each line that it says is a
-JSON object: who asked what, when, when it was answered (seconds of the monotonic clock
-of this computer), the outcome, and the number that was in the answer.
+``FILE`` is JSON: the addresses of replicas (``urls``; the others are told by those),
+the own ``region``, the directory of identities (``home``), the ``computers`` that are
+polled for and how long each poll may wait (``wait_seconds``, or null), the ``titles``
+that are asked for again and again, each time with the next number as a parameter. Each
+line that it says is a JSON object: who asked what, when, when it was answered (seconds
+of the monotonic clock of this computer), the outcome, and the number in the answer.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Task:
     home: str
     computers: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
+    region: str = ""
     wait_seconds: int | None = None
     first: int = 0
     away_seconds: float = PAUSE_SECONDS
@@ -147,7 +148,9 @@ class Callers:
     def _client(self, who: str) -> SlapClient:
         home = paths_below(f"{self._task.home}/identity-{who}")
         trust = trust_masters(self._runtime, home)
-        return SlapClient(self._runtime, Replicas(self._task.urls), trust=trust)
+        replicas = Replicas(self._task.urls)
+        region = self._task.region
+        return SlapClient(self._runtime, replicas, trust=trust, region=region)
 
     def _say(
         self, who: str, kind: str, asked: float, outcome: str, number: int

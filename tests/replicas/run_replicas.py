@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -33,7 +34,7 @@ from tests.neo_port.three_regions import (
 )
 from tests.replicas import judging
 from tests.replicas.callers import PERSON, Asked, Task, computer_of
-from tests.replicas.three_replicas import ThreeReplicas
+from tests.replicas.three_replicas import ThreeReplicas, replica_name
 
 BEFORE_SECONDS = 4.0
 FAULT_SECONDS = 22.0
@@ -95,14 +96,18 @@ class Life:
 
     def start_callers(self, region: int) -> None:
         last = judging.acknowledged(self.lines())
-        urls, home = self.replicas.urls(region), str(self.replicas.regions.home)
+        # Of the others they are told.
+        known = partial(
+            Task,
+            (self.replicas.url(region),),
+            str(self.replicas.regions.home),
+            region=replica_name(region),
+        )
         asking, waiting = computers_of(region)
         for task in (
-            Task(urls, home, computers=(asking,)),
-            Task(urls, home, computers=(waiting,), wait_seconds=WAIT_SECONDS),
-            Task(
-                urls,
-                home,
+            known(computers=(asking,)),
+            known(computers=(waiting,), wait_seconds=WAIT_SECONDS),
+            known(
                 titles=titles_of(region),
                 first=1 + max(last.get(it, NOBODY) for it in titles_of(region)),
             ),

@@ -107,12 +107,6 @@ class ThreeReplicas:
         self.regions.start_admin_node(region)
         self.start_replica(region)
 
-    def urls(self, first: int) -> tuple[str, ...]:
-        """All replicas, that of a region first."""
-        return tuple(
-            self.url(it) for it in (first, *(it for it in REGIONS if it != first))
-        )
-
     def url(self, region: int) -> str:
         return f"https://[fd00:{region}::1]:{WEB_PORT}/"
 
@@ -141,4 +135,5 @@ def replica_arguments(
         *(SLAPCLUSTER, "master", "--store", store_uri),
         *("--listen", f"[{host}]:{port}", "--identity", home),
         *("--documents", f"{home}-documents"),
+        *("--announce", f"https://[{host}]:{port}/", name),
     )

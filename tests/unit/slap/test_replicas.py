@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slap.replicas import (
+    AWAY_DELAY_SECONDS,
     REPLICA_COUNT_MAX,
     RETURN_DELAY_SECONDS,
     Answered,
+    AnsweredAway,
     AnsweredStale,
     Failed,
     ListedReplica,
@@ -155,3 +157,13 @@ def test_whatever_fails_there_is_a_replica_to_ask(
     failed: list[str], now: float
 ) -> None:
     assert choose(after(*failed), now) in URLS
+
+
+def test_who_says_that_it_is_away_is_asked_before_who_says_nothing() -> None:
+    """It is there, and knows when it can answer again."""
+    replicas = absorb(Replicas(URLS), AnsweredAway(URLS[1]), 0.0)
+    replicas = absorb(replicas, Failed(URLS[0]), 0.0)
+    replicas = absorb(replicas, AnsweredAway(URLS[2]), 0.0)
+
+    assert order_asked(replicas, 1.0)[-1] == URLS[0]
+    assert order_asked(replicas, 2 * AWAY_DELAY_SECONDS)[-1] == URLS[0]

@@ -174,6 +174,26 @@ def test_who_finds_no_sign_of_life_anywhere_has_more_patience_then() -> None:
     masters.close()
 
 
+def test_nobody_waits_longer_while_a_replica_says_that_it_is_away() -> None:
+    """It is there, and is the first to know when it can answer."""
+    masters = Masters(2)
+    masters.poll()
+    silent, away = masters.hosts
+    silent.pause_processes()
+    masters.world.result(away.runtime.threads.stop())
+    lasted = []
+    for _ in range(4):
+        begun = masters.world.clock.seconds()
+        change = masters.client.perform(calls.supply(an_installation()))
+        with pytest.raises(MasterAway):
+            masters.world.result(change)
+        lasted.append(masters.world.clock.seconds() - begun)
+
+    assert max(lasted) < 6
+    silent.resume_processes()
+    masters.close()
+
+
 def test_a_master_that_never_answers_is_left_soon_after_the_wait(
     polling: Polling,
 ) -> None:
