@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from twisted.internet.defer import Deferred, gatherResults
 
 from master_cluster.authority.issuing import BY_HAND_DAYS, LEAF_DAYS, Region
 from master_cluster.authority.keeping import LOOK_SECONDS
@@ -19,15 +20,23 @@ from runtime.certificates import (
     root_digest,
 )
 from runtime.holdings import Holding
+from runtime.http_client import HttpClient, HttpReply
 from runtime.identity_directory import IdentityDirectory
 from slap import calls
 from slap.admissions import Admission, read_token
+from slap.calls import encode_call
 from slap.errors import BadRequest, Forbidden, Unavailable
 from slap.identities import Identity, Role, identity_of
-from slap.model import Certificate
+from slap.model import Certificate, RequestedInstance
 from slap.replicas import ListedReplica
+from slap.reports import CloudReport
 from tests.authorities import a_leaf, a_region, write_region
-from tests.builders import COMPUTER_ID, a_computer_definition
+from tests.builders import (
+    COMPUTER_ID,
+    a_computer_definition,
+    an_installation,
+    an_instance_request,
+)
 from tests.unit.master_cluster.benches import WebBench
 
 DAY = 24 * 3600.0
@@ -66,6 +75,25 @@ class Cloud(WebBench):
         admission = self.perform(calls.join(token, title, request))
         assert isinstance(admission, Admission)
         return admission
+
+    def send_at_once(self, wanted: Sequence[calls.Call]) -> list[HttpReply]:
+        client = HttpClient(self.host.runtime)
+        sending = []
+        for call in wanted:
+            it = encode_call(call)
+            url = f"http://127.0.0.1:{self.address.port}/{it.path}"
+            exchange = client.send(
+                it.verb, url, it.headers, it.body, timeout_seconds=60
+            )
+            sending.append(Deferred.fromCoroutine(exchange))
+        replies: list[HttpReply] = self.world.result(gatherResults(sending))
+        self.world.result(client.close())
+        return replies
+
+    def computer_count(self) -> int:
+        report = self.perform(calls.get_cloud_report())
+        assert isinstance(report, CloudReport)
+        return len(report.computers)
 
     def renew(self, chain: str, key: str = "") -> str:
         request = render_request(key or self.key, "whoever")
@@ -140,6 +168,19 @@ def test_a_token_that_is_too_old_is_refused_to_its_user_too(cloud: Cloud) -> Non
     for token in (used, unused):
         with pytest.raises(Forbidden, match=REFUSED_TOKEN):
             cloud.join(token)
+
+
+def test_of_two_keys_at_once_a_token_is_good_for_one(cloud: Cloud) -> None:
+    token = cloud.token()
+    keys = (cloud.key, cloud.key, cloud.keys.new_private_key())
+    asked = [calls.join(token, "attic", render_request(it, "x")) for it in keys]
+
+    replies = cloud.send_at_once(asked)
+
+    winners = [it for it in replies if it.status == 200]
+    assert {it.status for it in replies} == {200, 403}
+    assert len({it.body for it in winners}) == 1
+    assert cloud.computer_count() == 1
 
 
 def test_an_odd_request_leaves_the_token_good(cloud: Cloud) -> None:
@@ -259,6 +300,33 @@ def test_keys_that_the_master_makes_are_certified_by_the_region_too(
     assert said.key_digest == key_digest(issued.key)
     # A stock client comes with a new token once a year.
     assert round((said.expires_at - cloud.now) / DAY) == BY_HAND_DAYS - 1
+
+
+def test_an_instance_has_one_certificate_of_the_region_until_it_is_due(
+    cloud: Cloud,
+) -> None:
+    cloud.perform(calls.define_computer(a_computer_definition(1)))
+    cloud.perform(calls.supply(an_installation()))
+    wanted = an_instance_request(title="root")
+    requested = cloud.perform(calls.request_instance(wanted))
+    assert isinstance(requested, RequestedInstance)
+
+    def serial() -> str:
+        given = cloud.perform(calls.get_certificate(requested.key))
+        assert isinstance(given, Certificate)
+        said = check_chain(given.certificate, cloud.region.roots, cloud.now)
+        assert identity_of(said.uris) == Identity(
+            Role.INSTANCE, str(requested.instance_guid)
+        )
+        return said.serial
+
+    serials = []
+    for days in (0, 58, 2, 650, 0):  # the region is about to end at last
+        cloud.pass_days(days)
+        serials.append(serial())
+
+    assert serials[0] == serials[1] != serials[2]
+    assert serials[3] == serials[4]
 
 
 def test_a_stock_client_comes_in_by_the_same_token(cloud: Cloud) -> None:

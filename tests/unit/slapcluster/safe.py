@@ -17,6 +17,7 @@ from runtime.identity_directory import IdentityDirectory
 from runtime.ports import Runtime
 from slapcluster.cli import cli
 from slapcluster.session import Session
+from tests.mortal import MortalTree, Patience
 
 T = TypeVar("T")
 DAY = 24 * 3600.0
@@ -27,6 +28,7 @@ class Safe:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.patience = Patience(1_000_000)
         self.world = World(1)
         self.host = self.world.host("desk")
 
@@ -68,8 +70,8 @@ class Safe:
         self.read("install", home, f"{home}/region-lyon.crt")
         self.read("request", "replica", "lyon-1", "--home", home, "--address", "::1")
 
-    def _tree(self, root: str) -> DirectoryTree:
-        return DirectoryTree(root, maybeDeferred)
+    def _tree(self, root: str) -> MortalTree:
+        return MortalTree(DirectoryTree(root, maybeDeferred), self.patience)
 
     def on_disk(self, runtime: Runtime) -> Runtime:
         """A runtime whose files are those of this machine."""

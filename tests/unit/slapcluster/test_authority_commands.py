@@ -11,6 +11,7 @@ from master_cluster.authority.region import RegionHome
 from runtime.certificates import check_chain, describe, key_digest
 from slap.identities import Identity, Role, identity_of
 from slapcluster.certificate_views import Outlook
+from tests.mortal import Killed
 from tests.unit.slapcluster.safe import Safe
 
 T = TypeVar("T")
@@ -50,6 +51,23 @@ def test_all_of_it_twice_changes_no_key(safe: Safe) -> None:
 
     assert {it: it.read_text() for it in safe.place.glob("*/*.key")} == before
     assert safe.directory("home").held(safe.now)
+
+
+@pytest.mark.parametrize("file_count", range(9))
+def test_who_is_killed_before_a_file_types_the_same_again(
+    safe: Safe, file_count: int
+) -> None:
+    """Two are of the root, five of the region and two of the replica."""
+    safe.patience.left = file_count
+
+    with pytest.raises(Killed):
+        safe.make_region()
+    kept = {it: it.read_text() for it in safe.place.glob("*/*.key")}
+    safe.patience.left = 1_000_000
+    safe.make_region()
+
+    assert {it: it.read_text() for it in kept} == kept
+    assert safe.directory("home").held(safe.now).described.name == "lyon-1"
 
 
 def test_a_replica_elsewhere_and_a_link_are_signed_by_their_region(

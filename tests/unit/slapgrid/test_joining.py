@@ -19,7 +19,7 @@ from master_cluster.service import build_service as build_master
 from runtime.certificates import BadCertificate, describe_first, render_request
 from runtime.identity_directory import IdentityDirectory, paths_below
 from runtime.identity_files import CredentialFiles
-from runtime.ports import Address, IFileTree, INetwork, Runtime, TcpAddress
+from runtime.ports import Address, INetwork, Runtime, TcpAddress
 from runtime.tls import serve_tls
 from slap import calls
 from slap.errors import Forbidden, Unreachable
@@ -32,6 +32,7 @@ from slapgrid.renewing import Renewal
 from slapgrid.slap_client import SlapClient
 from slapgrid.trusting import trust_masters
 from tests.authorities import a_region, write_region
+from tests.mortal import Killed, MortalTree, Patience
 
 DAY = 24 * 3600.0
 PORT = 5000
@@ -64,37 +65,6 @@ class SecureEndpoint:
         paths = paths_below(MASTER_HOME)
         files = CredentialFiles(self.runtime, paths, is_server=True)
         return self.endpoint.listen(serve_tls(factory, self.runtime, files))
-
-
-class Killed(BaseException):
-    """The end of a program, at a step that a test chose."""
-
-
-@define
-class Patience:
-    """How many more files are written."""
-
-    left: int
-
-    def use(self) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-
-
-@frozen
-class MortalTree:
-    """A tree whose writer dies instead of writing, sooner or later."""
-
-    tree: IFileTree
-    patience: Patience
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.tree, name)
-
-    def write(self, relative: str, content: bytes, mode: int = 0o644) -> None:
-        self.patience.use()
-        self.tree.write(relative, content, mode)
 
 
 @define
