@@ -131,6 +131,7 @@ def test_a_document_has_the_names_of_the_fields() -> None:
             "attributes": {},
             "usage_document_count": 0,
             "last_usage": None,
+            "certificate": None,
         },
         {"interface": "lo", "address": "::1"},
     ]
