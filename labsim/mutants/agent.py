@@ -10,6 +10,11 @@ INSTANCES = "slapgrid/convergence/instances.py"
 DRAFT = "slapgrid/convergence/draft.py"
 STATUSES = "slapgrid/convergence/statuses.py"
 CLIENT = "slapgrid/slap_client.py"
+NO_SIGNS = Change(
+    CLIENT,
+    "            silence = patience.silence(self._sign_seconds, self._patience_factor)\n",
+    "",
+)
 SERVICE = "slapgrid/service.py"
 
 MUTANTS = (
@@ -118,10 +123,11 @@ MUTANTS = (
                 "            timeout_seconds = wait_seconds + WAIT_GRACE_SECONDS\n",
                 "            timeout_seconds = 86400.0\n",
             ),
+            NO_SIGNS,
         ),
-        "A cut that swallows packets would leave the agent deaf for a day.",
+        "A cut that swallows packets would leave the agent deaf for a day. Signs of life show it sooner, of masters that give some: they are left out, too.",
         ("sudden",),
-        seed=1,
+        seed=2,
     ),
     Mutant(
         "a call waits for its answer however long",
@@ -131,8 +137,9 @@ MUTANTS = (
                 "                timeout_seconds=timeout_seconds,\n",
                 "                timeout_seconds=86400.0,\n",
             ),
+            NO_SIGNS,
         ),
-        "The answer may have been lost with the power of who gave it.",
+        "The answer may have been lost with the power of who gave it; signs of life are left out, as above.",
         ("sudden",),
         seed=1,
     ),
