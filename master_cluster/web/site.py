@@ -8,25 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from master_cluster.answering.answers import Answers
 from master_cluster.remembering import AnswerMemory
-from master_cluster.web.origin import is_loopback
+from master_cluster.web.entrance import Entrance
 from master_cluster.web.repeating import Remembered, Repeating
 from master_cluster.web.replying import Answering, Check, Refusal, pass_all
 from runtime.ports import Runtime
-from slap.errors import Forbidden, NotFound
+from slap.errors import NotFound
 from slap.methods import METHODS
 
 
-class Gate(Resource):
-    """The root: methods and files, for whoever may ask; ``check`` sees every call.
-
-    A web page in a browser of this machine can make it send requests here under any
-    name that its owner points at loopback; so only names of loopback are answered.
-    """
+class Gate(Entrance):
+    """Methods and files, for whoever may ask; ``check`` sees every call."""
 
     def __init__(
         self,
@@ -37,21 +33,13 @@ class Gate(Resource):
         *,
         is_loopback_only: bool,
     ) -> None:
-        super().__init__()
-        self._is_loopback_only = is_loopback_only
+        super().__init__(is_loopback_only=is_loopback_only)
         self._running: set[Deferred[None]] = set()
         for name in METHODS:
             answering = Answering(answers, runtime, self.run, check)
             self.putChild(name.encode("ascii"), answering)
         repeating = Repeating(answers, runtime, self.run, check, memory)
         self.putChild(b"requestComputerPartition", repeating)
-
-    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
-        host = request.getHeader("host") or ""
-        if self._is_loopback_only and not is_loopback(host):
-            return Refusal(Forbidden("this master answers on loopback names only"))
-        found: IResource = super().getChildWithDefault(path, request)
-        return found
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(NotFound(f"no method {path.decode(errors='replace')!r}"))

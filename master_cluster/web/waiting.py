@@ -14,8 +14,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from master_cluster.kept_documents import KeptDocuments
 from master_cluster.polling import Polling, lost
+from master_cluster.web.entrance import Entrance
 from master_cluster.web.operations import HealthPage
-from master_cluster.web.origin import is_loopback
 from master_cluster.web.polling import (
     POLL_METHODS,
     polled_computer,
@@ -24,28 +24,20 @@ from master_cluster.web.polling import (
 )
 from master_cluster.web.replying import Refusal
 from runtime.ports import Runtime
-from slap.errors import Forbidden, SlapError
+from slap.errors import SlapError
 
 
-class WaitingGate(Resource):
+class WaitingGate(Entrance):
     """The root until the store is there; ``reason`` says why it is not."""
 
     def __init__(
         self, kept: KeptDocuments, runtime: Runtime, *, is_loopback_only: bool
     ) -> None:
-        super().__init__()
-        self._is_loopback_only = is_loopback_only
+        super().__init__(is_loopback_only=is_loopback_only)
         self.reason = "the store was not asked yet"
         for name in POLL_METHODS:
             self.putChild(name, _KeptPage(kept, runtime))
         self.putChild(b"healthz", HealthPage())
-
-    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
-        host = request.getHeader("host") or ""
-        if self._is_loopback_only and not is_loopback(host):
-            return Refusal(Forbidden("this master answers on loopback names only"))
-        found: IResource = super().getChildWithDefault(path, request)
-        return found
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(lost(f"nothing else can be answered: {self.reason}"))

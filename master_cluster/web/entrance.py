@@ -1,0 +1,32 @@
+"""Shell. The root of what a master serves: for whoever may call it by that name.
+
+A web page in a browser of this machine can make it send requests here under any name
+that its owner points at loopback; so a mini-master answers names of loopback alone.
+"""
+
+# mypy: allow-untyped-calls
+# Much of twisted.web is not annotated, and super() leads there.
+
+from __future__ import annotations
+
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from master_cluster.web.origin import is_loopback
+from master_cluster.web.replying import Refusal
+from slap.errors import Forbidden
+
+
+class Entrance(Resource):
+    """A root."""
+
+    def __init__(self, *, is_loopback_only: bool) -> None:
+        super().__init__()
+        self._is_loopback_only = is_loopback_only
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        host = request.getHeader("host") or ""
+        if self._is_loopback_only and not is_loopback(host):
+            return Refusal(Forbidden("this master answers on loopback names only"))
+        found: IResource = super().getChildWithDefault(path, request)
+        return found
