@@ -24,7 +24,10 @@ eggs-directory-version =
 
 @frozen
 class SlapConnection:
-    """What an instance is told of its place; the rest it asks the master."""
+    """What an instance is told of its place; the rest it asks the master.
+
+    With ``master_ca_file`` masters are known by the root of their cloud.
+    """
 
     computer_id: str
     partition_id: str
@@ -35,6 +38,7 @@ class SlapConnection:
     cert_file: str = ""
     shared_part_directories: tuple[str, ...] = ()
     build_time_part_directories: tuple[str, ...] = ()
+    master_ca_file: str = ""
 
 
 def _one_line(value: str) -> str:
@@ -81,6 +85,9 @@ def render_instance_tail(connection: SlapConnection) -> str:
         "key-file": _one_line(connection.key_file),
         "cert-file": _one_line(connection.cert_file),
     }
+    ours = {}
+    if connection.master_ca_file:
+        ours["master-ca-file"] = _one_line(connection.master_ca_file)
     sections = [
         _TAIL_OF_BUILDOUT,
         _section(
@@ -90,7 +97,8 @@ def render_instance_tail(connection: SlapConnection) -> str:
                 "shared-part-list": _lines(connection.shared_part_directories),
                 "build-time-part-list": _lines(connection.build_time_part_directories),
                 "requested-state": _one_line(connection.requested_state),
-            },
+            }
+            | ours,
         ),
         "[slap_connection]\n# Kept for backward compatiblity\n"
         + "".join(

@@ -11,17 +11,18 @@ from slapgrid.recipe.master_link import MasterLink, parse_master_url
 
 @frozen
 class Connection:
-    """What ``[slap-connection]`` of a profile says."""
+    """What the recipe ``slapcluster:parameters`` says of it."""
 
     server_url: str
     computer_id: str
     partition_id: str
     key_file: str = ""
     cert_file: str = ""
+    master_ca_file: str = ""
 
     def bang(self, message: str) -> None:
         """Have the tree of the instance processed again; raises ``SlapError``."""
         url = parse_master_url(self.server_url)
-        link = MasterLink(url, self.key_file, self.cert_file)
+        link = MasterLink(url, self.key_file, self.cert_file, self.master_ca_file)
         partition = PartitionKey(self.computer_id, self.partition_id)
         link.perform(bang_instance(partition, message))

@@ -307,6 +307,7 @@ class Partitions:
             paths.cert_file,
             self._config.software.shared_part_directories,
             self._config.software.build_time_part_directories,
+            self._config.master_ca_file,
         )
         template = self._releases.template(instance.software_release_url)
         profile = render_instance_profile(template, connection)

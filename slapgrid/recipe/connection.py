@@ -40,7 +40,12 @@ def read_connection(buildout: Buildout) -> SlapConnection:
         raise section.refusal("server-url", str(error)) from error
     return SlapConnection(
         PartitionKey(section.text("computer-id"), section.text("partition-id")),
-        MasterLink(url, section.text("key-file", ""), section.text("cert-file", "")),
+        MasterLink(
+            url,
+            section.text("key-file", ""),
+            section.text("cert-file", ""),
+            section.text("master-ca-file", ""),
+        ),
         section.text("software-release-url"),
     )
 

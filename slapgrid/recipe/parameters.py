@@ -18,6 +18,10 @@ Exposed:
     ``software_type`` and ``parameters``, in the order of their references.
 ``ipv6``, ``ipv4``
     The lowest address of each kind; ``ipv4`` is empty when there is none.
+``connection``
+    How the instance calls the master, as a JSON object for programs of ours:
+    ``server_url``, ``computer_id``, ``partition_id``, ``key_file``, ``cert_file``,
+    ``master_ca_file``.
 ``first-port``
     20000 + 10 times the number at the end of the partition's name: ten ports that no
     other partition of the computer uses, even when all have the same address.
@@ -36,7 +40,7 @@ from typing import cast
 from slap import calls
 from slap.model import Partition, PartitionInstance
 from slapgrid.recipe import documents
-from slapgrid.recipe.connection import perform, read_connection
+from slapgrid.recipe.connection import SlapConnection, perform, read_connection
 from slapgrid.recipe.section import Buildout, Options, Section
 
 FIRST_PORT = 20000
@@ -67,6 +71,7 @@ class Recipe:
         _check_type(section, instance.software_type)
         _expose_parameters(section, instance)
         _expose_place(section, partition)
+        section.expose("connection", documents.encode(_describe(connection)))
         for option, text in {
             "instance-title": instance.title,
             "root-instance-title": instance.root_title,
@@ -81,6 +86,18 @@ class Recipe:
 
     def update(self) -> None:
         """Nothing is on disk."""
+
+
+def _describe(connection: SlapConnection) -> dict[str, str]:
+    link = connection.link
+    return {
+        "server_url": link.url.geturl(),
+        "computer_id": connection.partition.computer_id,
+        "partition_id": connection.partition.partition_id,
+        "key_file": link.key_path,
+        "cert_file": link.certificate_path,
+        "master_ca_file": link.roots_path,
+    }
 
 
 def _check_type(section: Section, software_type: str) -> None:

@@ -46,6 +46,14 @@ def perform(master_url):
     return read_connection(a_buildout(Path("/"), master_url)).perform(CALL)
 
 
+def test_the_root_of_a_cloud_is_that_of_the_agent():
+    """Masters are known by it, where there is one."""
+    profile = a_buildout(Path("/"), "https://[fd00::1]:5443")
+    assert read_connection(profile).link.roots_path == ""
+    profile["slap-connection"]["master-ca-file"] = "/etc/root.crt"
+    assert read_connection(profile).link.roots_path == "/etc/root.crt"
+
+
 def test_an_error_of_the_master_is_raised_as_its_class():
     """With its sentence and what it says of the future."""
 

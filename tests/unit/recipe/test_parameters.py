@@ -81,6 +81,15 @@ def test_everything_of_the_instance_is_exposed():
         "children": "0",
         "greeting": "${buildout:directory} $$",
     }
+    connection = json.loads(exposed.pop("connection"))
+    assert connection.pop("server_url").startswith("http://127.0.0.1:")
+    assert connection == {
+        "computer_id": "COMP-1",
+        "partition_id": "slappart3",
+        "key_file": "",
+        "cert_file": "",
+        "master_ca_file": "",
+    }
     assert exposed == {
         "configuration.children": "0",
         "configuration.greeting": "${buildout:directory} $$",

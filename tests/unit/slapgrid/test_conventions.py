@@ -56,6 +56,18 @@ def test_the_tail_of_an_instance_profile_is_that_of_stock_nodes() -> None:
     assert body + rest == stock + "\n" * (not stock.endswith("\n"))
 
 
+def test_an_instance_is_told_the_root_of_the_cloud_where_there_is_one() -> None:
+    """Recipes of ours know masters by it."""
+    connection = SlapConnection(
+        *("COMP-1", "slappart0", "https://[fd00::1]:5443", "http://x/", "started"),
+        master_ca_file="/etc/root.crt",
+    )
+
+    rendered = render_instance_profile("[buildout]", connection)
+
+    assert "master-ca-file = /etc/root.crt\n" in rendered
+
+
 def test_no_value_of_a_connection_adds_lines_to_a_profile() -> None:
     """A URL with a line end is one option still."""
     connection = SlapConnection(
