@@ -126,7 +126,8 @@ class Place:
         try:
             yield program
         finally:
-            program.terminate()
+            # An agent would end the work that it is in the middle of.
+            program.kill()
             program.wait(COMMAND_SECONDS_MAX)
 
     def agent(self, region: str):
@@ -250,6 +251,7 @@ def tell(place: Place, stack: ExitStack) -> dict[str, Any]:
     )
     counts = [count for _, count in writer.acknowledged]
     seen["counted up"] = counts == sorted(counts)
+    seen["all disks lost"] = lose_all_disks(place, stack)
     return {**seen, "seconds": place.seconds}
 
 
@@ -262,6 +264,27 @@ def built(place: Place) -> bool:
     infos = [place.tell("computer", "info", it) for it in REGIONS]
     states = [it["reported_state"] for info in infos for it in info["installations"]]
     return states == ["available"] * 3
+
+
+def lose_all_disks(place: Place, stack: ExitStack) -> str:
+    """What NEO says after everything died and all databases are gone."""
+    for region in REGIONS:
+        for pid in processes_of(place.home(region)):
+            os.kill(pid, signal.SIGKILL)
+        for file in (place.partition_of(region) / "srv" / "neo").glob("database*"):
+            file.unlink()
+    killed_at = time.time()  # noqa: TID251
+    for region in REGIONS:
+        stack.enter_context(place.agent(region))
+
+    def quorum() -> str:
+        partition = place.partition_of("paris")
+        (file,) = partition.glob(".slapgrid/promise/result/quorum.status.json")
+        told = place.promises(partition)["quorum"]
+        is_new = file.stat().st_mtime > killed_at
+        return str(told[1]) if is_new and "no cells" in str(told[1]) else ""
+
+    return str(place.until("nothing begins anew", READY_SECONDS_MAX, quorum))
 
 
 def published(place: Place) -> dict[str, str]:
@@ -313,9 +336,13 @@ def has_all(place: Place, since: float) -> bool:
     """Whether all promises of paris are kept, asked after this instant of the disk."""
     results = place.partition_of("paris").glob(".slapgrid/promise/result/*.status.json")
     files = list(results)
-    return all(it.stat().st_mtime > since for it in files) and all(
-        is_kept for is_kept, _ in place.promises(place.partition_of("paris")).values()
+    told = place.promises(place.partition_of("paris"))
+    # One failure of a promise that was kept is no failure of it yet: words count.
+    is_whole_again = (
+        told["lag"][1] == "all 12 cells of paris are up to date"
+        and told["quorum"][1] == "NEO runs with all 3 regions"
     )
+    return is_whole_again and all(it.stat().st_mtime > since for it in files)
 
 
 def program_pids(place: Place, region: str) -> set[int]:

@@ -33,7 +33,10 @@ environment = hello.environment
 def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
     place: Path, release: Path, environment: Path
 ) -> None:
-    """Built, linked, created once, acknowledged by two of three, whole again."""
+    """Built, linked, created once, acknowledged by two of three, whole again.
+
+    Without any database it waits for a backup, though the request says create.
+    """
     assert release.parent == place
     driver = place / DRIVER.name
     shutil.copyfile(DRIVER, driver)
@@ -61,6 +64,9 @@ def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
     for promises in seen["promises"].values():
         assert promises.keys() == names
         assert all(is_kept for is_kept, _ in promises.values()), promises
+        assert promises["quorum"][1] == "NEO runs with all 3 regions"
+        assert promises["lag"][1].endswith("up to date")
+        assert promises["replica"][1].endswith("is ready")
     published = seen["published"]
     assert set(published["regions"].split()) == set(REGIONS)
     assert set(published["storage"].split()) == set(REGIONS)
@@ -69,3 +75,6 @@ def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
     assert seen["gap"] < GAP_SECONDS_MAX
     assert seen["others ran on"] == {"lyon": True, "tokyo": True}
     assert seen["counted up"]
+    assert seen["all disks lost"] == (
+        "NEO has no cells: lyon, paris, tokyo has seen cells: they are never made again"
+    )
