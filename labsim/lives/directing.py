@@ -15,7 +15,6 @@ from labsim.models.neo.neo_master import NeoMaster
 from labsim.models.neo.sessions import Message, Session
 from labsim.models.neo.storage_disk import Oid
 from labsim.models.neo.storage_node import StorageNode
-from replication.observation import Tid
 
 _KEPT = frozenset({"promise", "table", "change", "start", "lock", "unlock"})
 """What changes what a storage node keeps, or may keep: one step each."""
@@ -60,11 +59,11 @@ class DirectedStorageNode(StorageNode):
         """Whether something waits to be handled."""
         return bool(self._queue)
 
-    def serves(self, epoch: int, oid: Oid, before: Tid) -> bool:
+    def serves(self, epoch: int, oid: Oid) -> bool:
         """Whether clients of an epoch are told what it has, without waiting."""
         disk = self._disk
         is_there = self._is_operating and disk.table_id.epoch == epoch
-        return is_there and disk.is_readable and not self._is_locked(oid, before)
+        return is_there and disk.is_readable and not self._is_locked(oid)
 
     def deliver(self) -> bool:
         """Handle what comes next; false when nothing waits."""

@@ -312,7 +312,7 @@ class Stage:
             before: Tid = p64(u64(asof) + 1)
             for place, disk in enumerate(self.neo_cluster.disks):
                 for oid in map(_oid, self.story.transactions):
-                    if self._storage(place).serves(client.epoch, oid, before):
+                    if self._storage(place).serves(client.epoch, oid):
                         found = disk.revisions(oid).before(before)
                         serial = found[1] if found else NO_TID
                         self._readings.append(Reading(asof, oid, serial))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from ZODB.utils import p64  # type: ignore[import-untyped]
 
 from labsim.computers import Computer
 from labsim.models.buildout import BuildoutModel
 from labsim.models.neo.neo_cluster import NeoCluster, StartedSuspendable
+from labsim.models.neo.storage_disk import Vote
 from labsim.world.world import World
 from master_cluster import config as master_config
 from master_cluster.service import build_service as build_master
@@ -106,3 +108,41 @@ def test_masters_go_on_without_the_primary(seed: int) -> None:
     masters.finish()
     first, *others = masters.neo_cluster.disks
     assert all(it.committed == first.committed for it in others)
+
+
+class Reader:
+    """Who asks a storage node, and what it says."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.sent: list[tuple[object, ...]] = []
+
+    def send(self, *message: object) -> None:
+        self.sent.append(message)
+
+    def close(self) -> None:
+        self.is_over = True
+
+
+def test_what_is_locked_is_not_read_as_of_before_either() -> None:
+    """Its reader may have heard of the lock's commit, and would keep what is over.
+
+    Seed 34 of `links` found it: a master gave an agent an older instance for ever.
+    """
+    masters = Masters(5)
+    node = masters.neo_cluster.storage_node(0)
+    disk, oid = masters.neo_cluster.disks[0], p64(0)
+    late = p64(2**63)
+    disk.votes[late] = Vote(((oid, b"later"),), (b"", b"", b""))
+    node._writers[oid] = late  # noqa: SLF001 - as after a lock, before its end
+    disk.locks[late] = late
+    reader = Reader()
+
+    node.heard(reader, ("load", 1, oid, p64(2**62)))  # type: ignore[arg-type]
+
+    assert reader.sent == []
+    del disk.votes[late], disk.locks[late]
+    node._release(late)  # noqa: SLF001
+    ((verb, number, _),) = reader.sent
+    assert (verb, number) == ("answer", 1)
+    masters.finish()

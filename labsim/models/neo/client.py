@@ -179,6 +179,8 @@ class NeoClient(ConflictResolvingStorage):  # type: ignore[misc] # ZODB has no t
 
     def _on_welcome(self, last_tid: Tid) -> None:
         self._is_connected = True
+        # Another primary knows what was stored, and may give the rest to anybody.
+        self._oids = []
         if last_tid != self._last_tid:
             self._cache.clear()
             self._last_tid = max(last_tid, self._last_tid)

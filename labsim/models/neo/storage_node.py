@@ -329,7 +329,7 @@ class StorageNode(Service):
             session.close()
 
     def _serve_load(self, session: Session, number: int, oid: Oid, before: Tid) -> None:
-        if self._is_locked(oid, before):
+        if self._is_locked(oid):
             self._delay(session, "load", number, oid, before)
         elif self._disk.is_readable:
             session.send("answer", number, self._disk.revisions(oid).before(before))
@@ -381,11 +381,13 @@ class StorageNode(Service):
             now for now, before in zip(present, known, strict=True) if now != before
         )
 
-    def _is_locked(self, oid: Oid, before: Tid) -> bool:
-        """Whether it is about to get a revision that was acknowledged by now."""
-        ttid = self._writers.get(oid)
-        tid = self._disk.locks.get(ttid) if ttid else None
-        return tid is not None and tid < before
+    def _is_locked(self, oid: Oid) -> bool:
+        """Whether it is about to get a revision that was acknowledged by now.
+
+        Who asks for an earlier one waits too: they would keep that as the present one,
+        and may have been told of the next one already.
+        """
+        return self._writers.get(oid) in self._disk.locks
 
     def _delay(self, session: Session, *message: Any) -> None:
         self._delayed.append(_Delayed(session, message))
