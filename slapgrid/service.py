@@ -47,7 +47,7 @@ POLL_JITTER = 0.1
 #: A master that was away is asked again at least so often.
 AWAY_POLL_SECONDS_MAX = 10.0
 #: Of that, the least that is waited.
-AWAY_SPREAD = 0.5
+AWAY_SPREAD = 0.2
 #: While a master is stale: another one may know more, and it may itself soon.
 STALE_POLL_SECONDS = 3.0
 #: Between rounds that leave something due at once.

@@ -118,7 +118,7 @@ class SlapClient:
         """The answer of the first replica that can give one."""
         if call.requester is None and self._requester is not None:
             call = evolve(call, requester=self._requester)
-        return await self._ask_replicas(lambda url: self._ask(url, call))
+        return await self._ask_replicas(lambda url, _: self._ask(url, call))
 
     async def poll(
         self, computer_id: str, wait_seconds: int | None = None
@@ -130,7 +130,9 @@ class SlapClient:
         """
         has_waited = wait_seconds is not None and self._polled_etag is not None
         return await self._ask_replicas(
-            lambda url: self._ask_document(url, computer_id, wait_seconds),
+            lambda url, patience: self._ask_document(
+                url, computer_id, wait_seconds, patience
+            ),
             is_spread=has_waited,
         )
 
@@ -145,14 +147,17 @@ class SlapClient:
         self._replicas = self._replicas.listing(urls)
 
     async def _ask_replicas(
-        self, ask: Callable[[str], Awaitable[T]], *, is_spread: bool = False
+        self, ask: Callable[[str, Patience], Awaitable[T]], *, is_spread: bool = False
     ) -> T:
-        """Ask one after the other; ``is_spread`` when many begin to do so at once."""
+        """Ask one after the other; ``is_spread`` when many begin to do so at once.
+
+        A poll has more patience with the last one: there is nobody else to ask.
+        """
         order = order_asked(self._replicas, self._runtime.clock.seconds())
         is_anybody_there = False
         for number, url in enumerate(order, start=1):
             try:
-                answer = await ask(url)
+                answer = await ask(url, OF_POLLS if number < len(order) else OF_CALLS)
             except MasterAway as error:
                 is_silent = isinstance(error, Unreachable)
                 is_anybody_there = is_anybody_there or not is_silent
@@ -204,7 +209,11 @@ class SlapClient:
         raise Unavailable(f"{call.method}: others were always faster")
 
     async def _ask_document(
-        self, url: str, computer_id: str, wait_seconds: int | None
+        self,
+        url: str,
+        computer_id: str,
+        wait_seconds: int | None,
+        patience: Patience,
     ) -> Polled | Unchanged:
         etag = self._polled_etag
         is_new = wait_seconds is not None and url != self._polled_url
@@ -218,7 +227,7 @@ class SlapClient:
         # The document of a large computer is some hundred kilobytes, and packs well.
         packed = {**wanted.headers, "Accept-Encoding": ACCEPTED}
         packed_call = evolve(wanted, headers=packed)
-        reply = await self._send(url, packed_call, timeout_seconds, OF_POLLS)
+        reply = await self._send(url, packed_call, timeout_seconds, patience)
         answer = decode_poll(computer_id, etag, unpack(reply, BODY_BYTES_MAX))
         self._polled_url = url
         if isinstance(answer, Polled):

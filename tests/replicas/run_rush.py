@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import ssl
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
+from http.client import HTTPSConnection
 from pathlib import Path
 
 from attrs import asdict, frozen
@@ -23,8 +25,8 @@ from slap.identities import Identity, Role
 from slapgrid.service import AWAY_POLL_SECONDS_MAX
 from tests import programs
 from tests.certificates import a_region, a_root
-from tests.replicas.callers import Asked, Task
-from tests.replicas.identities import write_identities
+from tests.replicas.callers import Task
+from tests.replicas.identities import identity_home, write_identities
 from tests.replicas.judging import read_lines
 from tests.replicas.three_replicas import CALLERS, replica_arguments
 
@@ -45,7 +47,8 @@ LISTENS_SECONDS_MAX = 60
 class Rush:
     """One round. ``down_seconds``: until it listened again; others count from there.
 
-    ``failed_count`` are polls that were asked from then on and got no document.
+    Who has the document already is served when its poll waits for the next one.
+    ``failed_count`` are polls that were asked from then on and failed.
     """
 
     agent_count: int
@@ -78,7 +81,8 @@ def rush(place: Path, stack: ExitStack, rounds: int) -> list[Rush]:
     replica = stack.enter_context(programs.running(begin, replica_log))
     _until_it_listens(port)
     stack.enter_context(programs.running((*CALLERS, str(file)), log))
-    _until_served(log, 0, BEGUN_SECONDS_MAX)
+    home = identity_home(place, REPLICA)
+    _until_served(port, home, BEGUN_SECONDS_MAX)
     found = []
     for _ in range(rounds):
         killed = _now()
@@ -87,7 +91,7 @@ def rush(place: Path, stack: ExitStack, rounds: int) -> list[Rush]:
         replica = stack.enter_context(programs.running(begin, replica_log))
         _until_it_listens(port)
         since = _now()
-        served = _until_served(log, since, SERVED_SECONDS_MAX)
+        half, served = _until_served(port, home, SERVED_SECONDS_MAX)
         failed = [
             it for it in read_lines([log]) if it.asked > since and not it.is_answered
         ]
@@ -95,8 +99,8 @@ def rush(place: Path, stack: ExitStack, rounds: int) -> list[Rush]:
             Rush(
                 AGENT_COUNT,
                 since - killed,
-                served[len(served) // 2] - since,
-                served[-1] - since,
+                half - since,
+                served - since,
                 len(failed),
             )
         )
@@ -109,23 +113,32 @@ def _until_it_listens(port: int) -> None:
     )
 
 
-def _until_served(log: Path, since: float, within_seconds: float) -> list[float]:
-    """When each agent was answered first after an instant, in order."""
+def _until_served(port: int, home: Path, within_seconds: float) -> tuple[float, float]:
+    """When half of the agents were served, and all."""
+    half: list[float] = []
 
-    def are_served() -> list[float] | None:
-        found = _first_answers(read_lines([log]), since)
-        return sorted(found.values()) if len(found) == AGENT_COUNT else None
+    def are_served() -> float | None:
+        count = _waiting_count(port, home)
+        if not half and count >= AGENT_COUNT / 2:
+            half.append(_now())
+        return _now() if count == AGENT_COUNT else None
 
-    what = f"all {AGENT_COUNT} have a document"
-    return programs.eventually(are_served, within_seconds, what, pause_seconds=1.0)
+    what = f"polls of all {AGENT_COUNT} agents wait"
+    served = programs.eventually(are_served, within_seconds, what, pause_seconds=0.5)
+    return half[0], served
 
 
-def _first_answers(lines: Sequence[Asked], since: float) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for line in lines:
-        if line.answered > since and line.is_answered:
-            found.setdefault(line.who, line.answered)
-    return found
+def _waiting_count(port: int, home: Path) -> int:
+    """How many polls wait at the replica, as it tells itself."""
+    context = ssl.create_default_context(cafile=str(home / "root.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(home / "own.crt", home / "own.key")
+    line = HTTPSConnection(HOST, port, context=context, timeout=30)
+    line.request("GET", "/metrics")
+    told = line.getresponse().read().decode()
+    line.close()
+    (count,) = re.findall(r"^slapcluster_polls_waiting (\d+)", told, re.MULTILINE)
+    return int(count)
 
 
 def _now() -> float:
