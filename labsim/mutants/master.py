@@ -140,7 +140,8 @@ MUTANTS = (
         ),
         "The commit that overtook it has been announced: nothing would remove it.",
         ("rivals",),
-        seed=6,
+        excuse="The life of rivals found it until callers had signs of life; of its first 24 "
+        "seeds none does since.",
     ),
     Mutant(
         "a computer is not told of a change of its instances",
@@ -238,7 +239,7 @@ MUTANTS = (
         ),
         "What is offered meanwhile would stand on a shelf of the attributes of before.",
         ("trees",),
-        seed=3,
+        seed=21,
     ),
     Mutant(
         "requests go wherever there is room",
