@@ -140,8 +140,7 @@ MUTANTS = (
         ),
         "The commit that overtook it has been announced: nothing would remove it.",
         ("rivals",),
-        excuse="The life of rivals found it until callers had signs of life; of its first 24 "
-        "seeds none does since.",
+        seed=35,
     ),
     Mutant(
         "a computer is not told of a change of its instances",
