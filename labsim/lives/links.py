@@ -14,11 +14,11 @@ from traceback import format_exception
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 
-from labsim.lives.dying import Died, Fate, dying, outlive
+from labsim.lives.dying import Fate, dying, outlive
 from labsim.models.reading_stunnel import Connection, ReadingStunnel
 from labsim.world.world import World
 from runtime.ports import Runtime, TcpAddress
@@ -324,8 +324,6 @@ def find_problem(seed: int) -> str:
             return problem
         life.stunnel.end()
         life.world.finish()
-    except (Died, CancelledError):
-        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a problem
         return "".join(format_exception(error))
     return ""

@@ -38,6 +38,7 @@ from slapcluster.hosting.layout import (
     ROOT_PROMISE,
 )
 from slapcluster.hosting.planning import InForce, may_create
+from slapcluster.regions.verdicts import read_verdict
 from slapgrid.trusting import trust_masters
 from stunnel_conf.applying import IN_FORCE
 from stunnel_conf.process import StunnelProcess
@@ -84,7 +85,8 @@ async def _look_at_quorum(
     answer = await _ask(runtime, in_force)
     wanted = read_asked(tree).wanted
     obstacle = may_create(wanted, in_force.published, answer)
-    return judge_quorum(in_force, answer, _verdict(tree), obstacle)
+    verdict = read_verdict(tree, f"{NEO_HOME}/{VERDICT_FILE}")
+    return judge_quorum(in_force, answer, verdict, obstacle)
 
 
 async def _look_at_lag(runtime: Runtime, _: IFileTree, in_force: InForce) -> Judgement:
@@ -142,14 +144,3 @@ assert tuple(LOOKS) == PROMISES
 async def _ask(runtime: Runtime, in_force: InForce) -> Answer:
     (answer, *_) = await ask(runtime, (in_force.admin_node,))
     return answer
-
-
-def _verdict(tree: IFileTree) -> str:
-    """What the neo_master of the region decided last; nothing before it did."""
-    path = f"{NEO_HOME}/{VERDICT_FILE}"
-    if tree.status(path) is None:
-        return ""
-    try:
-        return str(json.loads(tree.read(path))["verdict"])
-    except (ValueError, KeyError, TypeError):
-        return ""

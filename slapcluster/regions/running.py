@@ -6,7 +6,6 @@ nothing is kept but the description, and each supervisord says itself what it ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable
 
 from attrs import frozen
@@ -32,6 +31,7 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.regions.places import Place
 from slapcluster.regions.supervising import RegionSupervisor
+from slapcluster.regions.verdicts import read_verdict
 
 START_SECONDS_MAX = 60.0
 """Three Python programs a region, an election and a verification: 2 to 4 s."""
@@ -105,7 +105,7 @@ class Regions:
     def _find(self, name: str, *, is_answering: bool) -> RegionFound:
         """What is known of a region that no program of it says."""
         return RegionFound(
-            self._verdict(name),
+            read_verdict(self.place.tree, f"{name}/{VERDICT_FILE}"),
             self._free_bytes(name),
             None if is_answering else self.supervisor(name).find_hung(),
         )
@@ -116,16 +116,6 @@ class Regions:
         except OSError:
             # Its directory is gone, or was not made yet.
             return None
-
-    def _verdict(self, name: str) -> str:
-        """What the neo_master of a region wrote last; nothing before it decided."""
-        path = f"{name}/{VERDICT_FILE}"
-        if self.place.tree.status(path) is None:
-            return ""
-        try:
-            return str(json.loads(self.place.tree.read(path))["verdict"])
-        except (ValueError, KeyError, TypeError):
-            return ""
 
     async def answers(self, names: Iterable[str]) -> tuple[Answer, ...]:
         """What the admin nodes of these regions say."""

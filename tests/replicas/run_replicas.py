@@ -121,14 +121,15 @@ class Life:
             log for it in regions or REGIONS for log in self.logs.get(it, ())
         )
 
-    def play(self, fault: str) -> Outcome:
+    def play(self, name: str) -> Outcome:
         """Strike, wait, heal, and judge."""
         primary = self.replicas.regions.primary_region() or NOBODY
-        struck = STRUCK[fault](primary, self.entropy)
+        fault = FAULTS[name]
+        struck = fault.struck(primary, self.entropy)
         left = [it for it in REGIONS if it != struck]
         pause(BEFORE_SECONDS)
         begun = now()
-        undo = FAULTS[fault](self, struck)
+        undo = fault.strike(self, struck)
         pause(FAULT_SECONDS)
         ended = now()
         undo()
@@ -139,12 +140,12 @@ class Life:
         pause(AFTER_SECONDS)
         until = now()
         # Who is cut off has a replica of its own; who is dead asks nobody.
-        asked = self.lines(*(left if FAULTS[fault] is kill else REGIONS))
+        asked = self.lines(*(left if fault.strike is kill else REGIONS))
         asking = [it for it in asked if it.who not in waiting_computers()]
         waiting = [it for it in asked if it.who in waiting_computers()]
         within = [it for it in asked if begun < it.answered < until]
         return Outcome(
-            fault,
+            name,
             primary,
             struck,
             judging.longest_gap(self.lines(*left), begun, until),
@@ -201,18 +202,24 @@ def cut(_: Life, region: int) -> Callable[[], None]:
     return lambda: heal(pairs)
 
 
-FAULTS: dict[str, Callable[[Life, int], Callable[[], None]]] = {
-    "region of the primary dies": kill,
-    "region dies": kill,
-    "region of the primary is cut off": cut,
-    "region is cut off": cut,
-}
+@frozen
+class Fault:
+    """What is done to a region; ``strikes_primary`` when it is the primary's."""
 
-STRUCK: dict[str, Callable[[int, Random], int]] = {
-    it: (lambda primary, _: primary)
-    if "primary" in it
-    else (lambda primary, entropy: entropy.choice([r for r in REGIONS if r != primary]))
-    for it in FAULTS
+    strike: Callable[[Life, int], Callable[[], None]]
+    strikes_primary: bool
+
+    def struck(self, primary: int, entropy: Random) -> int:
+        if self.strikes_primary:
+            return primary
+        return entropy.choice([it for it in REGIONS if it != primary])
+
+
+FAULTS: dict[str, Fault] = {
+    "region of the primary dies": Fault(kill, strikes_primary=True),
+    "region dies": Fault(kill, strikes_primary=False),
+    "region of the primary is cut off": Fault(cut, strikes_primary=True),
+    "region is cut off": Fault(cut, strikes_primary=False),
 }
 
 
