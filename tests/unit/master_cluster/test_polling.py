@@ -332,7 +332,8 @@ class PollingModel(RuleBasedStateMachine):
         """Every second change leaves the content as it was."""
         return f"{name} {self.stored[name] // 2}"
 
-    def perform(self, due: Due) -> None:
+    def perform(self, due: Due, *, is_away: bool = False) -> None:
+        """Check what is answered; it may be of before, and say so, if nobody knows."""
         for name in due.computing:
             assert name not in self.computing, "one computation of a computer at a time"
             self.computing[name] = None
@@ -340,6 +341,9 @@ class PollingModel(RuleBasedStateMachine):
         for poll, answer in due.answers:
             least = self.asked.pop(poll) // 2
             if isinstance(answer, SlapError):
+                continue
+            if answer.current_at is not None:
+                assert is_away, "stale, and the store is there"
                 continue
             if isinstance(answer, Document):
                 assert not poll.condition.holds(answer.etag), "it has that one"
@@ -389,7 +393,7 @@ class PollingModel(RuleBasedStateMachine):
         name, text = next((n, t) for n, t in self.computing.items() if t)
         del self.computing[name]
         outcome = a_document(text) if is_failing else Unavailable("away")
-        self.perform(self.polling.finish(name, outcome))
+        self.perform(self.polling.finish(name, outcome), is_away=not is_failing)
 
     @precondition(lambda self: self.asked)
     @rule(is_gone=st.booleans())
@@ -424,6 +428,23 @@ class PollingModel(RuleBasedStateMachine):
         self.perform(self.polling.stop())
         assert self.asked == {}
         assert self.polling.is_settled
+
+
+def test_the_model_takes_what_is_of_before_while_the_store_is_away() -> None:
+    """One computed document, and then a change that cannot be computed."""
+    model = PollingModel()
+    model.change("COMP-3")
+    model.poll(name="COMP-3", has=0, can_wait=False)
+    model.hear()
+    model.take_snapshot()
+    model.finish(is_failing=1)
+    model.lose_sight()
+    model.change("COMP-3")
+    model.hear()
+    model.poll(name="COMP-3", has=1, can_wait=False)
+    model.take_snapshot()
+    model.finish(is_failing=0)
+    model.teardown()
 
 
 TestPollingModel = PollingModel.TestCase
