@@ -1,0 +1,1 @@
+"""From bare computers to a master that runs as a release on them."""
