@@ -8,46 +8,43 @@ from typing import Never
 
 from attrs import define, field, frozen
 from twisted.internet.defer import (
-    CancelledError,
     Deferred,
     DeferredSemaphore,
-    succeed,
-)
-from twisted.internet.error import (
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionClosed,
 )
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
     HTTPConnectionPool,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseDone,
-    ResponseFailed,
 )
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from runtime.http_bodies import BodyCollector, HttpStream, WholeBody, plain_headers
 from runtime.http_server import SIGN
+from runtime.http_weather import AnswerTooLarge, ConnectionFailed, spoken_weather
 from runtime.network import is_ipv6
 from runtime.ports import INetwork, Runtime, TcpAddress, UnixAddress
-from runtime.tls import BadCredentials, Credentials, ServerTrust, TlsClientEndpoint
+from runtime.tls import Credentials, ServerTrust, TlsClientEndpoint
+
+__all__ = [
+    "AnswerTooLarge",
+    "ConnectionFailed",
+    "HttpClient",
+    "HttpReply",
+    "HttpStream",
+    "Silence",
+]
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 """The document of a computer with some thousand instances is smaller."""
@@ -75,17 +72,6 @@ class Silence:
 
     first_seconds: float
     seconds: float
-
-
-class ConnectionFailed(Exception):
-    """No answer, or none that can be used; the sentence says why.
-
-    Whether the server acted is unknown: ask again, here or elsewhere.
-    """
-
-
-class AnswerTooLarge(ConnectionFailed):
-    """The body has more bytes than the caller takes."""
 
 
 @frozen
@@ -147,6 +133,38 @@ class HttpClient:
         except ConnectionFailed as error:
             raise type(error)(f"{verb} {url}: {error}") from error.__cause__
 
+    async def open(
+        self,
+        verb: str,
+        url: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        timeout_seconds: float,
+    ) -> HttpStream:
+        """Begin an exchange: return when the head of the answer is there.
+
+        ``timeout_seconds`` bounds that, with a wait for others to end. The body has to
+        be read, or the stream to be stopped: until then it counts as an exchange.
+        """
+        opening = Deferred.fromCoroutine(self._open(verb, url, headers))
+        opening.addTimeout(timeout_seconds, self._clock, onTimeoutCancel=_fail_late)
+        try:
+            return await opening
+        except ConnectionFailed as error:
+            raise type(error)(f"{verb} {url}: {error}") from error.__cause__
+
+    async def _open(
+        self, verb: str, url: str, headers: Mapping[str, str]
+    ) -> HttpStream:
+        await self._tickets.acquire()
+        try:
+            with spoken_weather():
+                response = await self._request(verb, url, headers)
+        except BaseException:
+            self._tickets.release()
+            raise
+        return HttpStream(self._clock, response, self._tickets.release)
+
     def close(self) -> Deferred[None]:
         """Close the connections that no exchange uses."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
@@ -165,25 +183,31 @@ class HttpClient:
         address: UnixAddress | None,
     ) -> HttpReply:
         async with self._tickets:
-            try:
-                agent = self._agent(url, address)
-                response = await agent.request(
-                    verb.encode(),
-                    url.encode(),
-                    Headers({name: [value] for name, value in headers.items()}),
-                    _WholeBody(body) if body else None,
-                )
-                collector = _BodyCollector(self._clock, body_bytes_max)
+            with spoken_weather():
+                response = await self._request(verb, url, headers, body, address)
+                collector = BodyCollector(self._clock, body_bytes_max)
                 response.deliverBody(collector)
                 return HttpReply(
                     status=response.code,
-                    headers=_plain_headers(response.headers),
+                    headers=plain_headers(response.headers),
                     body=await collector.collected,
                 )
-            except _WEATHER as error:
-                if _is_cancelled(error):
-                    raise CancelledError from error
-                raise ConnectionFailed(_reason(error)) from error
+
+    def _request(
+        self,
+        verb: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        address: UnixAddress | None = None,
+    ) -> Deferred[IResponse]:
+        requesting: Deferred[IResponse] = self._agent(url, address).request(
+            verb.encode(),
+            url.encode(),
+            Headers({name: [value] for name, value in headers.items()}),
+            WholeBody(body) if body else None,
+        )
+        return requesting
 
     def _agent(self, url: str, address: UnixAddress | None) -> Agent:
         if self._trust is not None and url.startswith("https:"):
@@ -212,50 +236,8 @@ class HttpClient:
         return pool
 
 
-_WEATHER = (
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionClosed,
-    OSError,
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    BadCredentials,
-    ValueError,  # a URL that this client does not speak
-)
-
-
 def _fail_late(_: object, seconds: float) -> Never:
     raise ConnectionFailed(f"no answer within {seconds:g} s")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The reason inside the wrappers of ``twisted.web``."""
-    reasons: list[Failure] = getattr(error, "reasons", [])
-    while reasons and reasons[0].value is not None:
-        error = reasons[0].value
-        reasons = getattr(error, "reasons", [])
-    return error
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    return isinstance(_innermost(error), (CancelledError, ConnectingCancelledError))
-
-
-def _reason(error: BaseException) -> str:
-    inner = _innermost(error)
-    return str(inner) or type(inner).__name__
-
-
-def _plain_headers(headers: Headers) -> Mapping[str, str]:
-    return MappingProxyType(
-        {
-            name.decode("latin-1").lower(): ", ".join(
-                value.decode("latin-1") for value in values
-            )
-            for name, values in sorted(headers.getAllRawHeaders())
-        }
-    )
 
 
 @implementer(IAgentEndpointFactory)
@@ -391,65 +373,3 @@ class _Heard(ProtocolWrapper):
         if data:
             self._is_answering = True
             super().dataReceived(data)  # type: ignore[no-untyped-call] # Twisted's
-
-
-@implementer(IBodyProducer)
-class _WholeBody:
-    """A body that is in memory: written at once."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.length = len(content)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._content)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """Everything is written already."""
-
-    def resumeProducing(self) -> None:
-        """Everything is written already."""
-
-    def stopProducing(self) -> None:
-        """Everything is written already."""
-
-
-class _BodyCollector(Protocol):
-    """Keeps a body up to a bound, and closes the connection of one that exceeds it.
-
-    It closes at the next turn: bytes that came with the excess may end the body, and
-    then the connection is already given back for the next exchange.
-    """
-
-    def __init__(self, clock: IReactorTime, bytes_max: int) -> None:
-        self._clock = clock
-        self._bytes_max = bytes_max
-        self._content = bytearray()
-        self._is_too_large = False
-        self.collected: Deferred[bytes] = Deferred(lambda _: self._close())
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._is_too_large:
-            return
-        self._content += data
-        if len(self._content) > self._bytes_max:
-            self._is_too_large = True
-            self._clock.callLater(0, self._close)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.collected.called:
-            return
-        if self._is_too_large:
-            self.collected.errback(
-                AnswerTooLarge(f"the answer has more than {self._bytes_max} bytes")
-            )
-        elif reason.check(ResponseDone, PotentialDataLoss):
-            # Without a length the end of the connection is the end of the body.
-            self.collected.callback(bytes(self._content))
-        else:
-            self.collected.errback(reason)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()

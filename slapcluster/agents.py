@@ -27,9 +27,14 @@ from slapgrid.software.progress import BuildProgress
 from slapgrid.standing import Standing
 
 
-def run_agent(config_path: Path, *, is_debug: bool) -> None:
+def run_agent(
+    config_path: Path,
+    overrides: Mapping[str, str] = NO_OVERRIDES,
+    *,
+    is_debug: bool,
+) -> None:
     """Format and keep this computer until told to stop."""
-    config = read_settings(config_path)
+    config = read_settings(config_path, overrides)
     serve(lambda runtime: _Program(build_service(config, runtime)), is_debug=is_debug)
 
 

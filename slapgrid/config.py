@@ -21,6 +21,7 @@ from slapgrid.grants import settings as grant_settings
 from slapgrid.instance import settings as instance_settings
 from slapgrid.neighbours import settings as neighbour_settings
 from slapgrid.promises import settings as promise_settings
+from slapgrid.relaying import settings as relay_settings
 from slapgrid.settings import (
     NAME,
     NUMBER,
@@ -92,6 +93,7 @@ class Config:
     promises: promise_settings.PromiseSettings = field(
         factory=promise_settings.PromiseSettings
     )
+    relaying: relay_settings.RelaySettings = field(factory=relay_settings.RelaySettings)
     software: software_settings.SoftwareSettings = field(
         factory=software_settings.SoftwareSettings
     )
@@ -141,6 +143,7 @@ AREAS: Mapping[str, Area] = MappingProxyType(
         "neighbours": neighbour_settings.AREA,
         "networkcache": networkcache_settings.AREA,
         "promises": promise_settings.AREA,
+        "relaying": relay_settings.AREA,
         "software": software_settings.AREA,
         "supervision": supervision_settings.AREA,
     }

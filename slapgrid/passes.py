@@ -51,6 +51,7 @@ from slapgrid.platform import Platform
 from slapgrid.promises.banging import Bangs
 from slapgrid.promises.proving import Proving
 from slapgrid.promises.running import PromiseRunner
+from slapgrid.relaying.listening import Relay
 from slapgrid.renewing import Renewal
 from slapgrid.results import COURTESY_EFFORTS, SOFTWARE_EFFORTS, ExitStatus, PassResult
 from slapgrid.selection import ALL, Selection
@@ -163,6 +164,7 @@ class Agent:
             self._departing,
         )
         self.renewal = Renewal(config, runtime, self._client)
+        self.relay = Relay(config, runtime, lambda: self._client.urls)
         self.accounting = Accounting.build(
             config, runtime, platform, self._partitions.identity, self._client
         )

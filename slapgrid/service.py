@@ -217,7 +217,7 @@ class AgentService(Service):
     """Loops: one polls, one compares instances often, one keeps software.
 
     Usage has loops of its own, see ``slapgrid.accounting``, and so has the certificate,
-    see ``slapgrid.renewing``.
+    see ``slapgrid.renewing``, and the relay, see ``slapgrid.relaying``.
 
     A poll waits at the master for a change, where the master can; else it is repeated.
 
@@ -242,7 +242,8 @@ class AgentService(Service):
         super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self._poll_at = self._clock.seconds()
         own = (self._keep_polling, self._keep_instances, self._keep_software)
-        beside = (*self._agent.accounting.loops, *self._agent.renewal.loops)
+        agent = self._agent
+        beside = (*agent.accounting.loops, *agent.renewal.loops, *agent.relay.loops)
         for loop in (*own, *beside):
             self._loops.append(self._begin(loop))
 

@@ -136,6 +136,11 @@ class SlapClient:
             is_spread=has_waited,
         )
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses that are known now, the preferred ones first."""
+        return self._replicas.urls
+
     def list(self, listed: tuple[ListedReplica, ...]) -> None:
         """Know that these replicas are there, besides those that are configured."""
         if not listed or listed == self.listed:

@@ -26,15 +26,22 @@ def node() -> None:
 
 @node.command()
 @config_option
+@click.option(
+    "--release-listen",
+    metavar="HOST:PORT",
+    help="Relay the releases of the replicas at this address of loopback, such as"
+    " 127.0.0.1:5000; wins over release_listen of the file.",
+)
 @pass_session
-def run(session: Session, config_path: Path) -> None:
+def run(session: Session, config_path: Path, release_listen: str | None) -> None:
     """Format, then keep this computer as the master wants it, until told to stop.
 
     Programs of instances run on when the agent stops.
     """
     from slapcluster.agents import run_agent  # noqa: PLC0415 - loads Twisted
 
-    run_agent(config_path, is_debug=session.is_debug)
+    overrides = {} if release_listen is None else {"release_listen": release_listen}
+    run_agent(config_path, overrides, is_debug=session.is_debug)
 
 
 for _command in (

@@ -79,6 +79,13 @@ class Abrupt(Protocol):
         self.transport.loseConnection()
 
 
+class Holding(Protocol):
+    """Answers with the text of its factory and says no more."""
+
+    def dataReceived(self, _):
+        self.transport.write(self.factory.text)
+
+
 class Open:
     """A port that serves, and a client."""
 
@@ -162,6 +169,56 @@ class HttpContract:
                 return first.body, again.body, plain.status
 
         assert bench.run(scenario()) == (b"at last", b"at last", 200)
+
+    def test_a_body_can_be_taken_piece_by_piece(self, bench, serve):
+        """As fast as it is taken; silence counts while somebody wants more."""
+
+        async def scenario():
+            async with serve(body_bytes_max=1000) as site:
+                stream = await site.client.open(
+                    "GET", site.url + "/long", timeout_seconds=10
+                )
+                pieces = []
+                reading = Deferred.fromCoroutine(
+                    stream.read(pieces.append, quiet_seconds=0.2)
+                )
+                stream.pauseProducing()
+                await deferLater(bench.runtime.clock, 0.5)
+                is_waiting = not reading.called
+                stream.resumeProducing()
+                await reading
+                # Its connection and its ticket are free again.
+                return is_waiting, b"".join(pieces), (await site.get("/path")).status
+
+        assert bench.run(scenario())[1:] == (b"x" * 100_000, 200)
+
+    def test_a_stream_that_is_stopped_or_silent_ends(self, bench, serve):
+        async def scenario():
+            half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+            async with serve(a_holding_server(half)) as site:
+                for _ in range(http_client.EXCHANGES_MAX + 1):
+                    stream = await site.client.open("GET", site.url, timeout_seconds=9)
+                    stream.stop()
+                stream = await site.client.open("GET", site.url, timeout_seconds=9)
+                with pytest.raises(ConnectionFailed, match="nothing more comes"):
+                    await stream.read(len, quiet_seconds=0.1)
+                await deferLater(bench.runtime.clock, 0.1)
+
+        bench.run(scenario())
+
+    def test_a_stream_that_is_cut_says_so(self, bench, serve):
+        half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+        abrupt = an_abrupt_server(half)
+
+        async def scenario():
+            async with serve(abrupt) as site:
+                stream = await site.client.open("GET", site.url, timeout_seconds=9)
+                with pytest.raises(ConnectionFailed):
+                    await stream.read(len, quiet_seconds=9)
+                with pytest.raises(ConnectionFailed, match="no answer within"):
+                    await site.client.open("GET", site.url, timeout_seconds=0)
+
+        bench.run(scenario())
 
     def test_a_status_of_refusal_is_an_answer(self, bench, serve):
         async def scenario():
@@ -354,6 +411,12 @@ class HttpContract:
             b"the body has more than 1000 bytes\n",
         )
         assert len(desk.bodies) == 1
+
+
+def a_holding_server(text):
+    factory = Factory.forProtocol(Holding)
+    factory.text = text
+    return factory
 
 
 def an_abrupt_server(text):

@@ -1,0 +1,1 @@
+"""The relay: releases of any replica of the master, at one local address for ever."""
