@@ -95,35 +95,35 @@ class Relayed(Resource):
         self._replicas: Replicas | None = None
         self._exchange_count = 0
 
-    def render(self, request: Request) -> int:
-        path = relayed_path(request.uri)
+    def render(self, http_request: Request) -> int:
+        path = relayed_path(http_request.uri)
         if path is None:
-            return _say(request, NO_MASTER)
-        if request.method not in VERBS:
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return _say(request, READ_ONLY)
-        if MARK in (request.getHeader("via") or ""):
-            return _say(request, CIRCLE)
+            return _say(http_request, NO_MASTER)
+        if http_request.method not in VERBS:
+            http_request.setHeader(b"Allow", b"GET, HEAD")
+            return _say(http_request, READ_ONLY)
+        if MARK in (http_request.getHeader("via") or ""):
+            return _say(http_request, CIRCLE)
         if self._exchange_count >= EXCHANGES_MAX:
-            return _say(request, FULL)
+            return _say(http_request, FULL)
         self._exchange_count += 1
-        answering = Deferred.fromCoroutine(self._answer(request, path))
+        answering = Deferred.fromCoroutine(self._answer(http_request, path))
         answering.addTimeout(FILE_SECONDS_MAX, self._runtime.clock)
-        request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addErrback(self._break_off, request)
+        http_request.notifyFinish().addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._break_off, http_request)
         answering.addBoth(self._end)
         return NOT_DONE_YET
 
     def _end(self, _: object) -> None:
         self._exchange_count -= 1
 
-    def _break_off(self, failure: Failure, request: Request) -> None:
+    def _break_off(self, failure: Failure, http_request: Request) -> None:
         """Cut an answer that cannot be finished; its asker may have gone already."""
         if not failure.check(CancelledError, DeferredTimeout):
             self._runtime.log.failure("a file of a release is not relayed", failure)
-        _cut(request)
+        _cut(http_request)
 
-    async def _answer(self, request: Request, path: str) -> None:
+    async def _answer(self, http_request: Request, path: str) -> None:
         found = _Findings()
         order = self._order()
         for number, url in enumerate(order, start=1):
@@ -132,17 +132,17 @@ class Relayed(Resource):
                 break
             seconds = HEAD_SECONDS_MAX if number < len(order) else LAST_HEAD_SECONDS_MAX
             try:
-                stream = await self._ask(request, url, path, seconds)
-                if await self._hand_on(request, path, url, stream, found):
+                stream = await self._ask(http_request, url, path, seconds)
+                if await self._hand_on(http_request, path, url, stream, found):
                     return
             except ConnectionFailed as error:
                 found.failed[url] = str(error)
                 self._absorb(Failed(url, self._runtime.entropy.random()))
-        _say(request, describe_refusal(found.missing, found.failed, path))
+        _say(http_request, describe_refusal(found.missing, found.failed, path))
 
     async def _hand_on(
         self,
-        request: Request,
+        http_request: Request,
         path: str,
         url: str,
         stream: HttpStream,
@@ -159,7 +159,7 @@ class Relayed(Resource):
                 found.failed[url] = f"status {stream.status}"
                 self._absorb(AnsweredAway(url, self._runtime.entropy.random()))
             return False
-        passing = _Passing(request, stream, path)
+        passing = _Passing(http_request, stream, path)
         try:
             await stream.read(passing.take, quiet_seconds=QUIET_SECONDS_MAX)
         except ConnectionFailed as error:
@@ -169,24 +169,24 @@ class Relayed(Resource):
             self._runtime.log.warn(  # noqa: G010 - Twisted's name
                 "{url} broke off {path}: {error}", url=url, path=path, error=error
             )
-            _cut(request)
+            _cut(http_request)
         else:
             self._absorb(Answered(url))
             passing.finish()
         return True
 
     async def _ask(
-        self, request: Request, url: str, path: str, seconds: float
+        self, http_request: Request, url: str, path: str, seconds: float
     ) -> HttpStream:
         headers = {
             name: value
             for name in ASKED_HEADERS
-            if (value := request.getHeader(name)) is not None
+            if (value := http_request.getHeader(name)) is not None
         }
         # What a profile of the release says of its own address is this relay's.
         headers |= {"host": self._own, "via": f"1.1 {MARK}"}
         return await self._http.open(
-            request.method.decode(),
+            http_request.method.decode(),
             url.rstrip("/") + path,
             headers,
             timeout_seconds=seconds,
@@ -224,8 +224,8 @@ class _Findings:
 class _Passing:
     """An answer that is handed on; its head goes out with the first piece."""
 
-    def __init__(self, request: Request, stream: HttpStream, path: str) -> None:
-        self._request = request
+    def __init__(self, http_request: Request, stream: HttpStream, path: str) -> None:
+        self._request = http_request
         self._stream = stream
         self._path = path
         self.has_begun = False
@@ -243,15 +243,15 @@ class _Passing:
 
     def _begin(self) -> None:
         self.has_begun = True
-        request, stream = self._request, self._stream
-        request.setResponseCode(stream.status)
+        http_request, stream = self._request, self._stream
+        http_request.setResponseCode(stream.status)
         for name in ANSWERED_HEADERS:
             if name in stream.headers:
-                request.setHeader(name, stream.headers[name])
+                http_request.setHeader(name, stream.headers[name])
         if "location" in stream.headers:
             # A directory without its slash: the one reason to go elsewhere.
-            request.setHeader(b"Location", f"{self._path}/".encode())
-        request.registerProducer(stream, streaming=True)
+            http_request.setHeader(b"Location", f"{self._path}/".encode())
+        http_request.registerProducer(stream, streaming=True)
 
 
 async def _drop(stream: HttpStream) -> None:
@@ -264,21 +264,21 @@ async def _drop(stream: HttpStream) -> None:
         stream.stop()
 
 
-def _cut(request: Request) -> None:
+def _cut(http_request: Request) -> None:
     """End the connection of an answer in the middle, if it still has one."""
-    if request.channel is not None:
-        cast("ITCPTransport", request.channel.transport).abortConnection()
+    if http_request.channel is not None:
+        cast("ITCPTransport", http_request.channel.transport).abortConnection()
 
 
-def _say(request: Request, said: Said) -> int:
+def _say(http_request: Request, said: Said) -> int:
     """Answer by ourselves; buildout shows no more of it than the phrase."""
-    request.setResponseCode(said.status, said.phrase.encode())
-    request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+    http_request.setResponseCode(said.status, said.phrase.encode())
+    http_request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
     if said.status == SERVICE_UNAVAILABLE:
-        request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
+        http_request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
     content = f"{said.sentence}\n".encode()
-    request.setHeader(b"Content-Length", b"%d" % len(content))
-    if request.method != b"HEAD":
-        request.write(content)
-    request.finish()
+    http_request.setHeader(b"Content-Length", b"%d" % len(content))
+    if http_request.method != b"HEAD":
+        http_request.write(content)
+    http_request.finish()
     return NOT_DONE_YET
