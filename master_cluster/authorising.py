@@ -74,6 +74,12 @@ slapcluster.v0.product_add                        -      -     -     all    -   
 slapcluster.v0.product_remove                     -      -     -     all    -     -
 slapcluster.v0.replicas                           -      all   all   all    all   -
 slapcluster.v0.replica_forget                     -      -     -     all    -     -
+slapcluster.v0.transfer                           -      -     all   all    -     -
+slapcluster.v0.freeze                             -      -     all   all    -     -
+slapcluster.v0.thaw                               -      -     all   all    -     -
+slapcluster.v0.move                               -      -     all   all    -     -
+slapcluster.v0.receive                            -      -     all   all    -     -
+slapcluster.v0.open                               -      -     all   all    -     -
 slapcluster.v0.token                              -      -     -     all    -     -
 slapcluster.v0.roots                              all    all   all   all    all   all
 slapcluster.v0.join                               all    all   all   all    all   all

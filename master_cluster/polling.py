@@ -335,6 +335,16 @@ class Polling:
         """The store is there again."""
         self.is_lost = False
 
+    def refuse(self, error: SlapError) -> Due:
+        """Answer everybody who waits with an error."""
+        return Due(
+            tuple(
+                answer
+                for entry in self._entries.values()
+                for answer in self._end_all(entry, error)
+            )
+        )
+
     def lacks(self, computer_id: str) -> bool:
         """Whether there is no document that could be sent while the store is lost."""
         entry = self._entries.get(computer_id)
@@ -379,13 +389,19 @@ class Polling:
         self, entry: _Entry, error: SlapError
     ) -> tuple[tuple[Poll, Answer], ...]:
         """Answer whoever asks for a document that cannot be computed."""
+        ended = self._end_all(entry, error)
+        if not isinstance(error, Unavailable) or not entry.is_known:
+            return ended
+        return tuple((it, self._answer_stale(it)) for it, _ in ended)
+
+    def _end_all(
+        self, entry: _Entry, error: SlapError
+    ) -> tuple[tuple[Poll, Answer], ...]:
         polls = (*entry.pending, *entry.waiting)
         self.waiting_count -= len(entry.waiting)
         entry.pending.clear()
         entry.waiting.clear()
-        if not isinstance(error, Unavailable) or not entry.is_known:
-            return tuple((it, error) for it in polls)
-        return tuple((it, self._answer_stale(it)) for it in polls)
+        return tuple((it, error) for it in polls)
 
     def _answer_stale(self, poll: Poll) -> Answer:
         """Answer with what was known last."""

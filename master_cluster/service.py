@@ -22,6 +22,7 @@ from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
 from master_cluster.answering.replicas import ReplicaList
+from master_cluster.answering.transfer import StandingWatch
 from master_cluster.authority.keeping import OwnRenewal
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
@@ -37,12 +38,14 @@ from master_cluster.store.storages import (
     open_database,
 )
 from master_cluster.store.store import Store
+from master_cluster.transferring import KeptStanding, refusal_of_changes
 from master_cluster.vigil import Vigil
 from master_cluster.web.access import Access
 from master_cluster.web.channel import LimitedSite
 from master_cluster.web.description import Description
 from master_cluster.web.guarding import Guard
 from master_cluster.web.hateoas import publish_hateoas
+from master_cluster.web.moving import MovedGate
 from master_cluster.web.operations import (
     HealthPage,
     MetricsPage,
@@ -65,6 +68,7 @@ from runtime.network import url_of
 from runtime.ports import Runtime
 from runtime.tls import serve_tls
 from slap.identities import refusal_of_master
+from slap.transfer import Moved
 
 OPENING_PAUSE_SECONDS = 2.0
 """Before a store is tried again that is not there; a try waits for it some seconds."""
@@ -194,7 +198,8 @@ class MasterService(Service):
         try:
             await store.prepare()
             await forwarder.start()
-            answers = Answers(desk, forwarder, config.products)
+            watch = await StandingWatch(desk).start()
+            answers = Answers(desk, forwarder, config.products, watch)
             memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
             gate = Gate(
@@ -214,13 +219,12 @@ class MasterService(Service):
             )
             _publish(gate, config, runtime, desk, polls)
             _publish_watched(gate, readiness, measures)
-            if config.is_loopback_only or config.has_tls:
-                # Else nobody knows who asks.
-                _publish_panel(gate, Panel(desk, runtime, forwarder))
+            _publish_panel(gate, config, Panel(desk, runtime, forwarder))
             access = Access(runtime, measures, config.access_log, gate.children)
             site = early.site if early else self._build_site(gate)
             site.access = access
             watch_process(measures, runtime.threads, site.connected, polls.polling)
+            watch.listen(partial(_show, site, gate, polls))
             if early is None:
                 endpoint = runtime.network.server_endpoint(config.listen)
                 listening = await endpoint.listen(_spoken(site, config, runtime))
@@ -255,7 +259,6 @@ class MasterService(Service):
             runtime.log.info("serving on {host}", host=listening.getHost())
         else:
             self._early = None
-            site.access, site.resource = access, gate
             runtime.log.info("the store is there")
 
     async def _stop(self) -> None:
@@ -362,6 +365,16 @@ def _refusal(config: Config, error: Exception) -> Misconfigured:
     return Misconfigured(f"cannot serve on {where}: {error}")
 
 
+def _show(site: LimitedSite, gate: Gate, polls: Polls, kept: KeptStanding) -> None:
+    """Answer as the standing of the state has it."""
+    refusal = refusal_of_changes(kept)
+    if isinstance(refusal, Moved):
+        site.resource = MovedGate(refusal, gate)
+        polls.refuse(refusal)
+    else:
+        site.resource = gate
+
+
 def _publish(
     gate: Gate, config: Config, runtime: Runtime, desk: Desk, polls: Polls
 ) -> None:
@@ -383,7 +396,10 @@ def _publish_watched(gate: Gate, readiness: Readiness, measures: Measures) -> No
     gate.putChild(b"metrics", MetricsPage(measures))
 
 
-def _publish_panel(gate: Gate, panel: Panel) -> None:
+def _publish_panel(gate: Gate, config: Config, panel: Panel) -> None:
+    if not config.is_loopback_only and not config.has_tls:
+        # Nobody knows who asks.
+        return
     gate.putChild(b"", WayToPanel())
     gate.putChild(b"panel", PanelResource(panel, gate.run))
 

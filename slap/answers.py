@@ -19,6 +19,7 @@ from slap import (
     replicas,
     reports,
     statuses,
+    transfer,
     usage,
     xml_codec,
 )
@@ -106,3 +107,4 @@ USAGE_REPORT = _report(usage.UsageReport)
 PRODUCT_REPORT = _report(products.ProductReport)
 PRODUCTS_REPORT = _report(products.ProductsReport)
 REPLICAS_REPORT = _report(replicas.ReplicasReport)
+TRANSFER_REPORT = _report(transfer.TransferReport)

@@ -39,6 +39,8 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.products import ReleaseQuestion
+from slap.replicas import REPLICAS_HEADER, ListedReplica, encode_replicas
+from slap.transfer import Moved, Piece
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -157,6 +159,8 @@ def encode_error(error: SlapError, path: str = "") -> HttpAnswer:
         headers = {"Content-Type": answers.JSON}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, Moved):
+        headers[REPLICAS_HEADER] = encode_replicas(error.replicas)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
     return HttpAnswer(status, headers, body)
@@ -409,6 +413,32 @@ def get_replicas() -> Call:
 
 def forget_replica(url: str) -> Call:
     return Call(EXTENSION + "replica_forget", {"url": url})
+
+
+def get_transfer() -> Call:
+    return Call(EXTENSION + "transfer")
+
+
+def freeze() -> Call:
+    return Call(EXTENSION + "freeze")
+
+
+def thaw() -> Call:
+    return Call(EXTENSION + "thaw")
+
+
+def move(replicas: tuple[ListedReplica, ...]) -> Call:
+    """Leave a frozen state to these."""
+    return Call(EXTENSION + "move", {"replicas": replicas})
+
+
+def receive(piece: Piece) -> Call:
+    return Call(EXTENSION + "receive", {"piece": piece})
+
+
+def open_received(digest: str) -> Call:
+    """Begin to serve what was received, if that is its digest."""
+    return Call(EXTENSION + "open", {"digest": digest})
 
 
 def get_token(purpose: str) -> Call:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from slap import answers, arguments, usage
+from slap import answers, arguments, transfer, usage
 from slap.answers import Answer
 from slap.arguments import Argument
 from slap.method import Dialect, Method
@@ -250,6 +250,41 @@ _TABLE = (
         answers.REPLICAS_REPORT,
         "Tells nobody of a replica any more, until it starts again.",
         arguments.text("url"),
+    ),
+    _extension(
+        "transfer",
+        answers.TRANSFER_REPORT,
+        "Whether the state is changed here, and how far one is that is received.",
+    ),
+    _extension(
+        "freeze",
+        answers.TRANSFER_REPORT,
+        "Has nothing changed any more; answered when every change that was begun has"
+        " ended.",
+    ),
+    _extension(
+        "thaw",
+        answers.TRANSFER_REPORT,
+        "Has changes made again, of a state that was not moved after all.",
+    ),
+    _extension(
+        "move",
+        answers.TRANSFER_REPORT,
+        "Leaves a frozen state to other replicas, for good: all who call are told of"
+        " them.",
+        transfer.SUCCESSORS,
+    ),
+    _extension(
+        "receive",
+        answers.TRANSFER_REPORT,
+        "Takes a piece of a copy, of a master that has no state yet.",
+        transfer.PIECE,
+    ),
+    _extension(
+        "open",
+        answers.TRANSFER_REPORT,
+        "Begins to serve a state that was received whole.",
+        arguments.text("digest"),
     ),
     _extension(
         "token",

@@ -230,9 +230,11 @@ class Agent:
             known = self._seen.recall()
             self._client.seen = max(self._client.seen, known.seen)
             self._client.list(known.listed)
-        answer = await self._client.poll(self.config.computer_id, wait_seconds)
-        # Before anything is done because of it.
-        self._seen.save(Known(self._client.seen, self._client.listed))
+        try:
+            answer = await self._client.poll(self.config.computer_id, wait_seconds)
+        finally:
+            # Before anything is done because of it. Who refuses may name others, too.
+            self._seen.save(Known(self._client.seen, self._client.listed))
         self._note_staleness(answer.stale_seconds)
         if isinstance(answer, Unchanged):
             assert self._desired is not None, "only who has it can hear so"

@@ -156,9 +156,10 @@ class SlapClient:
     ) -> T:
         """Ask one after the other; ``is_spread`` when many begin to do so at once.
 
-        A poll has more patience with the last one: there is nobody else to ask.
+        A poll has more patience with the last one: there is nobody else to ask. Whom
+        the last one names is asked too: others took over from it.
         """
-        order = order_asked(self._replicas, self._runtime.clock.seconds())
+        order = list(order_asked(self._replicas, self._runtime.clock.seconds()))
         is_anybody_there = False
         for number, url in enumerate(order, start=1):
             try:
@@ -168,6 +169,10 @@ class SlapClient:
                 is_anybody_there = is_anybody_there or not is_silent
                 outcome = Failed if is_silent else AnsweredAway
                 self._absorb(outcome(url, self._runtime.entropy.random()))
+                if number == len(order):
+                    now = self._runtime.clock.seconds()
+                    asked = order_asked(self._replicas, now)
+                    order += [it for it in asked if it not in order]
                 if number == len(order):
                     if not is_anybody_there:
                         # They may be slow, all of them.

@@ -23,6 +23,7 @@ from master_cluster.answering.reports import ReportAnswers
 from master_cluster.answering.rpc_computers import RpcComputerAnswers
 from master_cluster.answering.rpc_instances import RpcInstanceAnswers
 from master_cluster.answering.statuses import StatusAnswers
+from master_cluster.answering.transfer import StandingWatch, TransferAnswers
 from master_cluster.answering.usage import UsageAnswers
 from master_cluster.doubts import key_of_call
 from master_cluster.remembering import Lasting
@@ -40,6 +41,7 @@ class Answers:
         desk: Desk,
         forwarder: Forwarder | None = None,
         configured_products: Mapping[str, str] = MappingProxyType({}),
+        watch: StandingWatch | None = None,
     ) -> None:
         self._desk = desk
         legacy: AnswerTable = {
@@ -53,6 +55,7 @@ class Answers:
             **StatusAnswers(desk).table(),
             **ProductAnswers(desk, configured_products).table(),
             **ReplicaAnswers(desk).table(),
+            **TransferAnswers(desk, watch or StandingWatch(desk)).table(),
             **ReportAnswers(desk).table(),
         }
         self._table: AnswerTable = {

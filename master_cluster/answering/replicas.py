@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.store.callers import Caller, enter
+from master_cluster.store.cloud import Cloud
 from slap.errors import SlapError
 from slap.methods import EXTENSION
 from slap.replicas import ListedReplica, ReplicasReport, encode_replicas
@@ -38,20 +39,25 @@ class ReplicaList:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._oid = b""
+        self._oids: frozenset[bytes] = frozenset()
+        self._untold: ListedReplica | None = None
         self.header = b""
 
     async def start(self, own: ListedReplica | None) -> ReplicaList:
-        """Tell of this replica, if it has an address, and hear of all."""
-        if own is not None:
-            await self._desk.decide(lambda cloud, _: cloud.replicas.announce(own))
-        self._oid = await self._desk.ask(lambda cloud: cloud.replicas.oid)
+        """Tell of this replica, if it has an address, and hear of all.
+
+        A state that is frozen is told when it is thawed.
+        """
+        self._untold = own
+        self._oids = await self._desk.ask(
+            lambda cloud: frozenset({cloud.replicas.oid, cloud.standing.oid})
+        )
         self._desk.listen(self._hear)
         await self._read()
         return self
 
     def _hear(self, oids: Collection[bytes] | None) -> None:
-        if oids is None or self._oid in oids:
+        if oids is None or not self._oids.isdisjoint(oids):
             Deferred.fromCoroutine(self._read_again())
 
     async def _read_again(self) -> None:
@@ -65,5 +71,13 @@ class ReplicaList:
             )
 
     async def _read(self) -> None:
+        own = self._untold
+        if own is not None and await self._desk.ask(_is_open):
+            await self._desk.decide(lambda cloud, _: cloud.replicas.announce(own))
+            self._untold = None
         listed = await self._desk.ask(lambda cloud: cloud.replicas.list())
         self.header = encode_replicas(listed).encode("ascii")
+
+
+def _is_open(cloud: Cloud) -> bool:
+    return cloud.standing.read().is_open

@@ -37,6 +37,7 @@ from master_cluster.store.schema import (
     record_of,
 )
 from master_cluster.store.shelving import Shelving
+from master_cluster.store.standing import StandingOfState
 from master_cluster.store.usage import KeptUsage
 from slap.errors import NotFound
 from slap.model import PartitionKey
@@ -71,6 +72,11 @@ class Cloud:
     def replicas(self) -> Replicas:
         """The replicas that are told of."""
         return Replicas(self._stored.replicas)
+
+    @property
+    def standing(self) -> StandingOfState:
+        """Whether the state is changed here."""
+        return StandingOfState(self._stored)
 
     @property
     def certificates(self) -> Certificates:

@@ -13,6 +13,7 @@ from attrs import frozen
 from persistent import Persistent  # type: ignore[import-untyped]
 
 from master_cluster.store.schema import StoredCloud
+from master_cluster.store.standing import StandingOfState
 from runtime.ports import Runtime
 
 MARK_COUNT_MAX = 1000
@@ -39,6 +40,9 @@ class Mark:
 
     def write(self, stored: StoredCloud) -> None:
         """Let the transaction be found again."""
+        if self.slot not in stored.marks:
+            # Else a freeze that does not know this mark could not tell.
+            StandingOfState(stored).rely()
         _marked(stored, self.slot).number = self.number
 
     def find(self, stored: StoredCloud) -> bytes | None:

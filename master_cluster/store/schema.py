@@ -205,6 +205,18 @@ class StoredReplicas(Persistent):  # type: ignore[misc] # persistent has no type
         self.regions: dict[str, str] = {}
 
 
+class StoredStanding(Persistent):  # type: ignore[misc] # persistent has no types
+    """Whether this is the place where the state is changed; see ``transferring``.
+
+    ``replicas`` has address and region of each that took over.
+    """
+
+    def __init__(self) -> None:
+        self.standing = "open"
+        self.replicas: tuple[tuple[str, str], ...] = ()
+        self.digest = ""
+
+
 LAYOUT = 2
 """What a store has to say before this version reads it. It grows when what is kept
 changes in a way that ``complete`` cannot make up for: 2 has revisions and shelves."""
@@ -218,7 +230,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     their places. ``refusals`` has what was refused a place, by hashed root title and
     title. ``products`` by hashed title. ``takeovers`` has the digests of what was taken
     over from reference proxies, with the instants. ``marks`` by their slots. ``proof``
-    changes when a master shows that it can commit.
+    changes when a master shows that it can commit. ``standing`` is of all of it.
     """
 
     layout = 1  # of stores that do not say theirs
@@ -237,6 +249,7 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
         self.marks = OOBTree()
         self.proof = Revision()
         self.replicas = StoredReplicas()
+        self.standing = StoredStanding()
         # Made with a drawn name, when something is first forwarded.
         self.forwarding: Persistent | None = None
 

@@ -71,6 +71,7 @@ from master_cluster.store.cloud import Cloud
 from master_cluster.store.marks import Mark, Marks
 from master_cluster.store.outages import InDoubt, StillInDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
+from master_cluster.store.standing import StandingOfState
 from master_cluster.store.storages import later_tid
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
@@ -291,8 +292,10 @@ class Store:
                 attempt = _Attempt(self._database)
                 with attempt.aborted_on_error():
                     attempt.check_known(caller.seen)
-                    answer = decision(Cloud(attempt.root[ROOT_KEY]), number)
+                    cloud = Cloud(attempt.root[ROOT_KEY])
+                    answer = decision(cloud, number)
                     attempt.check_seen(caller)
+                    attempt.check_standing(cloud, mark)
                 return lambda: attempt.commit(answer, mark)
 
             return begin
@@ -316,7 +319,9 @@ class Store:
             with attempt.aborted_on_error():
                 stored = attempt.root[ROOT_KEY]
                 tid = mark.find(stored)
-                if tid is None:
+                # What conflicts with a freeze is never made, and needs no other.
+                is_final = not StandingOfState(stored).read().is_open
+                if tid is None and not is_final:
                     mark.forbid(stored)
             if tid is None:
                 return lambda: attempt.commit(None)
@@ -402,7 +407,10 @@ class Store:
         def begin() -> Callable[[], Dated[None]]:
             attempt = _Attempt(self._database)
             with attempt.aborted_on_error():
-                attempt.root[ROOT_KEY].proof.advance()
+                stored = attempt.root[ROOT_KEY]
+                # What is copied has a last transaction.
+                StandingOfState(stored).check_changeable()
+                stored.proof.advance()
             return lambda: attempt.commit(None)
 
         latest = later_tid(self._runtime.calendar.now() + CLOCKS_SECONDS, UNSEEN)
@@ -496,6 +504,14 @@ class _Attempt:
             if isinstance(it, Stored) and it._p_serial > caller.seen:  # noqa: SLF001
                 caller.learn(self._known)
                 raise Overtaken("somebody changed it meanwhile: look, and ask again")
+
+    def check_standing(self, cloud: Cloud, mark: Mark | None) -> None:
+        """Refuse to change a state that is not open, or that is frozen meanwhile."""
+        if not self._writes:
+            return
+        cloud.standing.check_changeable()
+        if mark is None:
+            cloud.standing.rely()
 
     @property
     def _known(self) -> bytes:

@@ -22,11 +22,11 @@ class Entrance(Resource):
 
     def __init__(self, *, is_loopback_only: bool) -> None:
         super().__init__()
-        self._is_loopback_only = is_loopback_only
+        self.is_loopback_only = is_loopback_only
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         host = request.getHeader("host") or ""
-        if self._is_loopback_only and not is_loopback(host):
+        if self.is_loopback_only and not is_loopback(host):
             return Refusal(Forbidden("this master answers on loopback names only"))
         found: IResource = super().getChildWithDefault(path, request)
         return found

@@ -134,6 +134,10 @@ class Polls:
         """The store is there again."""
         self.polling.find()
 
+    def refuse(self, error: SlapError) -> None:
+        """Answer every poll that waits with an error."""
+        self._perform(self.polling.refuse(error))
+
     def _recall_if_lost(self, computer_id: str) -> None:
         if self.polling.is_lost:
             self._recall(computer_id)

@@ -160,7 +160,7 @@ def test_calls_are_counted_by_method_and_status(bench: WebBench) -> None:
         'slapcluster_calls_total{method="loadComputerConfigurationFromXML"'
         ',status="200"}': 1,
         'slapcluster_calls_total{method="other",status="404"}': 3,
-        'slapcluster_store_attempts_total{outcome="done"}': 5,
+        'slapcluster_store_attempts_total{outcome="done"}': 6,
         'slapcluster_store_attempts_total{outcome="refused"}': 1,
         "slapcluster_store_commits_total": 1,
         "slapcluster_store_threads_busy": 0,

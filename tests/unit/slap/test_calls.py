@@ -23,6 +23,8 @@ from slap.form import BODY_BYTES_MAX
 from slap.method import RPC
 from slap.methods import EXTENSION, METHODS, render_reference
 from slap.products import ReleaseQuestion
+from slap.replicas import ListedReplica
+from slap.transfer import Piece
 from tests import strategies
 from tests.builders import (
     a_computer,
@@ -49,6 +51,10 @@ KEY = strategies.a_partition_key()
 NAME = strategies.identifiers()
 TEXT = strategies.texts()
 SHARED_REFERENCE = st.none() | TEXT.filter(lambda it: it.lower() not in ("", "none"))
+REPLICAS = (
+    ListedReplica("https://[2001:db8::1]:5443", "eu"),
+    ListedReplica("https://[2001:db8::2]:5443", "us"),
+)
 COMPUTER_ONLY = st.fixed_dictionaries({"computer_id": NAME})
 SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_computer, NAME),
@@ -87,6 +93,15 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.remove_product_release, TEXT, TEXT),
     st.just(calls.get_replicas()),
     st.builds(calls.forget_replica, TEXT),
+    st.just(calls.get_transfer()),
+    st.just(calls.freeze()),
+    st.just(calls.thaw()),
+    st.builds(calls.move, st.just(REPLICAS)),
+    st.builds(
+        lambda content: calls.receive(Piece("0" * 64, 9 + len(content), 9, content)),
+        st.binary(min_size=1, max_size=50),
+    ),
+    st.builds(calls.open_received, NAME),
     st.just(calls.get_roots()),
     st.builds(calls.join, NAME, TEXT, TEXT),
     st.builds(calls.renew_certificate, TEXT, TEXT),

@@ -23,7 +23,7 @@ from slap.model import (
     RequestedState,
     SoftwareInstallation,
 )
-from slap.replicas import Replicas
+from slap.replicas import ListedReplica, Replicas
 from slap.reports import ComputerReport, TreeReport
 from slapgrid.config import Config
 from slapgrid.format.formatting import Formatting
@@ -504,4 +504,40 @@ def test_promises_are_tested_on_demand_and_the_master_is_told_nothing(
     assert result.reason == "promises of slappart0 fail"
     assert [line for line in cloud.received if line.startswith(b"POST")] == told
     world.result(agent.close())
+    cloud.finish()
+
+
+def test_an_agent_comes_to_who_took_over_and_stays_there(world: World) -> None:
+    """Its settings name the old master alone, which is gone when it starts again."""
+    cloud = SmallCloud(world)
+    cloud.start_agent()
+    new = world.host("new master")
+    address = TcpAddress(new.address, PORT)
+    config = master_config.Config("memory:", address, is_loopback_only=False)
+    new.boot(lambda runtime: build_master(config, runtime))
+    url = f"http://[{new.address}]:{PORT}"
+    person = SlapClient(world.host("person").runtime, Replicas((url,)))
+    world.run_for(10)
+    formatting = Formatting(cloud.config, cloud.computer.runtime, simulated_platform())
+    computer = world.result(formatting.plan()).computer
+    # The copy, by hand.
+    world.result(person.perform(calls.define_computer(computer.define())))
+    world.result(person.perform(calls.supply(SoftwareInstallation(URL, "COMP-1"))))
+
+    def reported() -> str:
+        report = world.result(person.perform(calls.get_computer_report("COMP-1")))
+        assert isinstance(report, ComputerReport)
+        return report.installations[0].reported_state
+
+    cloud.perform(calls.freeze())
+    cloud.perform(calls.move((ListedReplica(url, "eu"),)))
+    world.run_until(lambda: reported() == "available", 100)
+
+    cloud.master.kill()
+    cloud.computer.crash()
+    world.run_for(1)
+    cloud.computer.boot()
+    world.result(person.perform(calls.request_instance(InstanceRequest("first", URL))))
+    world.run_until(lambda: bool(cloud.computer.running_programs), 200)
+    world.result(person.close())
     cloud.finish()
