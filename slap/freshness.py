@@ -33,6 +33,9 @@ CLAIMED = "yes"
 BEHIND_RETRY_AFTER_SECONDS = 5
 """By then a replica that is cut off has noticed, and others have been asked."""
 
+CLOCKS_SECONDS = 60.0
+"""By so much may the clocks of those differ who make transaction ids by them."""
+
 UNSEEN = bytes(8)
 """Of who has seen nothing, or does not say; earlier than any transaction."""
 

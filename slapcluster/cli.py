@@ -11,6 +11,7 @@ from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
+from slapcluster.commands.doctor import doctor
 from slapcluster.commands.hosted import hosted
 from slapcluster.commands.laboratory import lab
 from slapcluster.commands.links import link
@@ -91,6 +92,7 @@ def cli(
 
 
 for _command in (
+    doctor,
     proxy,
     master,
     storage,

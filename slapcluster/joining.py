@@ -10,6 +10,7 @@ from attrs import frozen
 from runtime.certificates import BadCertificate
 from runtime.identity_directory import paths_below
 from runtime.ports import IFileTree, Runtime
+from slapcluster.first_settings import NewSettings, render_settings
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session
 from slapgrid.config import read_config
@@ -22,16 +23,6 @@ SETTINGS_BYTES_MAX = 1024 * 1024
 
 _NOBODY = "COMP-0"
 """Stands for the name that the master will give, while settings are tried."""
-
-
-@frozen
-class NewSettings:
-    """What a settings file says that is not there yet."""
-
-    software_root: str
-    instance_root: str
-    partition_count: int
-    interface_name: str
 
 
 @frozen
@@ -56,7 +47,7 @@ def join_cloud(
 
     async def main(runtime: Runtime) -> Joined:
         tree = runtime.file_tree(str(file.parent))
-        before = _read(tree, file.name) or _render(new)
+        before = _read(tree, file.name) or render_settings(new)
         present = _check(before, invitation.url, home, file)
         known = find_joined(runtime, home)
         if present not in {"", known.name if known else ""} and not is_forced:
@@ -102,18 +93,6 @@ def _keys(computer_id: str, urls: tuple[str, ...], home: str) -> dict[str, str]:
         "cert_file": paths.chain,
         "master_ca_file": paths.roots,
     }
-
-
-def _render(new: NewSettings) -> str:
-    interface = f"interface_name = {new.interface_name}\n" if new.interface_name else ""
-    return f"""\
-[slapos]
-software_root = {new.software_root}
-instance_root = {new.instance_root}
-
-[slapformat]
-partition_amount = {new.partition_count}
-{interface}"""
 
 
 def _read(tree: IFileTree, name: str) -> str:

@@ -11,7 +11,6 @@ import ctypes
 import os
 import signal
 import socket
-import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,13 +18,12 @@ from pathlib import Path
 from attrs import frozen
 
 from stunnel_conf.journal import Journal
+from stunnel_conf.kernel_sockets import inode_of, read_sockets
 from stunnel_conf.links import Endpoint
 from stunnel_conf.rendering import CONFIGURATION, LOG, PID
 
 PIDFD_GETFD = 438
 """The number of the system call, the same on all architectures; Linux 5.6."""
-
-_LISTENING = "0A"
 
 
 class CannotClose(Exception):
@@ -127,27 +125,10 @@ def _sockets(pid: int) -> Iterator[_Socket]:
     descriptors = {}
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
-            target = str(entry.readlink())
-            if target.startswith("socket:["):
-                descriptors[target[len("socket:[") : -1]] = int(entry.name)
-    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
-        lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="ascii")
-        for line in lines.splitlines()[1:]:
-            words = line.split()
-            descriptor = descriptors.get(words[9])
-            if descriptor is not None:
-                origin = _endpoint(family, words[2])
-                yield _Socket(
-                    descriptor,
-                    _endpoint(family, words[1]),
-                    origin.joined,
-                    words[3] == _LISTENING,
-                )
-
-
-def _endpoint(family: socket.AddressFamily, text: str) -> Endpoint:
-    """Read an address of the kernel: words of 32 bits in the order of this machine."""
-    host, _, port = text.partition(":")
-    words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
-    return Endpoint(socket.inet_ntop(family, packed), int(port, 16))
+            inode = inode_of(str(entry.readlink()))
+            if inode is not None:
+                descriptors[inode] = int(entry.name)
+    for it in read_sockets(str(pid)):
+        descriptor = descriptors.get(it.inode)
+        if descriptor is not None:
+            yield _Socket(descriptor, it.local, it.origin.joined, it.is_listening)

@@ -88,6 +88,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(PACKAGES, EVERYTHING),
         "labsim": (),
         **dict.fromkeys(TWISTED, EVERYTHING),
+        "cattrs": ("slapcluster.doctor.*",),
         "click": EVERYTHING,
         "rich": EVERYTHING,
     },

@@ -76,7 +76,7 @@ from master_cluster.store.storages import later_tid
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
 from slap.errors import Overtaken, SlapError, Unavailable
-from slap.freshness import UNSEEN, behind
+from slap.freshness import CLOCKS_SECONDS, UNSEEN, behind
 
 ATTEMPTS_MAX = 12
 """Eight clients that want the same partition settle within a few."""
@@ -90,9 +90,6 @@ RETRY_DELAY_SECONDS_MAX = 0.5
 BUSY_RETRY_AFTER_SECONDS = 2
 DECISIONS_WAITING_MAX = 1000
 """As many calls as the threads of the store take; more would time out."""
-
-CLOCKS_SECONDS = 60.0
-"""By so much may the clocks of those differ who make transaction ids by them."""
 
 FULL_RETRY_AFTER_SECONDS = 30
 """A full disk needs a person; asking faster only fills its log."""

@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from slapcluster.commands.configured import DEFAULT_CONFIG_PATH, given_config_path
+from slapcluster.first_settings import NewSettings
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
 
 HOME_NAME = "identity"
 """The identity directory, beside the settings."""
+
+DEFAULT_SETTINGS = NewSettings("/opt/slapgrid", "/srv/slapgrid", 10, "")
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -39,20 +42,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option(
     "--software-root",
-    default="/opt/slapgrid",
+    default=DEFAULT_SETTINGS.software_root,
     show_default=True,
     help="Where releases are built; of new settings.",
 )
 @click.option(
     "--instance-root",
-    default="/srv/slapgrid",
+    default=DEFAULT_SETTINGS.instance_root,
     show_default=True,
     help="Where partitions are; of new settings.",
 )
 @click.option(
     "--partitions",
     "partition_count",
-    default=10,
+    default=DEFAULT_SETTINGS.partition_count,
     show_default=True,
     type=click.IntRange(0, 1000),
     help="How many there are; of new settings.",
@@ -60,7 +63,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--interface",
     "interface_name",
-    default="",
+    default=DEFAULT_SETTINGS.interface_name,
     metavar="NAME",
     help="The network interface whose addresses partitions get; of new settings.",
 )
@@ -90,7 +93,6 @@ def join(
     """
     from slapcluster.joining import (  # noqa: PLC0415 - loads Twisted
         Destination,
-        NewSettings,
         join_cloud,
     )
     from slapgrid.joining import Invitation, NotJoined  # noqa: PLC0415 - as above

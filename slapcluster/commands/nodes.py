@@ -9,6 +9,7 @@ import click
 from slapcluster.commands.configured import config_option, group_config_option
 from slapcluster.commands.console import console
 from slapcluster.commands.consumption import usage
+from slapcluster.commands.examining import examine
 from slapcluster.commands.installing import install_service
 from slapcluster.commands.joining import join
 from slapcluster.commands.passes import PASSES
@@ -45,6 +46,7 @@ def run(session: Session, config_path: Path, release_listen: str | None) -> None
 
 
 for _command in (
+    examine,
     join,
     *PASSES,
     prune,

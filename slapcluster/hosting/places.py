@@ -23,6 +23,11 @@ LINKED = (NEO_MASTER, STORAGE_NODE)
 _PROGRAMS = (NEO_MASTER, STORAGE_NODE, ADMIN_NODE, REPLICA)
 """Each has the next port, from the first of the partition; new ones come last."""
 
+PROGRAM_COUNT = len(_PROGRAMS)
+
+OUTSIDE_OFFSETS = tuple(_PROGRAMS.index(it) for it in (*LINKED, REPLICA))
+"""From the first port of the partition: what a firewall has to let through."""
+
 FIRST_PORT = 20000
 PORTS_PER_PARTITION = 10
 """As ``slapgrid.recipe.parameters`` gives them."""
@@ -42,8 +47,7 @@ _FLAGS = ("-I", "-S", "-B")
 class Place:
     """The partition, and what the release has; paths are absolute.
 
-    ``python`` runs the scripts of ``bin_directory``; ``release_directory`` has what the
-    release was built from.
+    ``python`` runs the scripts of ``bin_directory``.
     """
 
     home: str
@@ -53,7 +57,6 @@ class Place:
     python: str
     bin_directory: str
     stunnel: str
-    release_directory: str
 
     def script(self, name: str, *arguments: str) -> tuple[str, ...]:
         return (self.python, *_FLAGS, f"{self.bin_directory}/{name}", *arguments)
@@ -85,11 +88,9 @@ class Place:
 def read_place(
     document: Mapping[str, object],
     home: str,
-    *,
     python: str,
     bin_directory: str,
     stunnel: str,
-    release_directory: str,
 ) -> Place:
     """Return the place that a profile tells; ``Misasked`` for one that will not do."""
     if not document.get("ipv4"):
@@ -102,16 +103,7 @@ def read_place(
         first_port = read_port(document.get("first_port"))
     except BadLinks as error:
         raise Misasked(f"the partition: {error}") from error
-    place = Place(
-        home,
-        ipv4,
-        ipv6,
-        first_port,
-        python,
-        bin_directory,
-        stunnel,
-        release_directory,
-    )
+    place = Place(home, ipv4, ipv6, first_port, python, bin_directory, stunnel)
     if first_port < FIRST_PORT or place.entries.last >= FIRST_PORT:
         raise Misasked(f"the partition has ports from {first_port} on: too many before")
     return place

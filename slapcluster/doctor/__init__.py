@@ -1,0 +1,1 @@
+"""Whether computers will do for a cloud, and whether they still do."""
