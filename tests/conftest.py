@@ -42,8 +42,8 @@ WORKERS_MAX = 4
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: of its time a test of processes waits a third."""
-    return min(WORKERS_MAX, len(os.sched_getaffinity(0)) + 1)
+    """Two more than there are cores: of its time a test of processes waits a half."""
+    return min(WORKERS_MAX, len(os.sched_getaffinity(0)) + 2)
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,21 +15,31 @@ T = TypeVar("T")
 LONGEST_FIRST = (
     "tests/emulation/test_agent.py",
     "tests/emulation/test_demo.py",
-    "tests/simulation/test_scenarios.py",
-    "tests/emulation/test_kills.py",
-    "tests/emulation/test_schedules.py",
-    "tests/emulation/test_hello_build.py",
     "tests/emulation/test_life.py",
-    "tests/hostile/test_openapi.py",
-    "tests/emulation/test_masters.py",
-    "tests/emulation/test_programs.py",
-    "tests/interop/test_moving.py",
-    "tests/emulation/test_usage.py",
-    "tests/simulation/test_a_planted_bug.py",
+    "tests/emulation/test_kills.py",
+    "tests/emulation/test_hello_build.py",
     "tests/test_lint.py",
+    "tests/simulation/test_scenarios.py",
+    "tests/emulation/test_schedules.py",
+    "tests/interop/test_moving.py",
+    "tests/emulation/test_masters.py",
+    "tests/interop/test_stock_agent.py",
+    "tests/interop/test_stock_client.py",
+    "tests/hostile/test_openapi.py",
+    "tests/emulation/test_format.py",
+    "tests/interop/test_stock_hateoas.py",
+    "tests/interop/test_stock_gateway.py",
+    "tests/simulation/test_wrong_runs.py",
     "tests/test_docs.py",
+    "tests/interop/test_storage_regions.py",
+    "tests/emulation/test_programs.py",
+    "tests/unit/replication/test_quorum_worlds.py",
+    "tests/emulation/test_usage.py",
+    "tests/interop/test_watchdog.py",
+    "tests/unit/slapgrid/test_accounting.py",
+    "tests/simulation/test_guide.py",
 )
-"""Modules with a test of more than ten seconds, by the longest of each."""
+"""Modules with a test of about ten seconds or more, by the longest of each."""
 
 
 def deal(

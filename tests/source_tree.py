@@ -44,6 +44,11 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the tree; each rule looks at it."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def package(self) -> str:
         return self.name.partition(".")[0]
@@ -52,9 +57,16 @@ class Module:
     def is_core(self) -> bool:
         return (ast.get_docstring(self.tree) or "").startswith("Core.")
 
-    def imports(self) -> Iterator[Import]:
+    def imports(self) -> tuple[Import, ...]:
         """Every import at any depth; of ``from a import b`` both ``a`` and ``a.b``."""
-        for item in ast.walk(self.tree):
+        return self._imports
+
+    @functools.cached_property
+    def _imports(self) -> tuple[Import, ...]:
+        return tuple(self._find_imports())
+
+    def _find_imports(self) -> Iterator[Import]:
+        for item in self.nodes:
             if isinstance(item, ast.Import):
                 for alias in item.names:
                     yield Import(alias.name, item.lineno)

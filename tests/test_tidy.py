@@ -113,7 +113,7 @@ RANDOM_VALUE = "random.Random"
 def dotted_names(module: Module) -> Iterator[tuple[str, int]]:
     """Every imported name that the module uses, with its full path."""
     bound: dict[str, str] = {}
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if isinstance(item, ast.Import):
             for alias in item.names:
                 short = alias.asname or alias.name.partition(".")[0]
@@ -124,7 +124,7 @@ def dotted_names(module: Module) -> Iterator[tuple[str, int]]:
                 name = f"{item.module}.{alias.name}"
                 bound[alias.asname or alias.name] = name
                 yield name, item.lineno
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if isinstance(item, ast.Attribute):
             path = ast.unparse(item).split(".")
             if path[0] in bound:
@@ -141,7 +141,7 @@ def find_ambient(module: Module) -> Iterator[Place]:
 
 
 def find_seedless_random(module: Module) -> Iterator[Place]:
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if isinstance(item, ast.Call) and not item.args and not item.keywords:
             name = ast.unparse(item.func)
             if name in {"Random", RANDOM_VALUE}:
@@ -164,12 +164,12 @@ def find_patches(module: Module) -> Iterator[Place]:
     ours = {"tests", *PACKAGES}
     bound = {
         (alias.asname or alias.name.partition(".")[0]): f"{prefix}{alias.name}"
-        for item in ast.walk(module.tree)
+        for item in module.nodes
         if isinstance(item, ast.Import | ast.ImportFrom)
         for prefix in [f"{item.module}." if isinstance(item, ast.ImportFrom) else ""]
         for alias in item.names
     }
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if not isinstance(item, ast.Call) or not item.args:
             continue
         if not re.search(r"(^|\.)(patch(\.object|\.dict)?|setattr)$", target(item)):
@@ -250,7 +250,7 @@ def find_empty_file_names(module: Module) -> Iterator[Place]:
 
 
 def find_empty_names(module: Module) -> Iterator[Place]:
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if isinstance(item, ast.ClassDef):
             for ending in EMPTY_ENDINGS:
                 if item.name.endswith(ending):
@@ -266,7 +266,7 @@ def find_empty_names(module: Module) -> Iterator[Place]:
 
 def identifiers(module: Module) -> Iterator[tuple[str, int]]:
     """Names that this module gives, not those it uses."""
-    for item in ast.walk(module.tree):
+    for item in module.nodes:
         if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store):
             yield item.id, item.lineno
         elif isinstance(item, ast.arg):

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 
 from slap.model import Computer, Partition
 from slapgrid.instance.partitions import Partitions
+from slapgrid.layout import release_directory
 from slapgrid.passes import Agent
 from slapgrid.service import observe_platform
 from slapgrid.software.releases import Releases
@@ -29,6 +30,7 @@ from tests.emulation.agent_scenarios import (
     requested,
     supplied,
 )
+from tests.emulation.wheels import unpack_wheels
 from tests.interop.stock import recipe_wheels
 from tests.programs import run
 from tests.reactor import ReactorBench
@@ -206,6 +208,8 @@ def test_recipes_of_the_package_index_leave_the_same_bytes_warm_and_cold(
     template.write_text(INDEX_INSTANCE)
     profile = cloud.root / "index.cfg"
     profile.write_text(INDEX_SOFTWARE.format(wheels=recipe_wheels(), template=template))
+    release = cloud.root / "s" / release_directory(str(profile))
+    unpack_wheels(recipe_wheels(), release / "eggs")
 
     async def scenario(agent: Agent) -> None:
         await compare(await prepare(cloud, agent, str(profile)))

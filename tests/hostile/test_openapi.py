@@ -35,7 +35,7 @@ def test_no_drawn_call_breaks_its_description(tmp_path: Path) -> None:
             f"http://{HOST}:{ours.port}/openapi.json",
             f"--checks={','.join(CHECKS)}",
             "--phases=examples,coverage,fuzzing",
-            "--max-examples=10",
+            "--max-examples=3",
             "--continue-on-failure",
             "--seed=1",
         ]

@@ -6,10 +6,14 @@ import getpass
 import json
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from slap import calls
+from slapgrid.recipe.master_link import MasterLink
 from tests import programs
+from tests.builders import a_computer_definition
 
 RELEASE = "http://release.invalid/software.cfg"
 COMPUTER = "local"
@@ -35,6 +39,13 @@ class Cloud:
             [str(self.slapos), *argv, "--cfg", str(self.cfg)], stdin=stdin
         )
         return done.returncode, done.stdout + done.stderr
+
+    def format(self) -> None:
+        """Tell the master of the two partitions, as the stock agent does."""
+        link = MasterLink(urlsplit(self.url))
+        link.perform(
+            calls.define_computer(a_computer_definition(2, computer_id=COMPUTER))
+        )
 
     def ours(self, *argv: str) -> object:
         """Run our command; its JSON answer."""

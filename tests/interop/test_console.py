@@ -23,7 +23,7 @@ for r in computer.getSoftwareReleaseList():
 
 def test_one_script_says_the_same_in_both_consoles(cloud: Cloud) -> None:
     """What the stock one prints between its prompts is what ours prints."""
-    cloud.stock("node", "format", "--now")
+    cloud.format()
 
     stock = cloud.stock("console", stdin=SCRIPT)
     ours = programs.run(

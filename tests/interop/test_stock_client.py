@@ -44,7 +44,7 @@ def test_a_life_by_the_stock_command_line(cloud: Cloud) -> None:
 
 
 def test_a_full_computer_refuses_the_stock_request_with_not_found(cloud: Cloud) -> None:
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     for title in ("first", "second"):
         cloud.stock("request", title, RELEASE)
 
@@ -59,7 +59,7 @@ def test_a_full_computer_refuses_the_stock_request_with_not_found(cloud: Cloud) 
 
 def test_a_stock_bang_and_rename_are_obeyed(cloud: Cloud) -> None:
     """A bang gives every instance of the computer a new timestamp."""
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     cloud.stock("request", "first", RELEASE)
     read = (
         "p = slap.registerComputerPartition('local', 'slappart0')\n"

@@ -38,7 +38,7 @@ def library(cloud: Cloud, text: str) -> list[str]:
 
 
 def test_services_are_listed_and_shown(cloud: Cloud) -> None:
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     empty = cloud.stock("service", "list")
     cloud.stock("request", "first", RELEASE, "--parameters", "greeting=<hey>")
     cloud.stock("request", "second", RELEASE, "--type", "big", "--state", "stopped")
@@ -67,7 +67,7 @@ def test_services_are_listed_and_shown(cloud: Cloud) -> None:
 
 
 def test_news_of_a_service_are_shown(cloud: Cloud) -> None:
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     cloud.stock("request", "first", RELEASE)
     library(cloud, "slap.registerComputerPartition('local', 'slappart0').started()")
 
@@ -109,7 +109,7 @@ def test_a_title_with_a_quote_is_refused(cloud: Cloud) -> None:
 
 def test_computers_are_listed_and_shown(cloud: Cloud) -> None:
     empty = cloud.stock("computer", "list")
-    cloud.stock("node", "format", "--now")
+    cloud.format()
 
     listed = cloud.stock("computer", "list")
     shown = cloud.stock("computer", "info", COMPUTER)
@@ -123,7 +123,7 @@ def test_computers_are_listed_and_shown(cloud: Cloud) -> None:
 
 
 def test_what_the_library_reads_of_hateoas(cloud: Cloud) -> None:
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     cloud.stock("supply", RELEASE, COMPUTER)
     cloud.stock("request", "first", RELEASE, "--parameters", "a=1")
 
@@ -154,7 +154,7 @@ def test_what_the_library_reads_of_hateoas(cloud: Cloud) -> None:
 
 
 def test_the_console_reads_hateoas(cloud: Cloud) -> None:
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     cloud.stock("request", "first", RELEASE, "--state", "stopped")
 
     output = cloud.stock(
@@ -170,7 +170,7 @@ def test_the_console_reads_hateoas(cloud: Cloud) -> None:
 
 def test_the_library_gets_certificates(cloud: Cloud, tmp_path: Path) -> None:
     """An instance gets the same again, and a computer one at a time."""
-    cloud.stock("node", "format", "--now")
+    cloud.format()
     cloud.stock("request", "first", RELEASE)
 
     lines = library(

@@ -37,6 +37,16 @@ SKEWED = (100, 0)
 REMOVALS = ((0b1101,), (0b1110,))
 """An operator removes the one or the other of two in a region."""
 
+REMOVED = {"is_idle": True, "touched": (), "layouts": REMOVALS, "changes": 2}
+
+JOINED = {
+    "is_idle": True,
+    "touched": (),
+    "layouts": ((0b1111,), (0b1110,)),
+    "changes": 1,
+}
+"""A fourth region comes, and the first one goes."""
+
 
 @frozen
 class Small:
@@ -73,13 +83,8 @@ SCOPES: dict[str, Small] = {
         Small("twins", TWINS, 1, 1, {}),
         Small("creation", THREE, 1, 2, {"is_created": True}),
         Small("empty disk", THREE, 2, 1, {"lost_disks": 0b111, "changes": 1}),
-        Small(
-            "removal",
-            TWINS,
-            1,
-            2,
-            {"is_idle": True, "touched": (), "layouts": REMOVALS, "changes": 2},
-        ),
+        Small("removal begun", TWINS, 1, 1, REMOVED),
+        Small("removal", TWINS, 1, 2, REMOVED, is_deep=True),
         Small(
             "exchange",
             SPARE,
@@ -94,18 +99,8 @@ SCOPES: dict[str, Small] = {
             2,
             {"is_idle": True, "layouts": ((0b1111,),), "changes": 1},
         ),
-        Small(
-            "another region",
-            FOUR,
-            1,
-            2,
-            {
-                "is_idle": True,
-                "touched": (),
-                "layouts": ((0b1111,), (0b1110,)),
-                "changes": 1,
-            },
-        ),
+        Small("another region begun", FOUR, 1, 1, JOINED),
+        Small("another region", FOUR, 1, 2, JOINED, is_deep=True),
         Small("order", SHARED, 1, 0, {"touched": (0b11, 0b1)}, is_deep=True),
         Small(
             "two tids",

@@ -78,8 +78,8 @@ def test_each_scenario_makes_plans_that_end_healed(name) -> None:
 
 
 def test_a_day_of_agents_with_builds_that_fail_and_an_hour_between_faults() -> None:
-    """Fifteen computers; `labsim run day` has a hundred."""
-    scenario = resize(load_scenario("day"), computers=15)
+    """Nine computers; `labsim run day` has a hundred."""
+    scenario = resize(load_scenario("day"), computers=9)
 
     run = play(draw_plan(scenario, 20261121))
 

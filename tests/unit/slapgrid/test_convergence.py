@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve, field, frozen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slap.model import (
@@ -55,6 +55,9 @@ from slapgrid.convergence.views import (
     ProgramStatus,
     PromiseView,
 )
+
+EXAMPLES = 40
+"""Of whole computers, each of which lives for many rounds."""
 
 NOW = 1_000_000.0
 URLS = ("http://master/one.cfg", "http://master/two.cfg")
@@ -277,6 +280,7 @@ def computers(draw: st.DrawFn) -> ModelComputer:
     )
 
 
+@settings(max_examples=EXAMPLES)
 @given(computers())
 def test_every_computer_comes_to_rest(computer: ModelComputer) -> None:
     """From anything observed, a bounded number of rounds leads to an empty plan."""
@@ -302,6 +306,7 @@ def test_free_partitions_are_only_cleaned(computer: ModelComputer) -> None:
     assert {type(each) for each in actions if each.name in free} <= {CleanPartition}
 
 
+@settings(max_examples=EXAMPLES)
 @given(computers())
 def test_nothing_is_destroyed_before_its_programs_are_seen_gone(
     computer: ModelComputer,
@@ -316,6 +321,7 @@ def test_nothing_is_destroyed_before_its_programs_are_seen_gone(
         computer = computer.round()
 
 
+@settings(max_examples=EXAMPLES)
 @given(computers())
 def test_reports_state_what_was_observed(computer: ModelComputer) -> None:
     """Started, stopped, destroyed and available are reported after their effect."""
@@ -343,6 +349,7 @@ STEPS = ("plan", "round", "fail", "change", "releases")
 INSTANTS = (-20.0, 0.0, 0.0, 30.0, 59.0, 60.0, 61.0, 90_000.0)
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     computers(),
     st.lists(
