@@ -7,7 +7,7 @@ difference. zc.buildout is stricter, so pins are written with each package's own
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from email.parser import HeaderParser
 
 from attrs import frozen
@@ -85,14 +85,3 @@ def check_pinned(packages: Iterable[Package], pins: Iterable[Package]) -> None:
     ]
     if wrong:
         raise NotPinned(f"not as versions.cfg says: {', '.join(wrong)}")
-
-
-def render_sums(digests: Mapping[str, str]) -> str:
-    """Return the list that ``sha256sum --check`` reads."""
-    return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
-
-
-def parse_sums(text: str) -> dict[str, str]:
-    """Return the SHA-256 of each path of such a list."""
-    pairs = (line.partition("  ") for line in text.splitlines())
-    return {path: digest for digest, _, path in pairs if path}

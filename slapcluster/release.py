@@ -36,6 +36,13 @@ from attrs import field, frozen
 from runtime.ports import Program, Runtime
 from slapcluster import pinning
 from slapcluster.running import launch
+from slapgrid.recipe.sums import (
+    FINGERPRINT_FILE,
+    SUMS_FILE,
+    BadSums,
+    parse_sums,
+    render_sums,
+)
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -195,8 +202,8 @@ def _complete(draft: Path, sources: Sources, fingerprint: str) -> int:
         for path in sorted(draft.rglob("*"))
         if path.is_file()
     }
-    (draft / "SHA256SUMS").write_text(pinning.render_sums(digests), "utf-8")
-    (draft / "fingerprint").write_text(fingerprint + "\n", "utf-8")
+    (draft / SUMS_FILE).write_text(render_sums(digests), "utf-8")
+    (draft / FINGERPRINT_FILE).write_text(fingerprint + "\n", "utf-8")
     return len(packages)
 
 
@@ -213,11 +220,11 @@ def _replace(draft: Path, output: Path) -> None:
 def is_whole(output: Path, fingerprint: str) -> bool:
     """Whether the directory is what these inputs give, and nothing in it changed."""
     try:
-        if (output / "fingerprint").read_text("utf-8").strip() != fingerprint:
+        if (output / FINGERPRINT_FILE).read_text("utf-8").strip() != fingerprint:
             return False
-        digests = pinning.parse_sums((output / "SHA256SUMS").read_text("utf-8"))
+        digests = parse_sums((output / SUMS_FILE).read_text("utf-8"))
         return all(_digest(output / path) == it for path, it in digests.items())
-    except OSError:
+    except (OSError, BadSums):
         return False
 
 

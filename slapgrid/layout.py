@@ -38,6 +38,8 @@ PROMISE_CACHE_DIRECTORY = ".slapgrid/promise/cache"
 PROMISE_LOG_DIRECTORY = ".slapgrid/promise/log"
 PROMISE_RESULT_DIRECTORY = ".slapgrid/promise/result"
 INSTANCE_LOG = ".slapgrid/log/instance.log"
+#: A copy of what the agent knows masters by, which its user alone may read elsewhere.
+ROOTS_COPY = ".slapgrid/root.crt"
 
 #: In a release: present once it is built and the master knows.
 COMPLETED_FILE = ".completed"

@@ -140,7 +140,12 @@ class Agent:
         )
         self._warm = WarmServers(config, runtime, platform)
         self._partitions = Partitions(
-            config, runtime, platform, self._releases, self._warm
+            config,
+            runtime,
+            platform,
+            self._releases,
+            self._warm,
+            find_urls=lambda: self._client.order,
         )
         self._promises = PromiseRunner(config, runtime, platform, self._warm)
         self._departing = Departing(
@@ -200,6 +205,7 @@ class Agent:
         count = len(formatted.computer.partitions)
         changed_count = formatted.changed_count
         reason = f"{count} partitions are there, {changed_count} of them changed"
+        self._recall()
         try:
             await self._client.perform(
                 calls.define_computer(formatted.computer.define())
@@ -226,10 +232,7 @@ class Agent:
 
     async def watch(self, wait_seconds: int | None = None) -> Watched:
         """Poll, and let the master wait so long for a change, if it can."""
-        if self._desired is None:
-            known = self._seen.recall()
-            self._client.seen = max(self._client.seen, known.seen)
-            self._client.list(known.listed)
+        self._recall()
         try:
             answer = await self._client.poll(self.config.computer_id, wait_seconds)
         finally:
@@ -249,6 +252,13 @@ class Agent:
         self._memory.change(lambda memory: retain(memory, names))
         self._memory.save()
         return Watched(desired, answer.etag is not None, answer.stale_seconds)
+
+    def _recall(self) -> None:
+        """Know the masters that an earlier life knew: configured ones may be gone."""
+        if self._desired is None:
+            known = self._seen.recall()
+            self._client.seen = max(self._client.seen, known.seen)
+            self._client.list(known.listed)
 
     def _note_staleness(self, stale_seconds: int | None) -> None:
         """Say that the master does not know more than before, and when it does again.
@@ -273,6 +283,7 @@ class Agent:
 
     async def bang(self, message: str) -> PassResult:
         """Ask the master that every instance of the computer be processed again."""
+        self._recall()
         try:
             await self._client.perform(
                 calls.bang_computer(self.config.computer_id, message)

@@ -27,6 +27,7 @@ class SlapConnection:
     """What an instance is told of its place; the rest it asks the master.
 
     With ``master_ca_file`` masters are known by the root of their cloud.
+    ``server_urls`` are all replicas that are known now, where there are several.
     """
 
     computer_id: str
@@ -39,6 +40,7 @@ class SlapConnection:
     shared_part_directories: tuple[str, ...] = ()
     build_time_part_directories: tuple[str, ...] = ()
     master_ca_file: str = ""
+    server_urls: tuple[str, ...] = ()
 
 
 def _one_line(value: str) -> str:
@@ -86,6 +88,8 @@ def render_instance_tail(connection: SlapConnection) -> str:
         "cert-file": _one_line(connection.cert_file),
     }
     ours = {}
+    if connection.server_urls not in {(), (connection.server_url,)}:
+        ours["server-urls"] = " ".join(map(_one_line, connection.server_urls))
     if connection.master_ca_file:
         ours["master-ca-file"] = _one_line(connection.master_ca_file)
     sections = [

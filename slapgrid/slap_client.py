@@ -141,6 +141,11 @@ class SlapClient:
         """All addresses that are known now, the preferred ones first."""
         return self._replicas.urls
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The same in the order of asking: those that failed of late come last."""
+        return order_asked(self._replicas, self._runtime.clock.seconds())
+
     def list(self, listed: tuple[ListedReplica, ...]) -> None:
         """Know that these replicas are there, besides those that are configured."""
         if not listed or listed == self.listed:

@@ -4,6 +4,10 @@ A computer builds from the address of this server alone, whatever name it uses f
 ``wheelhouse.cfg`` is a buildout profile made for the name in each request. A directory
 lists its files with their digests, which pip and buildout check.
 
+Below ``/release/FINGERPRINT/`` the same files have an address of their own, which no
+other release ever has: the profile goes on below it. Who builds from there never mixes
+what replicas of different releases serve.
+
 Files are what the directory holds; links that lead out of it are not followed.
 """
 
@@ -42,6 +46,9 @@ DIGEST_COUNT_MAX = 10_000
 """Files of which the digest is remembered; a release has some hundred."""
 
 CHUNK_BYTES = 128 * 1024
+
+FINGERPRINT_LENGTH = 64
+"""That of `make release`."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -89,14 +96,26 @@ class ReleaseFiles(Resource):
         names = _resolve(
             [it.decode(errors="surrogateescape") for it in request.postpath or []]
         )
+        below = ""
+        if names and names[0] == self._fingerprint():
+            below = f"/{names.pop(0)}"
         if names == ["wheelhouse.cfg"]:
-            return _answer_profile(request)
+            return _answer_profile(request, below)
         path = self._find(names)
         if path is None:
             return _answer_text(request, 404, "no such file\n")
         if os.path.isdir(path):  # noqa: PTH112 - a text, as all of os.path here
             return self._answer_listing(request, path)
         return _answer_file(request, path)
+
+    def _fingerprint(self) -> str | None:
+        """Return the name of this release; ``None`` for a directory without."""
+        try:
+            with Path(self._top, "fingerprint").open("rb") as file:
+                text = file.read(FINGERPRINT_LENGTH + 1)
+        except OSError:
+            return None
+        return text.decode("latin-1").strip() or None
 
     def _find(self, names: Sequence[str] | None) -> str | None:
         """Return what a path leads to, unless it leads out or nowhere."""
@@ -166,12 +185,12 @@ base-url = {release_url}
 """
 
 
-def _answer_profile(request: Request) -> bytes:
+def _answer_profile(request: Request, below: str) -> bytes:
     host = request.getHeader("host") or ""
     if _HOST.fullmatch(host) is None:
         return _answer_text(request, 400, "the Host header names no server\n")
     scheme = scheme_for(host, is_secure=request.isSecure())
-    profile = render_wheelhouse_profile(f"{scheme}://{host}/release", host)
+    profile = render_wheelhouse_profile(f"{scheme}://{host}/release{below}", host)
     return _answer_text(request, 200, profile)
 
 

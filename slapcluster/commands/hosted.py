@@ -50,8 +50,22 @@ def hosted() -> None:
     help="Where the scripts of the release are.",
 )
 @click.option("--stunnel", required=True, help="The path of the program stunnel.")
+@click.option(
+    "--release",
+    "release_directory",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Where the release keeps what it was built from, for its replica to serve.",
+)
 @pass_session
-def configure(session: Session, *, home: str, bin_directory: str, stunnel: str) -> None:
+def configure(
+    session: Session,
+    *,
+    home: str,
+    bin_directory: str,
+    stunnel: str,
+    release_directory: str,
+) -> None:
     """Bring an instance into force, and write what follows from its parameters.
 
     Standard input is JSON: {software_type, parameters, connection, ipv4, ipv6,
@@ -64,7 +78,12 @@ def configure(session: Session, *, home: str, bin_directory: str, stunnel: str) 
     parameters = _texts(document.get("parameters"))
     try:
         place = places.read_place(
-            document, home, sys.executable, bin_directory, stunnel
+            document,
+            home,
+            python=sys.executable,
+            bin_directory=bin_directory,
+            stunnel=stunnel,
+            release_directory=release_directory,
         )
         if document.get("software_type") != "region":
             asked_root = wanted.read_root(parameters)

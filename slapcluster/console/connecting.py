@@ -12,9 +12,8 @@ from attrs import evolve, frozen
 
 from runtime.identity_directory import paths_below
 from slap.calls import Call
-from slap.errors import MasterAway
 from slapcluster.outcomes import CommandFailed
-from slapgrid.recipe.master_link import MasterLink, parse_master_url
+from slapgrid.recipe.master_link import link_all
 
 Perform = Callable[[Call], object]
 """Performs a call; raises ``SlapError``."""
@@ -77,24 +76,12 @@ def connect(addressee: Addressee) -> Perform:
     Each replica is asked at most once for a call.
     """
     try:
-        links = [
-            MasterLink(
-                parse_master_url(url),
-                addressee.key_path,
-                addressee.certificate_path,
-                addressee.roots_path,
-            )
-            for url in dict.fromkeys(addressee.master_urls)
-        ]
+        links = link_all(
+            addressee.master_urls,
+            addressee.key_path,
+            addressee.certificate_path,
+            addressee.roots_path,
+        )
     except ValueError as error:
         raise CommandFailed(f"The master's address {error}.") from error
-
-    def perform(call: Call) -> object:
-        for _ in links[1:]:
-            try:
-                return links[0].perform(call)
-            except MasterAway:
-                links.append(links.pop(0))
-        return links[0].perform(call)
-
-    return perform
+    return links.perform

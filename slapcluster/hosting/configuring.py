@@ -114,7 +114,7 @@ async def _configure(
         programs |= plan_creator(place, wanted, published)
         uri = store_uri(place, wanted, published, applied.entries)
         if standing.is_certified:
-            programs |= plan_replica(place, uri)
+            programs |= plan_replica(place, wanted.name, uri)
         _replace_all(tree, SERVICE_DIRECTORY, programs)
         in_force = evolve(
             in_force,

@@ -6,14 +6,14 @@ from attrs import frozen
 
 from slap.calls import bang_instance
 from slap.model import PartitionKey
-from slapgrid.recipe.master_link import MasterLink, parse_master_url
+from slapgrid.recipe.master_link import link_all
 
 
 @frozen
 class Connection:
     """What the recipe ``slapcluster:parameters`` says of it."""
 
-    server_url: str
+    server_urls: str
     computer_id: str
     partition_id: str
     key_file: str = ""
@@ -22,7 +22,11 @@ class Connection:
 
     def bang(self, message: str) -> None:
         """Have the tree of the instance processed again; raises ``SlapError``."""
-        url = parse_master_url(self.server_url)
-        link = MasterLink(url, self.key_file, self.cert_file, self.master_ca_file)
+        links = link_all(
+            self.server_urls.split(),
+            self.key_file,
+            self.cert_file,
+            self.master_ca_file,
+        )
         partition = PartitionKey(self.computer_id, self.partition_id)
-        link.perform(bang_instance(partition, message))
+        links.perform(bang_instance(partition, message))

@@ -47,7 +47,8 @@ _FLAGS = ("-I", "-S", "-B")
 class Place:
     """The partition, and what the release has; paths are absolute.
 
-    ``python`` runs the scripts of ``bin_directory``.
+    ``python`` runs the scripts of ``bin_directory``; ``release_directory`` has what the
+    release was built from.
     """
 
     home: str
@@ -57,6 +58,7 @@ class Place:
     python: str
     bin_directory: str
     stunnel: str
+    release_directory: str
 
     def script(self, name: str, *arguments: str) -> tuple[str, ...]:
         return (self.python, *_FLAGS, f"{self.bin_directory}/{name}", *arguments)
@@ -88,9 +90,11 @@ class Place:
 def read_place(
     document: Mapping[str, object],
     home: str,
+    *,
     python: str,
     bin_directory: str,
     stunnel: str,
+    release_directory: str,
 ) -> Place:
     """Return the place that a profile tells; ``Misasked`` for one that will not do."""
     if not document.get("ipv4"):
@@ -103,7 +107,16 @@ def read_place(
         first_port = read_port(document.get("first_port"))
     except BadLinks as error:
         raise Misasked(f"the partition: {error}") from error
-    place = Place(home, ipv4, ipv6, first_port, python, bin_directory, stunnel)
+    place = Place(
+        home,
+        ipv4,
+        ipv6,
+        first_port,
+        python,
+        bin_directory,
+        stunnel,
+        release_directory,
+    )
     if first_port < FIRST_PORT or place.entries.last >= FIRST_PORT:
         raise Misasked(f"the partition has ports from {first_port} on: too many before")
     return place

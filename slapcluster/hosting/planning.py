@@ -232,12 +232,17 @@ def _neo_masters(published: Mapping[str, PublishedRegion]) -> tuple[str, ...]:
     return tuple(str(it.linked.announced(NEO_MASTER)) for it in published.values())
 
 
-def plan_replica(place: Place, uri: str) -> dict[str, str]:
-    """Return the replica of the master, for all who reach the region."""
+def plan_replica(place: Place, name: str, uri: str) -> dict[str, str]:
+    """Return the replica of the master, for all who reach the region.
+
+    It serves the release that it runs from: computers build that from any replica.
+    """
     argv = place.script(
         *("slapcluster", "master", "--listen", str(place.outside(REPLICA))),
         *("--store", uri, "--identity", f"{place.home}/{IDENTITY_HOME}"),
         *("--documents", f"{place.home}/{DOCUMENTS_HOME}"),
+        *("--announce", place.replica_url, name),
+        *("--release", place.release_directory),
     )
     return _wrapper(REPLICA, argv)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from posixpath import basename, dirname
 
 from attrs import evolve
 
+from runtime.identity_files import CREDENTIAL_BYTES_MAX
 from runtime.ports import FileKind, IFileTree, Program, Runtime
 from slap.model import Certificate, Partition, PartitionInstance
 from slapgrid.config import Config
@@ -27,6 +30,7 @@ from slapgrid.layout import (
     PROMISE_RESULT_DIRECTORY,
     RELEASE_LINK,
     RESOURCE_FILE,
+    ROOTS_COPY,
     TIMESTAMP_FILE,
     error_log,
     transaction_file,
@@ -61,7 +65,10 @@ class InstanceRefused(Exception):
 
 
 class Partitions:
-    """The instance root of a computer."""
+    """The instance root of a computer.
+
+    ``find_urls`` gives the replicas that are known now, in the order to ask them.
+    """
 
     def __init__(
         self,
@@ -70,8 +77,11 @@ class Partitions:
         platform: Platform,
         releases: Releases,
         warm: WarmServers,
+        *,
+        find_urls: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._config = config
+        self._find_urls = find_urls
         self._runtime = runtime
         self._platform = platform
         self._releases = releases
@@ -307,7 +317,8 @@ class Partitions:
             paths.cert_file,
             self._config.software.shared_part_directories,
             self._config.software.build_time_part_directories,
-            self._config.master_ca_file,
+            self._keep_roots(files),
+            self._find_urls(),
         )
         template = self._releases.template(instance.software_release_url)
         profile = render_instance_profile(template, connection)
@@ -315,6 +326,21 @@ class Partitions:
         if identity.gid is not None:
             files.change(BUILDOUT_CFG, gid=identity.gid)
         files.link(RELEASE_LINK, self._releases.path(instance.software_release_url))
+
+    def _keep_roots(self, files: IFileTree) -> str:
+        """Have a copy of the roots where the instance can read it; no secret is in it.
+
+        They stand beside the key of the computer, where no partition may look.
+        """
+        path = self._config.master_ca_file
+        if not path:
+            return ""
+        roots = self._runtime.file_tree(dirname(path)).read(
+            basename(path), CREDENTIAL_BYTES_MAX
+        )
+        if read_if_there(files, ROOTS_COPY, CREDENTIAL_BYTES_MAX) != roots:
+            files.write(ROOTS_COPY, roots, 0o644)
+        return files.path(ROOTS_COPY)
 
     async def _run_buildout(
         self,

@@ -1,8 +1,9 @@
 """The partition that an instance runs in, and its line to the master.
 
 Everything stands in ``[slap-connection]``, which the agent appends to the profile of an
-instance. Calls are made one at a time with blocking sockets: buildout runs recipes one
-after the other and nothing else happens in its process.
+instance; ``server-urls`` has all replicas that it knew then, where there are several.
+Calls are made one at a time with blocking sockets: buildout runs recipes one after the
+other and nothing else happens in its process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from attrs import frozen
 from slap.calls import Call
 from slap.errors import SlapError
 from slap.model import PartitionKey
-from slapgrid.recipe.master_link import MasterLink, parse_master_url
+from slapgrid.recipe.master_link import MasterLinks, link_all
 from slapgrid.recipe.section import Buildout, Section
 
 SECTION = "slap-connection"
@@ -23,29 +24,30 @@ class SlapConnection:
     """Who calls, and whom."""
 
     partition: PartitionKey
-    link: MasterLink
+    links: MasterLinks
     software_release_url: str
 
     def perform(self, call: Call) -> object:
         """Return what the master answers; raises ``SlapError``."""
-        return self.link.perform(call)
+        return self.links.perform(call)
 
 
 def read_connection(buildout: Buildout) -> SlapConnection:
     """Return the connection that the agent wrote into the profile of the instance."""
     section = Section(SECTION, buildout[SECTION])
+    option = "server-urls" if "server-urls" in section.options else "server-url"
     try:
-        url = parse_master_url(section.text("server-url"))
-    except ValueError as error:
-        raise section.refusal("server-url", str(error)) from error
-    return SlapConnection(
-        PartitionKey(section.text("computer-id"), section.text("partition-id")),
-        MasterLink(
-            url,
+        links = link_all(
+            section.text(option).split(),
             section.text("key-file", ""),
             section.text("cert-file", ""),
             section.text("master-ca-file", ""),
-        ),
+        )
+    except ValueError as error:
+        raise section.refusal(option, str(error)) from error
+    return SlapConnection(
+        PartitionKey(section.text("computer-id"), section.text("partition-id")),
+        links,
         section.text("software-release-url"),
     )
 

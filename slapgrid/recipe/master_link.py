@@ -1,4 +1,4 @@
-"""Blocking calls to one address of a master, for processes that have no reactor.
+"""Blocking calls to the replicas of a master, for processes that have no reactor.
 
 Recipes and the console use it: they do one thing after the other.
 """
@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from slap.calls import Call, HttpAnswer, decode_answer, encode_call
-from slap.errors import Unreachable
+from slap.errors import MasterAway, Unreachable
 from slap.identities import refusal_of_master
 
 WAIT_SECONDS_MAX = 30.0
 """For a connection or the next bytes: a commit in a quorum of regions takes seconds."""
+
+OTHERS_WAIT_SECONDS_MAX = 10.0
+"""The same, while there is another replica to ask."""
+
+CALL_SECONDS_MAX = 60.0
+"""After these no further replica is asked: the pass of the agent waits."""
 
 ANSWER_SECONDS_MAX = 60.0
 """For a whole answer: one that drips must not hold the pass of the agent."""
@@ -41,11 +48,11 @@ class MasterLink:
     certificate_path: str = ""
     roots_path: str = ""
 
-    def perform(self, call: Call) -> object:
+    def perform(self, call: Call, wait_seconds: float = WAIT_SECONDS_MAX) -> object:
         """Return what the master answers; raises ``SlapError``."""
         http_call = encode_call(call)
         try:
-            connection = self._open()
+            connection = self._open(wait_seconds)
         except OSError as error:
             raise self._unreachable(error) from error
         try:
@@ -75,16 +82,69 @@ class MasterLink:
         if refusal is not None:
             raise ssl.SSLError(f"the server is not to be trusted: {refusal}")
 
-    def _open(self) -> HTTPConnection:
+    def _open(self, wait_seconds: float) -> HTTPConnection:
         host = self.url.hostname or ""
         port = self.url.port
         if self.url.scheme == "http":
-            return HTTPConnection(host, port, timeout=WAIT_SECONDS_MAX)
+            return HTTPConnection(host, port, timeout=wait_seconds)
         context = ssl.create_default_context(cafile=self.roots_path or None)
         context.check_hostname = not self.roots_path
         if self.certificate_path and self.key_path:
             context.load_cert_chain(self.certificate_path, self.key_path)
-        return HTTPSConnection(host, port, timeout=WAIT_SECONDS_MAX, context=context)
+        return HTTPSConnection(host, port, timeout=wait_seconds, context=context)
+
+
+@define
+class MasterLinks:
+    """Replicas of a master, at least one: the next is asked when one cannot answer.
+
+    It begins with who answered last. A call that was heard and given up is made again
+    elsewhere: what is called here says what is to be, and changes nothing the second
+    time.
+    """
+
+    links: tuple[MasterLink, ...] = field()
+    _first: int = 0
+
+    @links.validator
+    def _check_links(self, _: object, links: tuple[MasterLink, ...]) -> None:
+        if not links:
+            raise ValueError("no master is known")
+
+    def perform(self, call: Call) -> object:
+        """Return what a replica answers; raises ``SlapError``."""
+        now = time.monotonic  # noqa: TID251 - as below
+        begun = now()
+        count = len(self.links)
+        sentences = []
+        for number in range(1, count + 1):
+            link = self.links[self._first]
+            is_last = number == count or now() - begun > CALL_SECONDS_MAX
+            try:
+                return link.perform(
+                    call, WAIT_SECONDS_MAX if is_last else OTHERS_WAIT_SECONDS_MAX
+                )
+            except MasterAway as error:
+                self._first = (self._first + 1) % count
+                sentences.append(error.sentence)
+                if count == 1:
+                    raise
+                if is_last:
+                    raise Unreachable("; ".join(sentences)) from error
+        raise AssertionError("there is a replica to ask")
+
+
+def link_all(
+    urls: Iterable[str],
+    key_path: str = "",
+    certificate_path: str = "",
+    roots_path: str = "",
+) -> MasterLinks:
+    """Return links to these addresses; ``ValueError`` says which will not do."""
+    parsed = dict.fromkeys(parse_master_url(it) for it in urls)
+    return MasterLinks(
+        tuple(MasterLink(it, key_path, certificate_path, roots_path) for it in parsed)
+    )
 
 
 def parse_master_url(text: str) -> SplitResult:

@@ -20,8 +20,8 @@ Exposed:
     The lowest address of each kind; ``ipv4`` is empty when there is none.
 ``connection``
     How the instance calls the master, as a JSON object for programs of ours:
-    ``server_url``, ``computer_id``, ``partition_id``, ``key_file``, ``cert_file``,
-    ``master_ca_file``.
+    ``server_urls``, with blanks between, ``computer_id``, ``partition_id``,
+    ``key_file``, ``cert_file``, ``master_ca_file``.
 ``first-port``
     20000 + 10 times the number at the end of the partition's name: ten ports that no
     other partition of the computer uses, even when all have the same address.
@@ -89,9 +89,10 @@ class Recipe:
 
 
 def _describe(connection: SlapConnection) -> dict[str, str]:
-    link = connection.link
+    links = connection.links.links
+    link = links[0]
     return {
-        "server_url": link.url.geturl(),
+        "server_urls": " ".join(it.url.geturl() for it in links),
         "computer_id": connection.partition.computer_id,
         "partition_id": connection.partition.partition_id,
         "key_file": link.key_path,

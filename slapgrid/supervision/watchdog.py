@@ -45,6 +45,7 @@ def main(given: argparse.Namespace) -> None:
     from runtime.real import build_runtime
     from slap.replicas import Replicas
     from slapgrid.convergence.banging import BANG_SECONDS_MIN
+    from slapgrid.kept_memory import KeptFreshness
     from slapgrid.neighbours.lock import hold_directory
     from slapgrid.promises.banging import Bangs
     from slapgrid.slap_client import SlapClient
@@ -60,12 +61,18 @@ def main(given: argparse.Namespace) -> None:
     if given.master_ca_file:
         paths = CredentialPaths(given.master_ca_file, given.cert_file, given.key_file)
         trust = trust_masters(runtime, paths)
-    client = SlapClient(runtime, Replicas(tuple(given.master_url)), trust=trust)
+    urls = tuple(given.master_url)
+    client = SlapClient(runtime, Replicas(urls), trust=trust)
     tree = runtime.file_tree(given.instance_root)
+    known = KeptFreshness(runtime, tree, urls)
     bangs = Bangs(given.computer_id, runtime, tree, client, hold_directory)
     distance = given.bang_seconds_min
     watchdog = Watchdog(
-        runtime, tree, bangs, BANG_SECONDS_MIN if distance is None else distance
+        runtime,
+        tree,
+        bangs,
+        BANG_SECONDS_MIN if distance is None else distance,
+        lambda: client.list(known.recall().listed),
     )
 
     @implementer(IProtocol)

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
@@ -31,7 +33,10 @@ COMPLAINT_BYTES_MAX = 64 * 1024
 
 
 class Watchdog:
-    """Complaints of a computer's partitions, kept until the master has heard them."""
+    """Complaints of a computer's partitions, kept until the master has heard them.
+
+    ``learn`` is called before each try: which replicas there are, the agent hears.
+    """
 
     def __init__(
         self,
@@ -39,11 +44,13 @@ class Watchdog:
         tree: IFileTree,
         bangs: Bangs,
         bang_seconds_min: float = BANG_SECONDS_MIN,
+        learn: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._tree = tree
         self._bangs = bangs
         self._bang_seconds_min = bang_seconds_min
+        self._learn = learn
         self._pending: dict[str, Complaint] = {}
         self._delivering: dict[str, Deferred[None]] = {}
 
@@ -114,6 +121,7 @@ class Watchdog:
             if wait > 0:
                 await deferLater(self._runtime.clock, wait)
                 continue
+            self._learn()
             try:
                 failure = await self._bangs.bang(
                     partition_id, complaint.timestamp, complaint.message

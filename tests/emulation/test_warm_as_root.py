@@ -47,13 +47,15 @@ for become in (0, %(other)s):
     except OSError:
         print("cannot be", become)
 keys = {}
-for name in ("slappart0.key", "slappart1.key"):
+for name in ("pki/slappart0.key", "pki/slappart1.key", "identity/own.key"):
     try:
-        with open(f"../../pki/{name}") as opened:
+        with open(f"../../{name}") as opened:
             keys[name] = opened.read()
     except (PermissionError, FileNotFoundError):
         pass
 print("keys", keys)
+with open(".slapgrid/root.crt") as opened:
+    print("roots", opened.read())
 print("pid", os.getpid(), os.getppid())
 """
 
@@ -81,7 +83,10 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
         f"software_root = {top}/s\ninstance_root = {top}/i\n"
         "software_min_free_space = 1\ninstance_min_free_space = 1\n"
         f"certificate_repository_path = {top}/pki\n"
+        f"master_ca_file = {top}/identity/root.crt\n"
+        f"key_file = {top}/identity/own.key\ncert_file = {top}/identity/own.crt\n"
     )
+    write_identity(top)
     (top / "s").mkdir()
     os.chown(top / "s", SOFTWARE_USER, SOFTWARE_USER)
     for number in range(2):
@@ -126,7 +131,9 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
         assert f"server {{'{SOFTWARE_USER}'}}" in log
         assert "cannot be 0" in log
         assert f"cannot be {FIRST_USER + 1 - number}" in log
-        assert f"keys {{'slappart{number}.key': 'key {number}'}}" in log
+        assert f"keys {{'pki/slappart{number}.key': 'key {number}'}}" in log
+        assert "roots the root.crt" in log
+        assert told(top, number) >= own_files(top, number)
     servers_of = {log.partition("pid ")[2].split()[1] for log in said}
     assert len(servers_of) == 1
     owner = (top / "s" / release_directory(str(profile))).stat().st_uid
@@ -139,6 +146,28 @@ def test_forks_of_a_root_agent_are_the_users_of_their_partitions(
         f"slappart{number}.{kind}": (FIRST_USER + number, FIRST_USER + number, 0o400)
         for kind in ("crt", "key")
         for number in range(2)
+    }
+
+
+def write_identity(top: Path) -> None:
+    """The computer's, where nobody else may look."""
+    (top / "identity").mkdir(0o700)
+    for name in ("root.crt", "own.key", "own.crt"):
+        (top / "identity" / name).write_text(f"the {name}")
+        (top / "identity" / name).chmod(0o600)
+
+
+def told(top: Path, number: int) -> set[str]:
+    """The lines of the profile of an instance."""
+    return set((top / f"i/slappart{number}/buildout.cfg").read_text().splitlines())
+
+
+def own_files(top: Path, number: int) -> set[str]:
+    """What those lines say of files that its user can read."""
+    return {
+        f"key-file = {top}/pki/slappart{number}.key",
+        f"cert-file = {top}/pki/slappart{number}.crt",
+        f"master-ca-file = {top}/i/slappart{number}/.slapgrid/root.crt",
     }
 
 

@@ -11,17 +11,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess  # noqa: TID251 - tests watch the product's programs from outside
 import sys
 import threading  # noqa: TID251 - writes while the others die
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 REGIONS = ("paris", "lyon", "tokyo")
+MASTER = "127.0.0.1:4999"
 RELEASE = "http://127.0.0.1:5000/release/software/master-cluster/software.cfg"
+"""Relayed by the first agent, for all three: they share a loopback."""
+
 BUILD_SECONDS_MAX = 240
 READY_SECONDS_MAX = 180
 ALIVE_SECONDS_MAX = 90
@@ -32,7 +38,8 @@ now = time.monotonic  # noqa: TID251
 CFG = """\
 [slapos]
 computer_id = {region}
-master_url = http://127.0.0.1:5000/
+master_url = http://127.0.0.1:4999/
+release_listen = 127.0.0.1:5000
 software_root = {place}/{region}/soft
 instance_root = {place}/{region}/srv
 poll_interval = 1
@@ -84,7 +91,8 @@ class Place:
         return self.top / region
 
     def tell(self, *words: str, may_fail: bool = False) -> Any:
-        argv = (str(self.bin / "slapcluster"), "--output", "json", *words)
+        command = (str(self.bin / "slapcluster"), "--master", f"http://{MASTER}/")
+        argv = (*command, "--output", "json", *words)
         ended = subprocess.run(
             argv,
             capture_output=True,
@@ -199,7 +207,7 @@ def tell(place: Place, stack: ExitStack) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     store, release = f"file:{place.top}/state.fs", f"{place.top}/release"
     command = str(place.bin / "slapcluster")
-    argv = ("proxy", "--listen", "127.0.0.1:5000", "--store", store)
+    argv = ("proxy", "--listen", MASTER, "--store", store)
     stack.enter_context(place.running("master", command, *argv, "--release", release))
     agents = {}
     for number, region in enumerate(REGIONS, start=1):
@@ -228,6 +236,7 @@ def tell(place: Place, stack: ExitStack) -> dict[str, Any]:
     told.pop("certificate-requests")
     seen["published"] = told
     seen["listens"] = listens()
+    seen["replicas serve"] = served(place, told["replicas"].split())
     pids = {it: program_pids(place, it) for it in REGIONS}
 
     writer = Writer(place, "lyon", stack)
@@ -308,6 +317,22 @@ def sign(place: Place) -> dict[str, str]:
         place.tell("authority", "sign", str(root), "region", name, str(file))
         signed[name] = file.with_suffix(".crt").read_text()
     return signed
+
+
+def served(place: Place, urls: list[str]) -> list[bool]:
+    """Whether each replica serves what all were built from."""
+    context = ssl.create_default_context(cafile=place.top / "root" / "root.crt")
+    context.check_hostname = False
+    wanted = (place.top / "release" / "SHA256SUMS").read_bytes()
+    found = []
+    for url in urls:
+        parts = urlsplit(url)
+        host = str(parts.hostname)
+        link = HTTPSConnection(host, parts.port, timeout=30, context=context)
+        link.request("GET", "/release/SHA256SUMS")
+        found.append(link.getresponse().read() == wanted)
+        link.close()
+    return found
 
 
 def listens() -> list[str]:

@@ -72,6 +72,7 @@ def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
     assert set(published["storage"].split()) == set(REGIONS)
     assert len(set(published["replicas"].split())) == len(REGIONS)
     assert seen["listens"] == []
+    assert seen["replicas serve"] == [True] * 3
     assert seen["gap"] < GAP_SECONDS_MAX
     assert seen["others ran on"] == {"lyon": True, "tokyo": True}
     assert seen["counted up"]

@@ -32,6 +32,7 @@ def a_place(number: int = 1, first_port: int = 20000) -> Place:
         "/usr/bin/python3",
         "/soft/bin",
         "/usr/bin/stunnel",
+        "/soft/release",
     )
 
 

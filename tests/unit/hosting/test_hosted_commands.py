@@ -45,7 +45,7 @@ class Computers:
                 **parameters,
             },
             "connection": {
-                "server_url": "http://127.0.0.1:1",
+                "server_urls": "http://127.0.0.1:1",
                 "computer_id": "COMP-1",
                 "partition_id": "slappart0",
             },
@@ -54,6 +54,7 @@ class Computers:
             "first_port": 20000,
         }
         options = ("--home", str(home), "--bin", str(self.top), "--stunnel", "/st")
+        options += ("--release", str(self.top / "release"))
         return self.type("hosted", "configure", *options, told=told)
 
     def publish(self, name: str, **parameters: str) -> dict[str, str]:

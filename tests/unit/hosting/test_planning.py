@@ -246,14 +246,19 @@ def test_a_storage_node_of_nobody_stands_in_the_way_of_creation():
 
 
 def test_a_replica_listens_outside_as_who_it_is():
-    """Agents come to it directly; its key and its last documents are beside it."""
-    (content,) = plan_replica(a_place(2), "neo:x@[fd00::1]:1?near=y").values()
+    """Agents come to it directly; its key and its last documents are beside it.
+
+    It says that it is there, and serves what it was built from.
+    """
+    (content,) = plan_replica(a_place(2), "lyon", "neo:x@[fd00::1]:1?near=y").values()
     argv = shlex.split(content.splitlines()[1])
     home = "/srv/region2/slappart0/srv"
     assert argv[5:] == [
         *("/soft/bin/slapcluster", "master", "--listen", "[fd00:2::2]:20003"),
         *("--store", "neo:x@[fd00::1]:1?near=y"),
         *("--identity", f"{home}/identity", "--documents", f"{home}/documents"),
+        *("--announce", "https://[fd00:2::2]:20003", "lyon"),
+        *("--release", "/soft/release"),
     ]
 
 
@@ -299,5 +304,12 @@ def test_a_partition_that_will_not_do_is_refused(changes, sentence):
     """By a sentence that says what it lacks."""
     told = {"ipv4": "10.0.0.1", "ipv6": "fd00::1", "first_port": 20000, **changes}
     with pytest.raises(Misasked) as caught:
-        read_place(told, "/home", "/python", "/bin", "/stunnel")
+        read_place(
+            told,
+            "/home",
+            python="/python",
+            bin_directory="/bin",
+            stunnel="/stunnel",
+            release_directory="/release",
+        )
     assert str(caught.value).startswith(sentence)

@@ -145,3 +145,18 @@ def test_a_file_that_is_replaced_has_another_digest(directory: Path) -> None:
 
     assert digests.digest(str(path)) != before
     assert digests.digest(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_release_has_an_address_by_its_fingerprint(
+    bench: WebBench, directory: Path
+) -> None:
+    """What builds from there never gets a file of another release."""
+    name = "0" * 64
+    (directory / "fingerprint").write_text(f"{name}\n")
+    wheel = f"release/{name}/wheelhouse/hello-1.0-py3-none-any.whl"
+    other = wheel.replace("0", "1")
+    profile = bench.send("GET", f"release/{name}/software/hello/../../wheelhouse.cfg")
+
+    assert bench.send("GET", wheel).body == WHEEL
+    assert bench.send("GET", other).status == 404
+    assert f"base-url = http://127.0.0.1:5000/release/{name}\n" in profile.body.decode()

@@ -11,13 +11,14 @@ import pytest
 from zc.buildout import UserError
 
 from slap import calls
-from slap.errors import ServerError, Unavailable, Unreachable
-from slap.model import PartitionKey
+from slap.errors import Forbidden, ServerError, Unavailable, Unreachable
+from slap.model import Partition, PartitionKey, RequestedState
 from slapgrid.recipe import master_link
 from slapgrid.recipe.connection import read_connection
 from tests.unit.recipe.loopback_master import serve
 from tests.unit.recipe.sections import a_buildout
 
+DEAD = "http://127.0.0.1:1"
 CALL = calls.get_partition(PartitionKey("COMP-1", "slappart3"))
 
 
@@ -49,9 +50,52 @@ def perform(master_url):
 def test_the_root_of_a_cloud_is_that_of_the_agent():
     """Masters are known by it, where there is one."""
     profile = a_buildout(Path("/"), "https://[fd00::1]:5443")
-    assert read_connection(profile).link.roots_path == ""
+    assert read_connection(profile).links.links[0].roots_path == ""
     profile["slap-connection"]["master-ca-file"] = "/etc/root.crt"
-    assert read_connection(profile).link.roots_path == "/etc/root.crt"
+    assert read_connection(profile).links.links[0].roots_path == "/etc/root.crt"
+
+
+def several(*urls):
+    profile = a_buildout(Path("/"), "http://127.0.0.1:1")
+    profile["slap-connection"]["server-urls"] = " ".join(urls)
+    return read_connection(profile)
+
+
+def test_the_next_replica_is_asked_when_one_cannot_answer():
+    """Dead, away, or talking nonsense; who answered is asked first the next time."""
+    partition = Partition(PartitionKey("COMP-1", "slappart3"), RequestedState.DESTROYED)
+
+    def be_away(_call):
+        raise Unavailable("no quorum")
+
+    with (
+        serve(be_away) as away,
+        serve(lambda _: partition) as there,
+        peer(b"nonsense\r\n\r\n") as odd,
+    ):
+        connection = several(DEAD, away.url, odd, there.url, DEAD)
+        assert connection.perform(CALL) == partition
+        assert connection.perform(CALL) == partition
+    assert (len(away.calls), len(there.calls)) == (1, 2)
+
+
+def test_a_refusal_is_the_answer_of_all_replicas():
+    def refuse(_call):
+        raise Forbidden("not yours")
+
+    with serve(refuse) as first, serve(refuse) as second, pytest.raises(Forbidden):
+        several(first.url, second.url).perform(CALL)
+    assert second.calls == []
+
+
+def test_each_replica_that_could_not_answer_is_named():
+    with pytest.raises(Unreachable, match=f"{DEAD}: .*refused; {DEAD}/x: .*refused"):
+        several(DEAD, f"{DEAD}/x").perform(CALL)
+
+
+def test_a_list_without_an_address_is_refused():
+    with pytest.raises(UserError, match="option server-urls: no master is known"):
+        several("")
 
 
 def test_an_error_of_the_master_is_raised_as_its_class():

@@ -82,7 +82,7 @@ def test_everything_of_the_instance_is_exposed():
         "greeting": "${buildout:directory} $$",
     }
     connection = json.loads(exposed.pop("connection"))
-    assert connection.pop("server_url").startswith("http://127.0.0.1:")
+    assert connection.pop("server_urls").startswith("http://127.0.0.1:")
     assert connection == {
         "computer_id": "COMP-1",
         "partition_id": "slappart3",

@@ -10,9 +10,7 @@ from slapcluster.pinning import (
     check_pinned,
     parse_metadata,
     parse_pins,
-    parse_sums,
     render_constraints,
-    render_sums,
     render_versions,
 )
 
@@ -76,11 +74,3 @@ def test_a_wheel_says_in_its_metadata_what_it_is():
     """Its file name has another spelling."""
     metadata = "Metadata-Version: 2.4\nName: zc.buildout\nVersion: 6.0.1\n\nName: no\n"
     assert parse_metadata(metadata) == Package("zc.buildout", "6.0.1")
-
-
-def test_sums_that_are_written_are_read_again():
-    """In the form of sha256sum."""
-    digests = {"b": "1" * 64, "a  with blanks": "2" * 64}
-    text = render_sums(digests)
-    assert text.splitlines()[0] == f"{'2' * 64}  a  with blanks"
-    assert parse_sums(text) == digests

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
+
 from slapgrid.config import Config
 from slapgrid.layout import ProgramKind, release_directory
 from slapgrid.profiles import (
@@ -66,6 +68,21 @@ def test_an_instance_is_told_the_root_of_the_cloud_where_there_is_one() -> None:
     rendered = render_instance_profile("[buildout]", connection)
 
     assert "master-ca-file = /etc/root.crt\n" in rendered
+
+
+def test_an_instance_is_told_all_replicas_where_there_are_several() -> None:
+    """Beside the one address that existing profiles refer to."""
+    urls = ("https://[fd00::2]:5443", "https://[fd00::1]:5443")
+    connection = SlapConnection(
+        *("COMP-1", "slappart0", urls[1], "http://x/", "started"), server_urls=urls
+    )
+
+    rendered = render_instance_profile("[buildout]", connection)
+
+    assert f"server-url = {urls[1]}\n" in rendered
+    assert f"server-urls = {urls[0]} {urls[1]}\n" in rendered
+    alone = evolve(connection, server_urls=(urls[1],))
+    assert "server-urls" not in render_instance_profile("[buildout]", alone)
 
 
 def test_no_value_of_a_connection_adds_lines_to_a_profile() -> None:
