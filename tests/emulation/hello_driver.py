@@ -3,6 +3,8 @@
 ``python hello_driver.py PLACE HIDDEN`` runs in namespaces that ``test_hello_build``
 made. It starts a mini-master, does by hand what an agent does (the commands of
 slapgrid, one after the other), and prints as JSON what it saw and how long it took.
+The second release comes by the relay of an agent, from a replica that speaks TLS; the
+first replica that this agent knows is dead.
 Only what the wheelhouse installed can be imported here, and no test code.
 """
 
@@ -49,10 +51,28 @@ from slapgrid.recipe.master_link import MasterLink
 COMPUTER_ID = "local"
 NETWORK = "fd00:1::"
 MASTER_URL = "http://127.0.0.1:5000"
+RELAY = ("127.0.0.1", 5001)
+REPLICA = ("::1", 5443)
 RELEASES = {
     "1.0": f"{MASTER_URL}/release/software/hello/software.cfg",
-    "2.0": f"{MASTER_URL}/release/software/hello/software-2.cfg",
+    "2.0": "http://127.0.0.1:5001/release/software/hello/software-2.cfg",
 }
+RELAY_CFG = """\
+[slapos]
+computer_id = COMP-1
+master_url = https://[::1]:5442/ https://[::1]:5443/
+key_file = {top}/computer/own.key
+cert_file = {top}/computer/own.crt
+master_ca_file = {top}/computer/root.crt
+software_root = {top}/relay/soft
+instance_root = {top}/relay/srv
+release_listen = 127.0.0.1:5001
+
+[slapformat]
+partition_amount = 1
+ipv6_network = fd00:1::/64
+ipv4_address = 127.0.0.1
+"""
 GREETING = "Hello ${buildout:directory} $$ 'é' %s"
 PASSES_MAX = 5
 STEP_SECONDS_MAX = 120
@@ -237,29 +257,51 @@ def fetch(url: str) -> str:
         link.close()
 
 
+def program(top: Path, name: str, address: tuple[str, int], *words: str):
+    """Run a command of ours until the block is left; it listens when that begins."""
+    argv = (f"{Path(sys.executable).parent}/slapcluster", *words)
+    return running(top / f"{name}.log", address, argv)
+
+
 @contextmanager
-def master(top: Path):
-    argv = (
-        *(f"{Path(sys.executable).parent}/slapcluster", "proxy"),
-        *("--listen", "127.0.0.1:5000", "--store", f"file:{top}/state.fs"),
-        *("--computer-id", COMPUTER_ID, "--release", f"{top}/release"),
-    )
-    with (top / "master.log").open("wb") as log:
-        program = subprocess.Popen(argv, stdout=log, stderr=log)
+def running(log: Path, address: tuple[str, int], argv: tuple[str, ...]):
+    with log.open("wb") as file:
+        started = subprocess.Popen(argv, stdout=file, stderr=file)
     try:
         deadline = time.monotonic() + STEP_SECONDS_MAX  # noqa: TID251
         while True:
             try:
-                socket.create_connection(("127.0.0.1", 5000), timeout=1).close()
+                socket.create_connection(address, timeout=1).close()
                 break
             except OSError:
-                alive = program.poll() is None
-                text = (top / "master.log").read_text()
+                alive = started.poll() is None
+                text = log.read_text()
                 assert alive and time.monotonic() < deadline, text  # noqa: PT018, TID251
                 time.sleep(0.05)  # noqa: TID251
         yield
     finally:
-        end(program)
+        end(started)
+
+
+def master(top: Path):
+    store = ("--store", f"file:{top}/state.fs", "--release", f"{top}/release")
+    words = ("proxy", "--listen", "127.0.0.1:5000", "--computer-id", COMPUTER_ID)
+    return program(top, "master", ("127.0.0.1", 5000), *words, *store)
+
+
+@contextmanager
+def relay(top: Path):
+    """A replica that speaks TLS, and the agent of another computer that relays it."""
+    words = ("--store", "memory:", "--release", f"{top}/release")
+    words = ("master", "--listen", "[::1]:5443", "--identity", f"{top}/replica", *words)
+    cfg = top / "relay" / "slapos.cfg"
+    cfg.parent.mkdir()
+    cfg.write_text(RELAY_CFG.format(top=top))
+    with (
+        program(top, "replica", REPLICA, *words),
+        program(top, "relay", RELAY, "node", "run", "--cfg", str(cfg)),
+    ):
+        yield
 
 
 def tell(place: Place, hidden: str) -> dict[str, object]:
@@ -311,7 +353,8 @@ def tell(place: Place, hidden: str) -> dict[str, object]:
         if it.instance
     }
 
-    place.build("2.0")
+    with relay(place.top):
+        place.build("2.0")
     place.request("root", "2.0", greeting="Bonjour", children="1")
     place.settle()
     seen["upgraded promises"] = place.promises("slappart0")

@@ -14,12 +14,17 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from runtime.keys import Keys
+from slap.identities import Identity, Role
+from tests.authorities import a_region
 from tests.capabilities import needs_namespaces
+from tests.emulation.test_joining import identify
 from tests.programs import run
 from tests.source_tree import TOP
 
@@ -117,11 +122,27 @@ def confine(argv: Sequence[str], addresses: Sequence[str] = ADDRESSES) -> list[s
     return ["unshare", *users, *apart, "sh", "-c", "\n".join(script)]
 
 
+@pytest.fixture(scope="module")
+def identities(place: Path) -> None:
+    """Those of a replica and a computer, in the place."""
+    region = a_region(Keys(), time.time())  # noqa: TID251 - the programs have no other
+    for identity in (Identity(Role.REPLICA, "lyon"), Identity(Role.COMPUTER, "COMP-1")):
+        directory = place / str(identity.role)
+        identify(directory, region, identity)
+        if os.geteuid() == 0:
+            for path in (directory, *directory.iterdir()):
+                os.chown(path, OTHER_USER, OTHER_USER)
+
+
 @needs_namespaces
+@pytest.mark.usefixtures("identities")
 def test_both_releases_are_built_and_run_from_the_wheelhouse_alone(
     place, release, environment
 ):
-    """Greetings, children, a shared instance, a parameter seen live, an upgrade."""
+    """Greetings, children, a shared instance, a parameter seen live, an upgrade.
+
+    The upgrade comes by a relay, from a replica that speaks TLS.
+    """
     assert release.parent == place
     driver = place / "hello_driver.py"
     shutil.copyfile(DRIVER, driver)
