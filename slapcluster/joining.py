@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -20,6 +21,9 @@ from slapgrid.settings_file import set_keys
 
 SETTINGS_BYTES_MAX = 1024 * 1024
 """As much as nobody writes by hand."""
+
+RELEASE_LISTEN = "127.0.0.1:5000"
+"""The host of the URLs of our releases, as mini-masters have it."""
 
 _NOBODY = "COMP-0"
 """Stands for the name that the master will give, while settings are tried."""
@@ -56,7 +60,7 @@ def join_cloud(
             )
         joined = await join(runtime, invitation, home)
         keys = _keys(joined.computer_id, joined.master_urls, home)
-        after = set_keys(before, "slapos", keys)
+        after = set_keys(before, "slapos", keys | _missing(before, keys, file))
         if _read(tree, file.name) != after:
             tree.make_directory("")
             status = tree.status(file.name)
@@ -93,6 +97,20 @@ def _keys(computer_id: str, urls: tuple[str, ...], home: str) -> dict[str, str]:
         "cert_file": paths.chain,
         "master_ca_file": paths.roots,
     }
+
+
+def _missing(before: str, keys: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Return what a computer of a cloud needs besides, where nothing is said of it.
+
+    Instances need certificates of their own: nobody may read that of the computer.
+    """
+    config = read_config(set_keys(before, "slapos", keys))
+    missing = {}
+    if not config.relaying.listen:
+        missing["release_listen"] = RELEASE_LISTEN
+    if not config.instance.certificate_directory:
+        missing["certificate_repository_path"] = f"{file.parent}/certificates"
+    return missing
 
 
 def _read(tree: IFileTree, name: str) -> str:

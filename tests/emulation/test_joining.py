@@ -57,3 +57,6 @@ def test_a_computer_joins_by_tls_and_is_known(tmp_path: Path) -> None:
     chain = Path(config.cert_file).read_text()
     assert identity_of(describe_first(chain).uris) == Identity(Role.COMPUTER, "COMP-1")
     assert config.master_urls == (url,)
+    assert config.relaying.listen == "127.0.0.1:5000"
+    repository = str(settings.parent / "certificates")
+    assert config.instance.certificate_directory == repository
