@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from labsim.lives.dying import Died, Fate, dying, outlive
@@ -58,11 +58,15 @@ class Bench:
     cloud: SmallCloud
     wanted: Partition
 
-    def partitions(self, runtime: Runtime) -> Partitions:
-        config, platform = self.cloud.config, simulated_platform()
+    def partitions(
+        self, runtime: Runtime, urls: tuple[str, ...] = (), **changes: str
+    ) -> Partitions:
+        config, platform = evolve(self.cloud.config, **changes), simulated_platform()
         releases = Releases(config, runtime, platform)
         warm = WarmServers(config, runtime, platform)
-        return Partitions(config, runtime, platform, releases, warm)
+        return Partitions(
+            config, runtime, platform, releases, warm, find_urls=lambda: urls
+        )
 
     def live(self, fate: Fate) -> bool:
         """Install the instance, then destroy it; whether that came to its end."""
@@ -287,6 +291,36 @@ def test_no_kill_leaves_a_certificate_without_an_instance_to_destroy(
         assert not bench.content()
 
     assert left == {0, 1, 2}
+
+
+def test_an_instance_knows_all_replicas_and_reads_what_they_are_known_by(
+    world: World,
+) -> None:
+    """From the address list of the agent, and a copy of its root certificate."""
+    bench = a_bench(world)
+    runtime = bench.cloud.computer.runtime
+    tree = runtime.file_tree("/")
+    tree.make_directory("etc")
+    urls = ("https://[fd00::2]:5443", "https://[fd00::1]:5443")
+    partitions = bench.partitions(runtime, urls, master_ca_file="/etc/root.crt")
+    partition = "/srv/instances/slappart0"
+
+    for roots in (b"the root", b"another root"):
+        tree.write("etc/root.crt", roots, 0o600)
+        installing = Deferred.fromCoroutine(partitions.install(bench.wanted, FIRST))
+        assert world.result(installing) is None
+        copy = tree.subtree(partition[1:]).status(".slapgrid/root.crt")
+        assert copy is not None
+        assert copy.mode == 0o644
+        assert tree.read(f"{partition[1:]}/.slapgrid/root.crt") == roots
+
+    lines = tree.read(f"{partition[1:]}/buildout.cfg").decode().splitlines()
+    assert f"server-urls = {' '.join(urls)}" in lines
+    assert f"master-ca-file = {partition}/.slapgrid/root.crt" in lines
+    tree.remove("etc/root.crt")
+    failing = Deferred.fromCoroutine(partitions.install(bench.wanted, FIRST))
+    with pytest.raises(FileNotFoundError):
+        world.result(failing)
 
 
 def a_cloud(world: World) -> SmallCloud:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from labsim.world.world import World
@@ -105,12 +107,15 @@ def test_a_complaint_waits_for_a_master_and_survives_a_power_loss() -> None:
     world = World(seed=3)
     host = world.host("computer")
 
+    learnt: list[float] = []
+
     def watchdog() -> Watchdog:
         runtime = host.runtime
         tree = runtime.file_tree("/srv")
         client = SlapClient(runtime, Replicas(("http://[2001:db8::99]:5000",)))
         bangs = Bangs("COMP-1", runtime, tree, client, hold_nothing)
-        return Watchdog(runtime, tree, bangs)
+        learn = partial(learnt.append, 1.0)
+        return Watchdog(runtime, tree, bangs, learn=learn)
 
     tree = host.runtime.file_tree("/srv")
     tree.make_directory("slappart0")
@@ -130,6 +135,8 @@ def test_a_complaint_waits_for_a_master_and_survives_a_power_loss() -> None:
     second.start()
     world.run_for(100)
     assert tree.list("var/slapgrid/bangs") == ("slappart0",)
+    # Which replicas there are, before each try.
+    assert len(learnt) > 2
     tree.write("slappart0/.timestamp", b"2.5")
     world.run_for(400)
     assert tree.list("var/slapgrid/bangs") == ()
