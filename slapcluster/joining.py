@@ -60,7 +60,7 @@ def join_cloud(
             )
         joined = await join(runtime, invitation, home)
         keys = _keys(joined.computer_id, joined.master_urls, home)
-        after = set_keys(before, "slapos", keys | _missing(before, keys, file))
+        after = set_keys(before, "slapos", keys | _needed(before, keys, file))
         if _read(tree, file.name) != after:
             tree.make_directory("")
             status = tree.status(file.name)
@@ -99,18 +99,17 @@ def _keys(computer_id: str, urls: tuple[str, ...], home: str) -> dict[str, str]:
     }
 
 
-def _missing(before: str, keys: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Return what a computer of a cloud needs besides, where nothing is said of it.
+def _needed(before: str, keys: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Return what a computer of a cloud needs besides; what is said of it stays.
 
     Instances need certificates of their own: nobody may read that of the computer.
     """
     config = read_config(set_keys(before, "slapos", keys))
-    missing = {}
-    if not config.relaying.listen:
-        missing["release_listen"] = RELEASE_LISTEN
-    if not config.instance.certificate_directory:
-        missing["certificate_repository_path"] = f"{file.parent}/certificates"
-    return missing
+    present = config.instance.certificate_directory
+    return {
+        "release_listen": config.relaying.listen or RELEASE_LISTEN,
+        "certificate_repository_path": present or f"{file.parent}/certificates",
+    }
 
 
 def _read(tree: IFileTree, name: str) -> str:
