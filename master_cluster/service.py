@@ -23,7 +23,7 @@ from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
 from master_cluster.answering.replicas import ReplicaList
 from master_cluster.answering.transfer import StandingWatch
-from master_cluster.authority.keeping import OwnRenewal
+from master_cluster.authority.keeping import AskReplicas, OwnRenewal
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
@@ -75,10 +75,16 @@ OPENING_PAUSE_SECONDS = 2.0
 
 
 def build_service(
-    config: Config, runtime: Runtime, opening: Opening = open_database
+    config: Config,
+    runtime: Runtime,
+    opening: Opening = open_database,
+    ask_replicas: AskReplicas | None = None,
 ) -> MasterService:
-    """Build a master; nothing is opened before it starts, the store by ``opening``."""
-    return MasterService(config, runtime, opening)
+    """Build a master; nothing is opened before it starts, the store by ``opening``.
+
+    ``ask_replicas`` is how others are asked to renew the certificate of this one.
+    """
+    return MasterService(config, runtime, opening, ask_replicas)
 
 
 @implementer(IService)
@@ -92,12 +98,19 @@ class MasterService(Service):
     the store.
     """
 
-    def __init__(self, config: Config, runtime: Runtime, opening: Opening) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        opening: Opening,
+        ask_replicas: AskReplicas | None,
+    ) -> None:
         self._config = config
         self._runtime = runtime
         self._open_database = opening
         self._home = _home_of(config, runtime)
-        self._renewal = OwnRenewal(self._home, runtime)
+        self._replicas: ReplicaList | None = None
+        self._renewal = OwnRenewal(self._home, runtime, self._find_others, ask_replicas)
         self._running: _Running | None = None
         self._early: _Early | None = None
         self._guard = Guard(runtime, config.path_prefix) if config.has_tls else None
@@ -108,6 +121,12 @@ class MasterService(Service):
         found = self._running or self._early
         assert found is not None
         return port_of(found.listening)
+
+    def _find_others(self) -> tuple[str, ...]:
+        """Return where the other replicas are, as far as this one knows now."""
+        own = self._config.announced
+        listed = self._replicas.listed if self._replicas is not None else ()
+        return tuple(it.url for it in listed if it != own)
 
     def startService(self) -> Deferred[None]:
         super().startService()  # type: ignore[no-untyped-call]
@@ -209,7 +228,7 @@ class MasterService(Service):
                 partial(self._guard.check, desk) if self._guard else pass_all,
                 is_loopback_only=config.is_loopback_only and not config.has_tls,
             )
-            replicas = await ReplicaList(desk).start(config.announced)
+            self._replicas = replicas = await ReplicaList(desk).start(config.announced)
             polls = Polls(
                 desk,
                 runtime,

@@ -32,13 +32,14 @@ from runtime.certificates import (
 from runtime.holdings import Holding
 from runtime.identity_directory import IdentityDirectory, paths_below
 from runtime.ports import Runtime
+from runtime.renewing import renew_if_due
 from slap.errors import SlapError
 from slap.identities import Identity, Role, check_identity_name, identity_of
 from slap.replicas import Replicas
 from slapcluster.certificate_views import Forecast, forecast
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session
-from slapgrid.renewing import renew_if_due
+from slapgrid.renewing import certify_by
 from slapgrid.slap_client import SlapClient
 from slapgrid.trusting import trust_masters
 
@@ -111,7 +112,7 @@ def ask(session: Session, subject: Subject, home: Path) -> Asked:
             described = RegionHome(directory.tree).certify_own(
                 Identity(Role(role), name), subject.addresses, runtime.calendar.now()
             )
-            _write_for_links(directory, described)
+            write_for_links(directory, described)
             return Asked(key_file, None, described)
         file = f"{role}-{name}.csr"
         directory.tree.write(file, render_request(key, name).encode())
@@ -162,7 +163,7 @@ def install(session: Session, home: Path, file: Path) -> Signed:
         if roots:
             directory.keep_roots(roots)
         described = directory.keep_chain(chain, runtime.calendar.now(), holding)
-        _write_for_links(directory, described)
+        write_for_links(directory, described)
         return Signed(Path(directory.tree.path(holding.chain_name)), described)
 
     return _in_directory(session, home, keep)
@@ -181,11 +182,11 @@ def renew(session: Session, home: Path) -> tuple[Signed, bool]:
             trust=trust_masters(runtime, paths),
         )
         try:
-            renewed = await renew_if_due(runtime, root, client)
+            renewed = await renew_if_due(runtime, directory, certify_by(client))
         finally:
             await client.close()
         described = directory.held(runtime.calendar.now()).described
-        _write_for_links(directory, described)
+        write_for_links(directory, described)
         return Signed(Path(paths.chain), described), renewed is not None
 
     try:
@@ -225,7 +226,7 @@ def _holding_of(directory: IdentityDirectory, chain: str) -> Holding:
     )
 
 
-def _write_for_links(directory: IdentityDirectory, described: Described) -> None:
+def write_for_links(directory: IdentityDirectory, described: Described) -> None:
     """Write what a file of links names: the key with its certificate, and that alone.
 
     Peers pin the certificate itself, so those of its issuers are left out.
@@ -234,8 +235,14 @@ def _write_for_links(directory: IdentityDirectory, described: Described) -> None
     if not is_named or identity_of(described.uris).role is not Role.LINK:
         return
     one = first_of(directory.chain())
-    directory.tree.write(LINK_FILE, f"{directory.key()}{one}".encode(), 0o600)
-    directory.tree.write(LINK_PIN, one.encode())
+    own = f"{directory.key()}{one}".encode()
+    for name, content, mode in (
+        (LINK_FILE, own, 0o600),
+        (LINK_PIN, one.encode(), 0o644),
+    ):
+        is_there = directory.tree.status(name) is not None
+        if not is_there or directory.tree.read(name) != content:
+            directory.tree.write(name, content, mode)
 
 
 def _in_directory(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from master_cluster.authority.keeping import AskReplicas
 from master_cluster.config import (
     CONNECTIONS_MAX,
     AccessLog,
@@ -13,13 +14,18 @@ from master_cluster.config import (
     read_reference_config,
 )
 from master_cluster.errors import Misconfigured
-from master_cluster.service import build_service
-from runtime.ports import TcpAddress
+from master_cluster.service import MasterService, build_service
+from master_cluster.store.storages import Opening, open_database
+from runtime.identity_directory import paths_below
+from runtime.ports import Runtime, TcpAddress
 from runtime.tls import HANDSHAKES_MAX
-from slap.replicas import ListedReplica
+from slap.calls import Call
+from slap.replicas import ListedReplica, Replicas
 from slapcluster.descriptors import raise_connections_max
 from slapcluster.outcomes import CommandFailed
 from slapcluster.running import serve
+from slapgrid.slap_client import SlapClient
+from slapgrid.trusting import trust_masters
 
 
 def run_master(
@@ -101,10 +107,34 @@ def run_replica(
 
 def _run(config: Config, *, is_debug: bool, is_log_json: bool) -> None:
     serve(
-        lambda runtime: build_service(config, runtime),
+        lambda runtime: build_master(config, runtime),
         is_debug=is_debug,
         is_log_json=is_log_json,
     )
+
+
+def build_master(
+    config: Config, runtime: Runtime, opening: Opening = open_database
+) -> MasterService:
+    """Build a master that can ask other replicas, in its own name, if it has one."""
+    ask = None
+    if config.has_tls and config.identity_directory is not None:
+        ask = ask_as(runtime, config.identity_directory)
+    return build_service(config, runtime, opening, ask)
+
+
+def ask_as(runtime: Runtime, identity_directory: str) -> AskReplicas:
+    """Return how replicas are asked in the name of an identity directory."""
+
+    async def ask(urls: tuple[str, ...], call: Call) -> object:
+        trust = trust_masters(runtime, paths_below(identity_directory))
+        client = SlapClient(runtime, Replicas(urls), trust=trust)
+        try:
+            return await client.perform(call)
+        finally:
+            await client.close()
+
+    return ask
 
 
 def announced_replica(announced: tuple[str, str] | None) -> ListedReplica | None:

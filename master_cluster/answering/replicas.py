@@ -42,6 +42,7 @@ class ReplicaList:
         self._oids: frozenset[bytes] = frozenset()
         self._untold: ListedReplica | None = None
         self.header = b""
+        self.listed: tuple[ListedReplica, ...] = ()
 
     async def start(self, own: ListedReplica | None) -> ReplicaList:
         """Tell of this replica, if it has an address, and hear of all.
@@ -75,8 +76,8 @@ class ReplicaList:
         if own is not None and await self._desk.ask(_is_open):
             await self._desk.decide(lambda cloud, _: cloud.replicas.announce(own))
             self._untold = None
-        listed = await self._desk.ask(lambda cloud: cloud.replicas.list())
-        self.header = encode_replicas(listed).encode("ascii")
+        self.listed = await self._desk.ask(lambda cloud: cloud.replicas.list())
+        self.header = encode_replicas(self.listed).encode("ascii")
 
 
 def _is_open(cloud: Cloud) -> bool:

@@ -156,8 +156,7 @@ def install(session: Session, *, home: Path, file: Path) -> None:
 def renew(session: Session, *, home: Path) -> None:
     """Have the master renew the certificate of HOME, if it is due.
 
-    For links and for replicas without the key of their region: run it daily. The key
-    stays. Computers and replicas beside that key renew by themselves.
+    For links: run it daily. The key stays. Computers and replicas renew by themselves.
     """
     from slapcluster import authorities  # noqa: PLC0415 - loads Twisted
 

@@ -9,7 +9,6 @@ import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
 from master_cluster.authority.issuing import BY_HAND_DAYS, LEAF_DAYS, Region
-from master_cluster.authority.keeping import LOOK_SECONDS
 from master_cluster.authority.region import RegionHome
 from master_cluster.provisioning import TOKEN_SECONDS
 from runtime.certificates import (
@@ -22,6 +21,7 @@ from runtime.certificates import (
 from runtime.holdings import Holding
 from runtime.http_client import HttpClient, HttpReply
 from runtime.identity_directory import IdentityDirectory
+from runtime.renewing import LOOK_SECONDS
 from slap import calls
 from slap.admissions import Admission, read_token
 from slap.calls import encode_call
@@ -400,10 +400,10 @@ def test_a_replica_renews_its_own_certificate_while_it_runs(cloud: Cloud) -> Non
     identity = Identity(Role.REPLICA, "lyon-1")
     first = RegionHome(cloud.tree).certify_own(identity, ("::1",), cloud.now)
 
-    cloud.world.run_for(LOOK_SECONDS + 1)
+    cloud.world.run_for(2 * LOOK_SECONDS)
     meanwhile = directory.held(cloud.now).described
     cloud.pass_days(LEAF_DAYS - 1.5)
-    cloud.world.run_for(LOOK_SECONDS + 1)
+    cloud.world.run_for(2 * LOOK_SECONDS)
 
     renewed = directory.held(cloud.now).described
     assert meanwhile == first
@@ -418,7 +418,7 @@ def test_a_replica_whose_region_is_over_goes_on_and_says_so(cloud: Cloud) -> Non
     before = directory.chain()
 
     cloud.pass_days(3 * 365)
-    cloud.world.run_for(2 * LOOK_SECONDS + 1)
+    cloud.world.run_for(3 * LOOK_SECONDS)
 
     assert directory.chain() == before
     assert cloud.perform(calls.get_roots())
