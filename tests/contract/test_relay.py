@@ -17,7 +17,10 @@ from runtime.http_client import ConnectionFailed, HttpClient
 from runtime.http_server import BoundedSite
 from runtime.ports import TcpAddress
 from runtime.tls import ServerTrust, serve_tls
+from slap import calls
+from slap.errors import Forbidden
 from slap.identities import Identity, Role, refusal_of_master
+from slap.replicas import Replicas
 from slapgrid.config import read_config
 from slapgrid.relaying.listening import (
     CONNECTIONS_MAX,
@@ -26,6 +29,7 @@ from slapgrid.relaying.listening import (
     RelayFactory,
 )
 from slapgrid.relaying.serving import EXCHANGES_MAX
+from slapgrid.slap_client import SlapClient
 from tests.certificates import a_region, a_root
 from tests.contract.benches import Bench, RealBench, SimulatedBench
 from tests.programs import free_port
@@ -268,6 +272,22 @@ class RelayContract:
 
         assert bench.run(scenario()) == 503
         assert served.asked == []
+
+    def test_clients_of_a_mini_master_that_is_gone_go_on(self, bench):
+        """Its address is that of the relay by then, and stays in settings."""
+        served = Answering(403)
+
+        async def scenario():
+            async with Place(bench) as place:
+                await place.add(served)
+                replicas = Replicas((place.url, *place.urls))
+                client = SlapClient(bench.runtime, replicas)
+                with pytest.raises(Forbidden):
+                    await client.perform(calls.get_computer("COMP-3"))
+                await client.close()
+
+        bench.run(scenario())
+        assert len(served.asked) == 1
 
     def test_it_neither_writes_nor_asks_itself_nor_another_relay(self, bench):
         served = Answering()
