@@ -98,6 +98,9 @@ class Config:
     for a certificate, and answers what ``authorising`` allows; it may listen anywhere.
     In ``documents_directory``, which is its own, it keeps the last documents of
     computers, and answers polls with them while its store is away.
+    One that ``receives`` makes no state in an empty store: it waits until one is
+    received there and opened, by this replica or another one, and keeps the copy in
+    that directory meanwhile.
     ``announced`` is where it is reached by whoever is told which replicas there are.
     ``has_trusted_proxy`` believes the ``X-Forwarded-`` headers, for links: only behind
     a proxy that sets them itself.
@@ -118,9 +121,12 @@ class Config:
     documents_directory: str | None = None
     identity_directory: str | None = None
     has_tls: bool = False
+    receives: bool = False
 
     def __attrs_post_init__(self) -> None:
         _checked_address(self.listen)
+        if self.receives and self.documents_directory is None:
+            raise Misconfigured("who receives a state needs a directory of documents")
         if self.has_tls:
             if self.identity_directory is None:
                 raise Misconfigured("TLS needs an identity directory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import define, frozen
@@ -29,13 +30,16 @@ from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.kept_documents import KeptDocuments
 from master_cluster.measuring import Measures
+from master_cluster.receiving import Receiver
 from master_cluster.remembering import AnswerMemory
 from master_cluster.store.storages import (
     Database,
     Opening,
+    OpeningStorage,
     decisions_max_of,
     load_driver,
     open_database,
+    open_storage,
 )
 from master_cluster.store.store import Store
 from master_cluster.transferring import KeptStanding, refusal_of_changes
@@ -56,6 +60,7 @@ from master_cluster.web.operations import (
 from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.polling import POLL_METHODS, PollPage, Polls
+from master_cluster.web.receiving import ReceivingGate
 from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.repeating import Remembered
 from master_cluster.web.replying import pass_all, report_incident
@@ -70,6 +75,9 @@ from runtime.tls import serve_tls
 from slap.identities import refusal_of_master
 from slap.transfer import Moved
 
+RECEIVED_DIRECTORY = "received"
+"""Below the one of documents: where a copy is kept until its state is open."""
+
 OPENING_PAUSE_SECONDS = 2.0
 """Before a store is tried again that is not there; a try waits for it some seconds."""
 
@@ -79,12 +87,17 @@ def build_service(
     runtime: Runtime,
     opening: Opening = open_database,
     ask_replicas: AskReplicas | None = None,
+    *,
+    opening_storage: OpeningStorage = open_storage,
 ) -> MasterService:
-    """Build a master; nothing is opened before it starts, the store by ``opening``.
+    """Build a master; nothing is opened before it starts.
 
+    Its store is opened by ``opening``; by ``opening_storage`` while it has no state.
     ``ask_replicas`` is how others are asked to renew the certificate of this one.
     """
-    return MasterService(config, runtime, opening, ask_replicas)
+    return MasterService(
+        config, runtime, opening, ask_replicas, opening_storage=opening_storage
+    )
 
 
 @implementer(IService)
@@ -93,7 +106,8 @@ class MasterService(Service):
 
     Both return a Deferred. Starting fails with ``Misconfigured`` when the store or the
     port is not there; a master that has kept documents of an earlier life waits for its
-    store instead, and answers polls with them. Being stopped or cancelled meanwhile is
+    store instead, and answers polls with them. One that receives waits for its store,
+    and for a state in it. Being stopped or cancelled meanwhile is
     no such failure, and leaves nothing. Stopping answers the calls that run, and closes
     the store.
     """
@@ -104,10 +118,13 @@ class MasterService(Service):
         runtime: Runtime,
         opening: Opening,
         ask_replicas: AskReplicas | None,
+        *,
+        opening_storage: OpeningStorage,
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._open_database = opening
+        self._open_storage = opening_storage
         self._home = _home_of(config, runtime)
         self._replicas: ReplicaList | None = None
         self._renewal = OwnRenewal(self._home, runtime, self._find_others, ask_replicas)
@@ -143,7 +160,7 @@ class MasterService(Service):
         kept = None
         if self._config.documents_directory is not None:
             kept = KeptDocuments(self._runtime, self._config.documents_directory)
-        if kept is None or not kept.is_known:
+        if kept is None or not (kept.is_known or self._config.receives):
             database = self._open_database(
                 self._config.store_uri, self._runtime.calendar
             )
@@ -187,6 +204,8 @@ class MasterService(Service):
 
         while self.running:
             try:
+                if self._config.receives and not await self._receive(early):
+                    return
                 # It waits for its server, and nobody else may.
                 await self._serve(await runtime.threads.call(begin), kept, early)
             except CancelledError:
@@ -199,6 +218,37 @@ class MasterService(Service):
                 return
             if self.running:
                 await early.rest(runtime.clock)
+
+    async def _receive(self, early: _Early) -> bool:
+        """Return whether the state is open; wait for one while it is not."""
+        config, runtime = self._config, self._runtime
+        assert config.documents_directory is not None
+
+        def begin() -> Callable[[], Any]:
+            storage = self._open_storage(config.store_uri, runtime.calendar)
+            return lambda: storage
+
+        storage = await runtime.threads.call(begin)
+        directory = Path(config.documents_directory) / RECEIVED_DIRECTORY
+        receiver = early.receiver = Receiver(storage, directory, runtime)
+        is_loopback_only = config.is_loopback_only and not config.has_tls
+        gate = ReceivingGate(
+            receiver, self._home, runtime, is_loopback_only=is_loopback_only
+        )
+
+        def wait() -> None:
+            early.site.resource = gate
+            runtime.log.info("there is no open state: it is received")
+
+        try:
+            if not self.running:
+                return False
+            return await receiver.run(wait)
+        finally:
+            early.site.resource = early.gate
+            await gate.settle()
+            await receiver.close()
+            early.receiver = None
 
     async def _serve(
         self,
@@ -298,6 +348,7 @@ class _Early:
     gate: WaitingGate
     kept: KeptDocuments
     opening: Deferred[None] | None = None
+    receiver: Receiver | None = None
     _pause: Deferred[None] | None = None
 
     async def rest(self, clock: IReactorTime) -> None:
@@ -315,6 +366,8 @@ class _Early:
         self.site.close_idle()
         if self._pause is not None:
             self._pause.cancel()
+        if self.receiver is not None:
+            await self.receiver.stop()
         if self.opening is not None:
             await self.opening
         self.site.disconnect()

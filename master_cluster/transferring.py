@@ -25,7 +25,7 @@ from attrs import evolve, frozen
 
 from slap.errors import Refusal, SlapError, Unavailable
 from slap.replicas import ListedReplica
-from slap.transfer import RECEIVING, Moved, Standing, TransferReport
+from slap.transfer import RECEIVING, Moved, Piece, Standing, TransferReport
 
 FROZEN_RETRY_AFTER_SECONDS = 2
 """A state of some megabytes is moved in seconds."""
@@ -115,6 +115,39 @@ def decide_opening(copied: KeptStanding, digest: str) -> KeptStanding:
             f" {moved_sentence(copied)}"
         )
     return KeptStanding(Standing.OPEN, digest=digest)
+
+
+@frozen
+class ReceivedCopy:
+    """So much of a copy as is on the disk of who receives it."""
+
+    digest: str
+    byte_count: int
+    received_byte_count: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.received_byte_count == self.byte_count
+
+
+def place_piece(present: ReceivedCopy | None, piece: Piece) -> tuple[ReceivedCopy, int]:
+    """Return the copy with a piece, and how much of it was there before.
+
+    A copy with another digest or size begins anew. ``Refusal`` for a gap.
+    """
+    known_count = 0
+    if present is not None and (present.digest, present.byte_count) == (
+        piece.digest,
+        piece.byte_count,
+    ):
+        known_count = present.received_byte_count
+    if piece.offset > known_count:
+        raise Refusal(
+            f"{known_count} bytes of this copy are here: go on with the one at offset"
+            f" {known_count}, not {piece.offset}"
+        )
+    received = max(known_count, piece.end)
+    return ReceivedCopy(piece.digest, piece.byte_count, received), known_count
 
 
 def _check_not_moved(kept: KeptStanding) -> None:

@@ -21,14 +21,16 @@ What is true of the storage that is filled:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from BTrees.LLBTree import LLBTree  # type: ignore[import-untyped]
 from transaction.interfaces import TransientError  # type: ignore[import-untyped]
+from ZODB.Connection import TransactionMetaData  # type: ignore[import-untyped]
 from ZODB.FileStorage import packed_version  # type: ignore[import-untyped]
 from ZODB.FileStorage.format import (  # type: ignore[import-untyped]
     DATA_HDR_LEN,
@@ -138,14 +140,20 @@ def check_receiving(file: Any, storage: Any, lost: Lost = ()) -> None:
 
 
 def fill(
-    file: Any, storage: Any, transaction_count: int, watch: Watch, lost: Lost = ()
+    file: Any,
+    storage: Any,
+    transaction_count: int,
+    watch: Watch,
+    lost: Lost = (),
+    *,
+    extension: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Put what a file has into a storage that has nothing, or a beginning of it.
 
     ``lost`` are errors of the storage after which it is looked how far it came,
-    besides those of ZODB.
+    besides those of ZODB. ``extension`` is added to that of each transaction.
     """
-    filling = _Filling(file, storage)
+    filling = _Filling(file, storage, extension)
 
     def go_on() -> None:
         filling.catch_up()
@@ -283,8 +291,14 @@ class _NewFile:
 class _Filling:
     """How far a storage has what a file has."""
 
-    def __init__(self, file: Any, storage: Any) -> None:
+    def __init__(
+        self,
+        file: Any,
+        storage: Any,
+        extension: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._file, self._storage = file, storage
+        self._extension = extension
         self._serials = LLBTree()
         self.last: bytes = z64
         self.count = 0
@@ -302,7 +316,7 @@ class _Filling:
                 if record is None or found.tid != record.tid:
                     raise _lived_in(found.tid)
                 oids = {it.oid for it in record}
-                if oids != set(found.oid_list):
+                if oids != _oids_of(found):
                     raise _lived_in(found.tid)
                 self._pass(record.tid, oids)
 
@@ -312,24 +326,26 @@ class _Filling:
 
     def put(self, record: Any) -> None:
         """Commit the next transaction."""
+        extension = {**record.extension, **self._extension}
+        written = TransactionMetaData(record.user, record.description, extension)
         try:
-            oids = self._commit(record)
+            oids = self._commit(record, written)
         except BaseException:
-            self._storage.tpc_abort(record)
+            self._storage.tpc_abort(written)
             raise
         self._pass(record.tid, oids)
 
-    def _commit(self, record: Any) -> set[bytes]:
+    def _commit(self, record: Any, written: TransactionMetaData) -> set[bytes]:
         storage, oids = self._storage, set()
-        storage.tpc_begin(record, record.tid, record.status)
+        storage.tpc_begin(written, record.tid, record.status)
         for it in record:
             before = p64(self._serials.get(u64(it.oid), 0))
-            storage.store(it.oid, before, it.data, "", record)
+            storage.store(it.oid, before, it.data, "", written)
             oids.add(it.oid)
-        if storage.tpc_vote(record):
+        if storage.tpc_vote(written):
             # Conflicts were resolved: with what others wrote.
             raise _lived_in(record.tid)
-        storage.tpc_finish(record)
+        storage.tpc_finish(written)
         return oids
 
     def _pass(self, tid: bytes, oids: set[bytes]) -> None:
@@ -338,6 +354,12 @@ class _Filling:
             self._serials[u64(oid)] = number
         self.last = tid
         self.count += 1
+
+
+def _oids_of(record: Any) -> set[bytes]:
+    """The objects of a transaction: NEO names them, without their content."""
+    named = getattr(record, "oid_list", None)
+    return {it.oid for it in record} if named is None else set(named)
 
 
 def _lived_in(tid: bytes) -> NotCopied:

@@ -83,6 +83,7 @@ def run_replica(
     access_log: str = AccessLog.CHANGES.value,
     is_log_json: bool = False,
     path_prefix: str = "",
+    receives: bool = False,
     is_debug: bool = False,
 ) -> None:
     """Run a replica, which speaks TLS, until it is told to stop."""
@@ -99,6 +100,7 @@ def run_replica(
             documents_directory=documents_directory,
             announced=announced_replica(announced),
             has_tls=True,
+            receives=receives,
         )
         _run(config, is_debug=is_debug, is_log_json=is_log_json)
     except Misconfigured as error:

@@ -7,17 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from master_cluster.errors import Unusable
 from master_cluster.store.backup import make_copy
-from master_cluster.store.content import (
-    Content,
-    Watch,
-    digest_of,
-    snapshot_of,
-    verify,
-)
+from master_cluster.store.content import Content, Watch
 from master_cluster.store.neo_uri import parse_neo_uri
-from master_cluster.store.outages import InDoubt
+from master_cluster.store.restoring import restore_into
 from replication import transfer
 
 if TYPE_CHECKING:
@@ -39,22 +32,8 @@ def back_up(store_uri: str, target: Path, watch: Watch, *, is_forced: bool) -> C
 
 def restore(backup: Path, store_uri: str, watch: Watch, *, is_dry: bool) -> Content:
     """Put a backup into a neo_cluster that has nothing, or a beginning of the same."""
-    lost = (InDoubt,)
-    with snapshot_of(backup) as snapshot, _opened(store_uri) as storage:
-        file = snapshot.storage
-        # Before it takes long.
-        transfer.check_receiving(file, storage, lost)
-        content = verify(backup, watch)
-        if is_dry:
-            return content
-        transfer.fill(file, storage, content.transaction_count, watch, lost)
-        present = transfer.present_records(file, storage, watch)
-        if digest_of(present) != content.digest:
-            raise Unusable(
-                f"what was restored has another digest than {backup}: create another"
-                " neo_cluster, restore there, and keep this one for us"
-            )
-    return content
+    with _opened(store_uri) as storage:
+        return restore_into(backup, storage, lambda _: watch, is_dry=is_dry)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
     "master_cluster": {
         "slap": EVERYTHING,
         "runtime": EVERYTHING,
-        "replication": ("master_cluster.service",),
+        "replication": ("master_cluster.store.restoring",),
         **dict.fromkeys(TWISTED, EVERYTHING),
         **dict.fromkeys(ZODB, ("master_cluster.store", "master_cluster.store.*")),
         "neo": ("master_cluster.store.neo_client",),

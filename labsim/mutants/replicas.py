@@ -100,7 +100,7 @@ MUTANTS = (
         (
             Change(
                 "master_cluster/service.py",
-                "        if kept is None or not kept.is_known:\n",
+                "        if kept is None or not (kept.is_known or self._config.receives):\n",
                 "        if True:\n",
             ),
         ),

@@ -48,9 +48,17 @@ Database: TypeAlias = DB
 Opening: TypeAlias = Callable[[str, ICalendar], DB]
 """What makes a database of a URI, as ``open_database`` does."""
 
+OpeningStorage: TypeAlias = Callable[[str, ICalendar], Any]
+"""What makes a storage of a URI, as ``open_storage`` does."""
+
 
 def open_database(uri: str, calendar: ICalendar) -> DB:
-    """Open a store by its URI; raise ``Misconfigured`` when that fails.
+    """Open a store as ``open_storage`` does; make its root object if it has none."""
+    return database_on(open_storage(uri, calendar))
+
+
+def open_storage(uri: str, calendar: ICalendar) -> Any:
+    """Open a storage by its URI; raise ``Misconfigured`` when that fails.
 
     ``memory:`` is forgotten. ``file:PATH`` belongs to this process; it is synchronised
     to its disk before a commit returns, and its lock is released by the kernel when the
@@ -59,23 +67,21 @@ def open_database(uri: str, calendar: ICalendar) -> DB:
     """
     scheme, _, path = uri.partition(":")
     if scheme == "memory" and not path:
-        storage: object = MemoryStorage(calendar)
-    elif scheme == "file" and path:
-        storage = open_file(path, calendar)
-    elif scheme == "zeo":
-        storage = ZeoStorage(parse_address(path))
-    elif scheme == "neo":
+        return MemoryStorage(calendar)
+    if scheme == "file" and path:
+        return open_file(path, calendar)
+    if scheme == "zeo":
+        return ZeoStorage(parse_address(path))
+    if scheme == "neo":
         place = parse_neo_uri(uri)
         # It takes signals and a third of the time that a master starts in.
         from master_cluster.store.neo_client import NeoStorage  # noqa: PLC0415
 
-        storage = NeoStorage(place)
-    else:
-        raise Misconfigured(
-            f"the store {uri!r} is neither file:PATH nor zeo:HOST:PORT nor"
-            " neo:NAME@HOST:PORT nor memory:"
-        )
-    return database_on(storage)
+        return NeoStorage(place)
+    raise Misconfigured(
+        f"the store {uri!r} is neither file:PATH nor zeo:HOST:PORT nor"
+        " neo:NAME@HOST:PORT nor memory:"
+    )
 
 
 def load_driver(uri: str) -> None:
@@ -162,6 +168,9 @@ class DurableStorage(FileStorage):  # type: ignore[misc] # ZODB has no types
     def __init__(self, calendar: ICalendar, path: str) -> None:
         self._calendar = calendar
         super().__init__(path)
+
+    def sync(self) -> None:
+        """Hear of what others commit: nobody does."""
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
         self._check_usable()

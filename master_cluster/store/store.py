@@ -73,6 +73,7 @@ from master_cluster.store.outages import InDoubt, StillInDoubt
 from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
 from master_cluster.store.standing import StandingOfState
 from master_cluster.store.storages import later_tid
+from master_cluster.transferring import check_opened, decide_opening
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
 from slap.errors import Overtaken, SlapError, Unavailable
@@ -158,6 +159,29 @@ class Store:
             with attempt.aborted_on_error():
                 _check_layout(stored.layout)
             stored.complete()
+            return lambda: attempt.commit(None)
+
+        try:
+            await self._repeat(lambda _: begin)
+        except _EndLost as lost:
+            raise StillInDoubt(str(lost.cause), BUSY_RETRY_AFTER_SECONDS) from lost
+
+    async def open_received(self, digest: str, copied_tid: bytes) -> None:
+        """Open a state whose root object is as a copy wrote it; once, whoever does."""
+
+        def begin() -> Callable[[], Dated[None]]:
+            attempt = _Attempt(self._database)
+            with attempt.aborted_on_error():
+                stored = attempt.root[ROOT_KEY]
+                _check_layout(stored.layout)
+                stored.complete()
+                standing = StandingOfState(stored)
+                if attempt.root._p_serial == copied_tid:  # noqa: SLF001 - ZODB's name
+                    standing.write(decide_opening(standing.read(), digest))
+                    # By this all replicas know that it is open (``restoring``).
+                    attempt.root._p_changed = True  # noqa: SLF001
+                else:
+                    check_opened(standing.read(), digest)
             return lambda: attempt.commit(None)
 
         try:

@@ -9,6 +9,9 @@ that its owner points at loopback; so a mini-master answers names of loopback al
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
@@ -23,6 +26,7 @@ class Entrance(Resource):
     def __init__(self, *, is_loopback_only: bool) -> None:
         super().__init__()
         self.is_loopback_only = is_loopback_only
+        self._running: set[Deferred[None]] = set()
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         host = request.getHeader("host") or ""
@@ -30,3 +34,25 @@ class Entrance(Resource):
             return Refusal(Forbidden("this master answers on loopback names only"))
         found: IResource = super().getChildWithDefault(path, request)
         return found
+
+    async def settle(self) -> None:
+        """Return when no call runs."""
+        while self._running:
+            await _finished(next(iter(self._running)))
+
+    def run(self, call: Deferred[None]) -> None:
+        """Count a call among those that ``settle`` awaits."""
+        self._running.add(call)
+        call.addBoth(lambda _: self._running.discard(call))
+
+
+def _finished(call: Deferred[Any]) -> Deferred[None]:
+    """Return a Deferred that fires when ``call`` does, and leaves its result alone."""
+    finished: Deferred[None] = Deferred()
+
+    def pass_on(result: object) -> object:
+        finished.callback(None)
+        return result
+
+    call.addBoth(pass_on)
+    return finished

@@ -50,6 +50,7 @@ class Repeating(Answering):
         memory: AnswerMemory[Remembered],
     ) -> None:
         super().__init__(answers, runtime, run, check)
+        self._lasting = answers
         self._memory = memory
 
     def render(self, request: Request) -> bytes | int:
@@ -64,7 +65,7 @@ class Repeating(Answering):
         since = self._memory.instant
         call = call_of(request)
         await self._check(request, call)
-        answer = await self._answers.answer_lasting(call)
+        answer = await self._lasting.answer_lasting(call)
         if not isinstance(answer, Lasting):
             return encode_answer(call.method, answer)
         encoded = encode_answer(call.method, answer.answer)

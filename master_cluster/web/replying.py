@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from master_cluster.answering.answers import Answers
 from runtime.ports import Runtime
 from slap.calls import Call, HttpAnswer, decode_call, encode_answer, encode_error
 from slap.errors import BadRequest, ServerError, SlapError
@@ -71,11 +70,17 @@ class Serving(Resource):
             request.finish()
 
 
+class Answerer(Protocol):
+    """Who answers calls; raises the errors of ``slap``."""
+
+    async def answer(self, call: Call) -> object: ...
+
+
 class Answering(Serving):
     """One method."""
 
     def __init__(
-        self, answers: Answers, runtime: Runtime, run: Run, check: Check
+        self, answers: Answerer, runtime: Runtime, run: Run, check: Check
     ) -> None:
         super().__init__(runtime, run)
         self._answers = answers

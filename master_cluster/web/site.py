@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -34,7 +31,6 @@ class Gate(Entrance):
         is_loopback_only: bool,
     ) -> None:
         super().__init__(is_loopback_only=is_loopback_only)
-        self._running: set[Deferred[None]] = set()
         for name in METHODS:
             answering = Answering(answers, runtime, self.run, check)
             self.putChild(name.encode("ascii"), answering)
@@ -43,25 +39,3 @@ class Gate(Entrance):
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(NotFound(f"no method {path.decode(errors='replace')!r}"))
-
-    async def settle(self) -> None:
-        """Return when no call runs."""
-        while self._running:
-            await _finished(next(iter(self._running)))
-
-    def run(self, call: Deferred[None]) -> None:
-        """Count a call among those that ``settle`` awaits."""
-        self._running.add(call)
-        call.addBoth(lambda _: self._running.discard(call))
-
-
-def _finished(call: Deferred[Any]) -> Deferred[None]:
-    """Return a Deferred that fires when ``call`` does, and leaves its result alone."""
-    finished: Deferred[None] = Deferred()
-
-    def pass_on(result: object) -> object:
-        finished.callback(None)
-        return result
-
-    call.addBoth(pass_on)
-    return finished

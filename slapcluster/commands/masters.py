@@ -27,6 +27,13 @@ DEFAULT_LISTEN = "[::]:5443"
     " change, and those of its region's authority if it has them. By default that of"
     " `slapcluster --identity`.",
 )
+@click.option(
+    "--receive",
+    "receives",
+    is_flag=True,
+    help="Make no state in an empty store, but wait until one is moved there: the copy"
+    " is kept in --documents meanwhile. A store that has an open state is served.",
+)
 @serving_options
 @pass_session
 def master(
@@ -34,6 +41,7 @@ def master(
     *,
     listen: str,
     identity_directory: str | None,
+    receives: bool,
     store_uri: str | None,
     documents_directory: str | None,
     announced: tuple[str, str] | None,
@@ -55,6 +63,11 @@ def master(
         )
     if store_uri is None:
         raise CommandFailed("Say where the state is kept: --store URI.")
+    if receives and documents_directory is None:
+        raise CommandFailed(
+            "Say where the copy of the state is kept until it is open: --documents"
+            " DIRECTORY."
+        )
     from slapcluster.masters import run_replica  # noqa: PLC0415 - loads ZODB, Twisted
 
     run_replica(
@@ -67,5 +80,6 @@ def master(
         access_log=access_log,
         is_log_json=log_format == "json",
         path_prefix=path_prefix,
+        receives=receives,
         is_debug=session.is_debug,
     )

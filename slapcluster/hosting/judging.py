@@ -8,6 +8,7 @@ from attrs import frozen
 
 from replication.answers import OUT_OF_DATE, STORAGE, Answer
 from replication.observation import region_of
+from slap.transfer import RECEIVING
 from slapcluster.hosting.places import STORAGE_NODE
 from slapcluster.hosting.planning import InForce, has_cells
 from stunnel_conf.links import Endpoint
@@ -125,6 +126,9 @@ def judge_replica(url: str, refusal: str) -> Judgement:
             "the key of the region has no certificate: have the published"
             " certificate-request signed, and give it back as parameter authority"
         )
+    if refusal.startswith(RECEIVING):
+        # Whoever moves a state to it may wait for this promise.
+        return _kept(f"the replica at {url} is {refusal}")
     if refusal:
         return _broken(f"the replica at {url} is not ready: {refusal}")
     return _kept(f"the replica at {url} is ready")

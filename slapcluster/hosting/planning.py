@@ -235,12 +235,13 @@ def _neo_masters(published: Mapping[str, PublishedRegion]) -> tuple[str, ...]:
 def plan_replica(place: Place, name: str, uri: str) -> dict[str, str]:
     """Return the replica of the master, for all who reach the region.
 
-    It serves the release that it runs from: computers build that from any replica.
+    It serves the release that it runs from: computers build that from any replica. It
+    makes no state: one is moved to it, or restored.
     """
     argv = place.script(
         *("slapcluster", "master", "--listen", str(place.outside(REPLICA))),
         *("--store", uri, "--identity", f"{place.home}/{IDENTITY_HOME}"),
-        *("--documents", f"{place.home}/{DOCUMENTS_HOME}"),
+        *("--documents", f"{place.home}/{DOCUMENTS_HOME}", "--receive"),
         *("--announce", place.replica_url, name),
         *("--release", place.release_directory),
     )

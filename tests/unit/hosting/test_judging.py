@@ -140,6 +140,14 @@ AWAY = evolve(RUNNING, nodes=RUNNING.nodes[1:])
             "the replica at https://[fd00::1]:5443 is not ready: the store is away",
         ),
         (
+            judge_replica("https://[fd00::1]:5443", "receiving: it waits for a state"),
+            True,
+            (
+                "the replica at https://[fd00::1]:5443 is receiving: it waits for a"
+                " state"
+            ),
+        ),
+        (
             judge_replica("https://[fd00::1]:5443", ""),
             True,
             "the replica at https://[fd00::1]:5443 is ready",

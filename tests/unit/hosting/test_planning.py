@@ -257,6 +257,7 @@ def test_a_replica_listens_outside_as_who_it_is():
         *("/soft/bin/slapcluster", "master", "--listen", "[fd00:2::2]:20003"),
         *("--store", "neo:x@[fd00::1]:1?near=y"),
         *("--identity", f"{home}/identity", "--documents", f"{home}/documents"),
+        "--receive",
         *("--announce", "https://[fd00:2::2]:20003", "lyon"),
         *("--release", "/soft/release"),
     ]

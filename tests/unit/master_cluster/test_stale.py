@@ -85,7 +85,8 @@ class Bench:
 
     def restart(self) -> None:
         self.host.kill()
-        self.boot()
+        self.host.boot()
+        self.world.run_for(1)
 
     def send(
         self,
