@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from master_cluster.store.backup import make_copy
-from master_cluster.store.content import Content, Watch
+from master_cluster.store.content import Content, Watch, snapshot_of
 from master_cluster.store.neo_uri import parse_neo_uri
 from master_cluster.store.restoring import restore_into
 from replication import transfer
@@ -32,7 +32,8 @@ def back_up(store_uri: str, target: Path, watch: Watch, *, is_forced: bool) -> C
 
 def restore(backup: Path, store_uri: str, watch: Watch, *, is_dry: bool) -> Content:
     """Put a backup into a neo_cluster that has nothing, or a beginning of the same."""
-    with _opened(store_uri) as storage:
+    # What is no copy is said at once, whether the store is there or not.
+    with snapshot_of(backup), _opened(store_uri) as storage:
         return restore_into(backup, storage, lambda _: watch, is_dry=is_dry)
 
 

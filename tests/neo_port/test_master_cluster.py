@@ -66,7 +66,7 @@ def test_three_regions_run_from_the_wheelhouse_and_outlive_one(
         assert all(is_kept for is_kept, _ in promises.values()), promises
         assert promises["quorum"][1] == "NEO runs with all 3 regions"
         assert promises["lag"][1].endswith("up to date")
-        assert promises["replica"][1].endswith("is ready")
+        assert promises["replica"][1].endswith("it waits for a state")
     published = seen["published"]
     assert set(published["regions"].split()) == set(REGIONS)
     assert set(published["storage"].split()) == set(REGIONS)
