@@ -7,6 +7,7 @@ from attrs import evolve
 
 from slapcluster.boundary import RootGroup
 from slapcluster.commands.authorities import authority
+from slapcluster.commands.bootstrap import bootstrap
 from slapcluster.commands.completion import completion
 from slapcluster.commands.computers import computer
 from slapcluster.commands.configured import group_config_option
@@ -26,7 +27,6 @@ from slapcluster.commands.services import service
 from slapcluster.commands.status import status, why
 from slapcluster.commands.storages import storage
 from slapcluster.commands.supplying import remove, supply
-from slapcluster.commands.uninstalling import uninstall
 from slapcluster.session import Session
 
 DEFAULT_MASTER_URL = "http://127.0.0.1:5000/"
@@ -94,6 +94,7 @@ def cli(
 
 for _command in (
     doctor,
+    bootstrap,
     proxy,
     master,
     storage,
@@ -113,7 +114,6 @@ for _command in (
     play,
     console,
     lab,
-    uninstall,
     completion,
 ):
     cli.add_command(_command)

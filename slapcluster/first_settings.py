@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+RELAY = "127.0.0.1:5000"
+"""Where each computer finds what its masters serve as ``/release/``."""
+
 
 @frozen
 class NewSettings:
@@ -22,6 +25,7 @@ def render_settings(new: NewSettings) -> str:
 [slapos]
 software_root = {new.software_root}
 instance_root = {new.instance_root}
+release_listen = {RELAY}
 
 [slapformat]
 partition_amount = {new.partition_count}

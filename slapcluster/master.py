@@ -16,8 +16,10 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.products import ProductReport, ProductsReport
-from slap.replicas import ReplicasReport
+from slap.replicas import ListedReplica, ReplicasReport
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
+from slap.statuses import AccessStatus
+from slap.transfer import Piece, TransferReport
 from slap.usage import UsageList, UsageReport
 
 T = TypeVar("T")
@@ -87,6 +89,24 @@ class Master:
 
     async def forget_replica(self, url: str) -> ReplicasReport:
         return await self._ask(ReplicasReport, calls.forget_replica(url))
+
+    async def computer_status(self, computer_id: str) -> AccessStatus:
+        return await self._ask(AccessStatus, calls.get_computer_status(computer_id))
+
+    async def transfer(self) -> TransferReport:
+        return await self._ask(TransferReport, calls.get_transfer())
+
+    async def freeze(self) -> TransferReport:
+        return await self._ask(TransferReport, calls.freeze())
+
+    async def move(self, replicas: tuple[ListedReplica, ...]) -> TransferReport:
+        return await self._ask(TransferReport, calls.move(replicas))
+
+    async def receive(self, piece: Piece) -> TransferReport:
+        return await self._ask(TransferReport, calls.receive(piece))
+
+    async def open_received(self, digest: str) -> TransferReport:
+        return await self._ask(TransferReport, calls.open_received(digest))
 
     async def add_product_release(
         self, title: str, software_release_url: str

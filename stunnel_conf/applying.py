@@ -182,8 +182,7 @@ class Applier:
         self._home.keep_ports(ports)
         entries = {it: Endpoint(links.entries.host, ports[it]) for it in names}
         entries |= {it.name: it.accept for it in links.gateways}
-        own = read_own(links.name, own_text) if own_text else None
-        return configuration, entries, (*_warn(own, pins, now), *warnings)
+        return configuration, entries, (*_warn(pins, now), *warnings)
 
     async def _check_ports(self, configuration: Configuration) -> None:
         """A port that is taken makes stunnel close all others, again and again."""
@@ -312,14 +311,7 @@ def read_passages(
     return passages, warnings
 
 
-def _warn(
-    own: Pin | None, pins: Mapping[str, Sequence[Pin]], now: float
-) -> Iterator[str]:
-    if own is not None and own.is_late(now):
-        days = (own.expires_at - now) / 86400
-        end = f"ends in {days:.0f} days" if days > 0 else "is over: peers refuse it"
-        yield f"the certificate of this site {end}"
+def _warn(pins: Mapping[str, Sequence[Pin]], now: float) -> Iterator[str]:
     for name, pinned in pins.items():
-        # One of an authority stands for each that its peer has had since.
-        if not any(it.is_valid(now) or not it.is_own_issuer for it in pinned):
+        if not any(pin.is_valid(now) for pin in pinned):
             yield f"{name} has no certificate that is valid now: its links are refused"

@@ -34,8 +34,6 @@ debug = notice
 ; computer, and cost five times what a connection does.
 syslog = no
 sslVersionMin = TLSv1.2
-; Whose certificate it was is verified, and written to the log, at each handshake.
-sessionResume = no
 ; Small answers would wait for more.
 socket = l:TCP_NODELAY=1
 socket = r:TCP_NODELAY=1
@@ -152,7 +150,7 @@ def render(
             *(["client = yes"] if section.is_client else []),
             f"accept = {section.accept.joined}",
             f"connect = {section.connect.joined}",
-            # The certificate of a peer is one of those in the file: see pins.
+            # The certificate of a peer is exactly one of those in the file.
             "verifyPeer = yes",
             f"CAfile = {home}/{name}",
         )

@@ -35,6 +35,9 @@ class MortalTree:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tree, name)
 
+    def subtree(self, relative: str) -> MortalTree:
+        return MortalTree(self.tree.subtree(relative), self.patience)
+
     def write(self, relative: str, content: bytes, mode: int = 0o644) -> None:
         self.patience.use()
         self.tree.write(relative, content, mode)

@@ -35,9 +35,10 @@ from attrs import frozen
 
 from replication.quorum import REGION_COUNT_MIN
 from replication.regions import NAME_RULE, REGION_COUNT_MAX
+from slapcluster.first_settings import RELAY
 from stunnel_conf.links import BadLinks, read_host, read_port
 
-RELEASE_URL = "http://127.0.0.1:5000/release/software/master-cluster/software.cfg"
+RELEASE_URL = f"http://{RELAY}/release/software/master-cluster/software.cfg"
 """Each agent has what its masters serve as ``/release/`` at this address."""
 
 CLOUD_BYTES_MAX = 256 * 1024

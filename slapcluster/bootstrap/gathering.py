@@ -1,0 +1,232 @@
+"""Shell. The first half of a bootstrap: computers come together and run the master.
+
+What is waited for is what the mini-master knows, as of any other service.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from attrs import evolve
+
+from runtime.ports import Program
+from slap.errors import NotFound, NotReady
+from slap.model import InstanceRequest, SoftwareInstallation
+from slap.reports import ComputerReport, TreeReport
+from slapcluster.bootstrap.identifying import identify, sign_regions
+from slapcluster.bootstrap.wanted_cloud import WantedComputer
+from slapcluster.bootstrap.work import Work
+from slapcluster.master import Master
+from slapcluster.outcomes import CommandFailed
+from slapcluster.settling import log_end, supply_activity, tree_activity
+from slapgrid.environment import clean_environment
+
+JOIN_SECONDS_MAX = 300.0
+"""Of a command that has a computer join, over a slow line to it."""
+
+SPARE_PARTITION_COUNT = 1
+"""Besides one in each region: the root of the master is an instance too."""
+
+
+class Gathering:
+    """These steps of one bootstrap."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._wanted = work.wanted
+
+    async def identify(self) -> None:
+        identify(self._work.home, self._wanted.host)
+
+    async def have_computers_join(self) -> None:
+        for computer in self._wanted.computers:
+            await self._register(computer)
+        for computer in self._wanted.computers:
+            await self._join(computer)
+        for computer in self._wanted.computers:
+            computer_id = self._work.logbook.computer_ids[computer.title]
+            await self._work.wait(
+                lambda master, it=computer_id: master.computer(it),  # type: ignore[misc]
+                lambda report, it=computer: (  # type: ignore[misc]
+                    "" if report.partitions else f"{it.title} has no partitions yet"
+                ),
+            )
+            await self._work.ask(
+                lambda master, it=computer, name=computer_id: (  # type: ignore[misc]
+                    master.set_computer_attributes(name, {"region": it.region})
+                )
+            )
+        await self._check_room()
+
+    async def _register(self, computer: WantedComputer) -> None:
+        registered = await self._work.ask(
+            lambda master: master.register_computer(computer.title)
+        )
+        ids = {
+            **self._work.logbook.computer_ids,
+            computer.title: registered.computer_id,
+        }
+        self._work.write(evolve(self._work.logbook, computer_ids=ids))
+
+    async def _join(self, computer: WantedComputer) -> None:
+        """Have a computer come in that was never heard of."""
+        computer_id = self._work.logbook.computer_ids[computer.title]
+        report = await self._work.ask(lambda master: master.computer(computer_id))
+        if report.partitions:
+            return
+        token = await self._work.ask(lambda master: master.token("computer"))
+        url, title = self._wanted.mini_master_url, computer.title
+        words = computer.words("join", url, token, "--title", title)
+        if not computer.command:
+            self._work.say(
+                f"On {title}, type: slapcluster {' '.join(words)}\n"
+                "and have `slapcluster node run` run there."
+            )
+            return
+        self._work.show(f"{computer.title} joins")
+        runtime = self._work.home.runtime
+        ended = await runtime.processes.run(
+            Program(
+                words,
+                directory="/",
+                environment=clean_environment(self._work.home.path),
+                timeout_seconds=JOIN_SECONDS_MAX,
+            )
+        )
+        if not ended.is_success:
+            output = ended.output.decode(errors="replace").replace(token, "TOKEN")
+            late = f" in {JOIN_SECONDS_MAX:g} s" if ended.is_timed_out else ""
+            raise CommandFailed(
+                f"{computer.title} does not join{late}; its command said:\n"
+                f"{log_end(output)}\nRepeat the bootstrap when that is mended."
+            )
+
+    async def _check_room(self) -> None:
+        """See that each region has a partition, and one of them a second one."""
+        reports = [await self._report(it) for it in self._wanted.computers]
+        free: dict[str, int] = {}
+        for computer, report in zip(self._wanted.computers, reports, strict=True):
+            count = sum(
+                it.title is None or it.root_title == self._wanted.name
+                for it in report.partitions
+            )
+            free[computer.region] = free.get(computer.region, 0) + count
+        without = [region for region, count in free.items() if not count]
+        if without:
+            raise CommandFailed(
+                f"{', '.join(without)} has no free partition: give one of its "
+                "computers more (`partition_amount` of its slapos.cfg)."
+            )
+        needed = len(free) + SPARE_PARTITION_COUNT
+        if sum(free.values()) < needed:
+            raise CommandFailed(
+                f"The regions have {sum(free.values())} free partitions, and the "
+                f"master needs {needed}: one in each region, and one for its root."
+            )
+
+    async def _report(self, computer: WantedComputer) -> ComputerReport:
+        computer_id = self._work.logbook.computer_ids[computer.title]
+        return await self._work.ask(lambda master: master.computer(computer_id))
+
+    async def supply(self) -> None:
+        url = self._wanted.release_url
+        ids = [
+            self._work.logbook.computer_ids[it.title] for it in self._wanted.computers
+        ]
+        for each in ids:
+            installation = SoftwareInstallation(url, each)
+            await self._work.ask(lambda master, it=installation: master.supply(it))  # type: ignore[misc]
+        for each in ids:
+            await self._work.wait(
+                lambda master, it=each: master.computer(it),  # type: ignore[misc]
+                lambda report: supply_activity(report, url),
+            )
+
+    def _instance_request(self, authority: Mapping[str, str]) -> InstanceRequest:
+        """Return the request for the master itself."""
+        wanted = self._wanted
+        parameters = {
+            "regions": " ".join(wanted.regions),
+            "storage": "create",
+            "neo-cluster": wanted.name,
+        }
+        if wanted.neo_partition_count is not None:
+            parameters["neo-partitions"] = str(wanted.neo_partition_count)
+        if authority:
+            parameters["authority"] = json.dumps(dict(authority), sort_keys=True)
+        return InstanceRequest(wanted.name, wanted.release_url, parameters=parameters)
+
+    async def request_instances(self) -> None:
+        """Ask for the master, and wait for the keys that are to be signed."""
+        if not (await self._tree()).instances:
+            await self._ask_for(self._instance_request({}))
+        names = self._wanted.regions
+
+        def activity(tree: TreeReport) -> str:
+            missing = [it for it in names if not _requests_of(tree).get(it)]
+            if not missing:
+                return ""
+            there = tree_activity(tree, None)
+            return f"{', '.join(missing)}: no key yet; {there}".rstrip("; ")
+
+        await self._work.wait(lambda _: self._tree(), activity)
+
+    async def sign(self) -> None:
+        tree = await self._tree()
+        asked = json.loads(tree.instances[0].parameters.get("authority", "{}"))
+        if set(self._wanted.regions) <= set(asked):
+            # A second certificate of the same key would process all of it anew.
+            return
+        signed = sign_regions(self._work.home, _requests_of(tree), self._wanted.regions)
+        await self._ask_for(self._instance_request(signed))
+
+    async def settle(self) -> None:
+        """Wait until each promise of the whole tree is kept."""
+        names = self._wanted.regions
+
+        def activity(tree: TreeReport) -> str:
+            if len(tree.instances) <= len(names):
+                return f"{len(tree.instances)} of {len(names) + 1} instances are there"
+            without = [it for it in names if it not in replicas_of(tree)]
+            if without:
+                return f"{', '.join(without)}: no replica yet"
+            return tree_activity(tree, None)
+
+        tree = await self._work.wait(lambda _: self._tree(), activity)
+        self._work.write(evolve(self._work.logbook, replica_urls=replicas_of(tree)))
+
+    async def _ask_for(self, wanted: InstanceRequest) -> None:
+        async def question(master: Master) -> None:
+            try:
+                await master.request_instance(wanted)
+            except NotReady:
+                # It is accepted; who waits for it asks for its tree.
+                return
+
+        await self._work.ask(question)
+
+    async def _tree(self) -> TreeReport:
+        try:
+            return await self._work.ask(lambda master: master.tree(self._wanted.name))
+        except NotFound:
+            return TreeReport(self._wanted.name)
+
+
+def _requests_of(tree: TreeReport) -> Mapping[str, str]:
+    """Return the requests for certificates that regions published, by name."""
+    if not tree.instances:
+        return {}
+    published = tree.instances[0].connection_parameters
+    found = json.loads(published.get("certificate-requests", "{}"))
+    return {name: it for name, it in found.items() if it}
+
+
+def replicas_of(tree: TreeReport) -> dict[str, str]:
+    """Return the addresses of the replicas in a tree of the master, by region."""
+    found = (it.connection_parameters for it in tree.instances[1:])
+    return {
+        it["region"]: it["replica-url"]
+        for it in found
+        if it.get("region") and it.get("replica-url")
+    }

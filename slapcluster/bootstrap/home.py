@@ -1,0 +1,70 @@
+"""Shell. The directory of a bootstrap: what it has done, who signs, what it copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from posixpath import join
+
+from attrs import field, frozen
+
+from runtime.ports import IFileTree, Runtime
+from slapcluster.bootstrap.logbook import Logbook, parse_logbook, render_logbook
+from slapcluster.outcomes import CommandFailed, ExitCode
+from slapgrid.neighbours.lock import hold_directory
+
+LOGBOOK = "logbook.json"
+ROOT = "root"
+"""The offline directory of the root: an operator carries it away in the end."""
+
+OPERATOR = "operator"
+"""The identity directory of the person who bootstraps."""
+
+MINI_MASTER = "mini-master"
+"""All of the mini-master: it goes as a whole when it retires."""
+
+IDENTITY = f"{MINI_MASTER}/identity"
+STATE_FILE = f"{MINI_MASTER}/state.fs"
+DOCUMENTS = f"{MINI_MASTER}/documents"
+LOG = f"{MINI_MASTER}/log"
+COPY = "state-of-mini-master.fs"
+"""The state as it was transferred: the first backup of the cloud."""
+
+
+@frozen
+class Home:
+    """The directory at an absolute path, of whoever bootstraps alone."""
+
+    runtime: Runtime
+    path: str
+    tree: IFileTree = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "tree", self.runtime.file_tree(self.path))
+
+    def below(self, name: str) -> str:
+        return join(self.path, name)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it while another bootstrap may not."""
+        self.tree.make_directory("", 0o700)
+        hold = hold_directory(self.path)
+        if hold is None:
+            raise CommandFailed(
+                f"Another bootstrap works in {self.path} just now.",
+                ExitCode.ANOTHER_RUNS,
+            )
+        try:
+            yield
+        finally:
+            hold.release()
+
+    def read(self) -> Logbook | None:
+        """Return the logbook; ``Otherwise`` when it cannot be gone on with."""
+        if self.tree.status(LOGBOOK) is None:
+            return None
+        return parse_logbook(self.tree.read(LOGBOOK))
+
+    def write(self, logbook: Logbook) -> None:
+        self.tree.write(LOGBOOK, render_logbook(logbook), 0o600)

@@ -1,0 +1,160 @@
+"""Shell. The second half of a bootstrap: the state goes where it stays.
+
+1. The mini-master is frozen before its state is copied: so the copy has all that it
+   acknowledged, and nothing is acknowledged that the copy has not.
+2. The new master opens when it has all of the copy, and its digest is that of the copy.
+   That it may have opened is written down before it is asked to.
+3. Only then is the mini-master moved: it answers nobody any more but who took over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import evolve
+
+from slap.errors import MasterAway, SlapError
+from slap.replicas import ListedReplica
+from slap.transfer import PIECE_BYTES_MAX, Piece, Standing, TransferReport
+from slapcluster.bootstrap.home import IDENTITY, MINI_MASTER
+from slapcluster.bootstrap.work import Work
+from slapcluster.master import Master
+from slapcluster.outcomes import CommandFailed
+from slapcluster.pausing import pause
+
+ROUND_PAUSE_SECONDS = 1.0
+"""Between two rounds over replicas of which none can go on."""
+
+
+class Moving:
+    """These steps of one bootstrap."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    async def freeze(self) -> None:
+        await self._work.ask(lambda master: master.freeze())
+
+    async def copy(self) -> None:
+        """Copy the state of the mini-master, which is frozen, and verify the copy."""
+        work = self._work
+        digest = await work.mini_master.copy_state()
+        work.write(evolve(work.logbook, digest=digest))
+
+    async def receive(self) -> None:
+        """Have one of the new replicas put the copy into NEO, whichever does."""
+        await self._with_any(self._send)
+
+    async def open(self) -> None:
+        """Open the new master, and wait until most of its replicas serve."""
+        work = self._work
+        work.write(evolve(work.logbook, is_opening=True))
+        await self._with_any(self._open)
+        urls = tuple(work.logbook.replica_urls.values())
+        needed = len(urls) // 2 + 1
+
+        async def look(_: Master) -> int:
+            return sum([await self._is_open(it) for it in urls])
+
+        await work.wait(
+            look,
+            lambda count: "" if count >= needed else f"{count} of {len(urls)} serve",
+            *urls,
+        )
+
+    async def move(self) -> None:
+        """Have everybody ask the new master, and wait until all computers do."""
+        work = self._work
+        urls = work.logbook.replica_urls
+        listed = tuple(ListedReplica(url, region) for region, url in urls.items())
+        await work.ask(lambda master: master.move(listed))
+        for title, computer_id in work.logbook.computer_ids.items():
+
+            async def look(_: Master, it: str = computer_id) -> bool:
+                for url in urls.values():
+                    if await self._has_heard(url, it):
+                        return True
+                return False
+
+            def activity(is_heard: bool, it: str = title) -> str:
+                return "" if is_heard else f"the new master has not heard {it} yet"
+
+            await work.wait(look, activity, *urls.values())
+
+    async def retire(self) -> None:
+        """End the mini-master and remove all of it, its keys first."""
+        work = self._work
+        await work.mini_master.stop()
+        await work.home.tree.remove_tree(IDENTITY)
+        await work.home.tree.remove_tree(MINI_MASTER)
+
+    async def _with_any(self, act: Callable[[Master], object]) -> None:
+        """Have a replica do it: the next one when one is away, within the bound."""
+        work = self._work
+        clock = work.home.runtime.clock
+        deadline = clock.seconds() + work.limit_seconds
+        urls = tuple(work.logbook.replica_urls.values())
+        while True:
+            last: SlapError | None = None
+            for url in urls:
+                try:
+                    await work.ask(act, url)  # type: ignore[arg-type]
+                except MasterAway as error:
+                    last = error
+                    work.show(error.sentence)
+                else:
+                    return
+            if clock.seconds() > deadline:
+                assert last is not None
+                raise last
+            await pause(clock, ROUND_PAUSE_SECONDS)
+
+    async def _send(self, master: Master) -> None:
+        """Send what a replica lacks, and wait until all of it is in the store."""
+        work = self._work
+        digest = work.logbook.digest
+        mini_master = work.mini_master
+        byte_count = mini_master.copy_byte_count()
+        while True:
+            report = await master.transfer()
+            self._check_receiving(report)
+            if report.digest == digest and report.is_whole:
+                return
+            offset = report.received_byte_count if report.digest == digest else 0
+            if offset < byte_count:
+                content = mini_master.read_copy(offset, PIECE_BYTES_MAX)
+                await master.receive(Piece(digest, byte_count, offset, content))
+                work.show(f"{100 * offset // byte_count} % sent")
+            else:
+                work.show(report.sentence)
+                await master.pause(ROUND_PAUSE_SECONDS)
+
+    def _check_receiving(self, report: TransferReport) -> None:
+        if report.standing == Standing.RECEIVING:
+            return
+        if report.digest == self._work.logbook.digest:
+            # It was opened, and whoever opened it was killed before saying so.
+            return
+        raise CommandFailed(
+            f"The new master has another state already ({report.sentence}): it is of "
+            "another cloud. Remove its instances, or name another home."
+        )
+
+    async def _open(self, master: Master) -> None:
+        await master.open_received(self._work.logbook.digest)
+
+    async def _is_open(self, url: str) -> bool:
+        try:
+            report = await self._work.ask(lambda master: master.transfer(), url)
+        except MasterAway:
+            return False
+        return report.standing == Standing.OPEN
+
+    async def _has_heard(self, url: str, computer_id: str) -> bool:
+        try:
+            status = await self._work.ask(
+                lambda master: master.computer_status(computer_id), url
+            )
+        except MasterAway:
+            return False
+        return status.is_known

@@ -1,0 +1,51 @@
+"""Shell. The steps of a bootstrap, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from slapcluster.bootstrap.gathering import Gathering
+from slapcluster.bootstrap.logbook import TITLES, Step
+from slapcluster.bootstrap.moving import Moving
+from slapcluster.bootstrap.work import Work
+from slapcluster.outcomes import CommandFailed
+
+
+async def perform_all(work: Work) -> None:
+    """Do all steps that are left; each is in the logbook when it is done."""
+    performing = _steps_of(work)
+    clock = work.home.runtime.clock
+    try:
+        while (step := work.logbook.next_step) is not None:
+            begun = clock.seconds()
+            work.show(TITLES[step])
+            if step not in {Step.IDENTIFY, Step.RETIRE}:
+                await work.begin_mini_master()
+            try:
+                await performing[step]()
+            except CommandFailed as error:
+                work.mini_master.check()
+                raise CommandFailed(
+                    f"{TITLES[step]}: {error.sentence}", error.exit_code
+                ) from error
+            work.write(work.logbook.with_done(step, clock.seconds() - begun))
+    finally:
+        await work.mini_master.stop()
+
+
+def _steps_of(work: Work) -> Mapping[Step, Callable[[], Awaitable[None]]]:
+    gathering, moving = Gathering(work), Moving(work)
+    return {
+        Step.IDENTIFY: gathering.identify,
+        Step.JOIN: gathering.have_computers_join,
+        Step.SUPPLY: gathering.supply,
+        Step.REQUEST: gathering.request_instances,
+        Step.SIGN: gathering.sign,
+        Step.SETTLE: gathering.settle,
+        Step.FREEZE: moving.freeze,
+        Step.COPY: moving.copy,
+        Step.RECEIVE: moving.receive,
+        Step.OPEN: moving.open,
+        Step.MOVE: moving.move,
+        Step.RETIRE: moving.retire,
+    }

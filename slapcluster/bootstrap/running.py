@@ -1,0 +1,128 @@
+"""Shell. Bootstraps a cloud, or says what that would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from runtime.ports import Runtime
+from slap.errors import MasterAway
+from slap.transfer import Standing
+from slapcluster.asking import ask
+from slapcluster.bootstrap.home import LOGBOOK, OPERATOR, Home
+from slapcluster.bootstrap.logbook import (
+    Logbook,
+    Otherwise,
+    begin,
+    check_same,
+)
+from slapcluster.bootstrap.mini_master import MiniMaster
+from slapcluster.bootstrap.performing import perform_all
+from slapcluster.bootstrap.wanted_cloud import WantedCloud
+from slapcluster.bootstrap.work import Work
+from slapcluster.outcomes import CommandFailed
+from slapcluster.pausing import pause
+from slapcluster.session import Session
+
+WATCH_SECONDS = 5.0
+"""Between two rounds of questions, whose answers people look at."""
+
+
+@frozen
+class Options:
+    """Where a bootstrap works, what its mini-master serves, how long steps take."""
+
+    home: Path
+    release: Path
+    limit_seconds: float
+
+
+def foresee(session: Session, wanted: WantedCloud, options: Options) -> Logbook:
+    """Return what is done; nothing is changed, nobody is asked."""
+
+    async def main(runtime: Runtime) -> Logbook:
+        return _logbook(Home(runtime, _path(options)), wanted)
+
+    return session.launch(main)
+
+
+def bootstrap(
+    session: Session,
+    wanted: WantedCloud,
+    options: Options,
+    say: Callable[[str], None],
+) -> Logbook:
+    """Do what is left; return what is done then, which is all."""
+    progress = session.progress(wanted.name)
+    release = options.release.resolve()
+
+    async def main(runtime: Runtime) -> Logbook:
+        home = Home(runtime, _path(options))
+        with home.held():
+            logbook = _logbook(home, wanted)
+            if logbook.is_self_hosted:
+                return logbook
+            if not (release / "SHA256SUMS").is_file():
+                raise CommandFailed(
+                    f"{release} holds no release: `make release` fills dist/release, "
+                    "and --release names another place."
+                )
+            work = Work(
+                home,
+                wanted,
+                logbook,
+                MiniMaster(home, wanted, str(release)),
+                progress.show,
+                say,
+                options.limit_seconds,
+            )
+            work.write(logbook)
+            await perform_all(work)
+            return work.logbook
+
+    try:
+        return session.launch(main)
+    finally:
+        progress.close()
+
+
+def watch(session: Session, options: Options, logbook: Logbook) -> None:
+    """Say how many replicas serve, until somebody interrupts."""
+    progress = session.progress(str(logbook.description["name"]))
+    urls = tuple(logbook.replica_urls.values())
+    directory = str(options.home.absolute() / OPERATOR)
+
+    async def main(runtime: Runtime) -> None:
+        while True:
+            count = 0
+            for url in urls:
+                with suppress(MasterAway):
+                    report = await ask(
+                        runtime, (url,), lambda master: master.transfer(), directory
+                    )
+                    count += report.standing == Standing.OPEN
+            progress.show(f"{count} of {len(urls)} replicas serve; Ctrl-C leaves them")
+            await pause(runtime.clock, WATCH_SECONDS)
+
+    try:
+        session.launch(main)
+    except KeyboardInterrupt:
+        return
+    finally:
+        progress.close()
+
+
+def _path(options: Options) -> str:
+    return str(options.home.absolute())
+
+
+def _logbook(home: Home, wanted: WantedCloud) -> Logbook:
+    try:
+        logbook = home.read() or begin(wanted)
+        check_same(logbook, wanted)
+    except Otherwise as error:
+        raise CommandFailed(f"{home.below(LOGBOOK)}: {error}.") from error
+    return logbook

@@ -1,0 +1,129 @@
+"""Shell. ``bootstrap``: from bare computers to a cloud whose master it hosts itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slapcluster.printing import print_note
+from slapcluster.session import Session, pass_session
+from slapcluster.tables import Table, line
+from slapcluster.waiting import WAIT_SECONDS_MAX
+
+if TYPE_CHECKING:
+    # Loads Twisted, and the shell loads this module at every TAB.
+    from slapcluster.bootstrap.logbook import Logbook
+
+_EPILOG = """Interrupted or killed at any instant, the same command goes on.
+
+JSON: {name, is_self_hosted, replicas: {REGION: URL}, identity, steps: [{step, is_done,
+seconds}]}."""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument(
+    "cloud_file",
+    metavar="CLUSTER.toml",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option(
+    "--home",
+    envvar="SLAPCLUSTER_HOME",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".slapcluster",
+    show_default=True,
+    help="Where this is written down, with the keys of the root and of the person who "
+    "bootstraps. [SLAPCLUSTER_HOME]",
+)
+@click.option(
+    "--release",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="dist/release",
+    show_default=True,
+    help="What computers build from, as `make release` fills it.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what is done and what would be.")
+@click.option(
+    "--timeout",
+    "limit_seconds",
+    type=click.FloatRange(min=1),
+    default=WAIT_SECONDS_MAX,
+    show_default=True,
+    metavar="SECONDS",
+    help="For each thing that is waited for: a computer, a build, a promise.",
+)
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Leave the cloud when it hosts itself; else it is watched until Ctrl-C, which "
+    "ends nothing but that.",
+)
+@pass_session
+def bootstrap(
+    session: Session,
+    *,
+    cloud_file: Path,
+    home: Path,
+    release: Path,
+    dry_run: bool,
+    limit_seconds: float,
+    detach: bool,
+) -> None:
+    """Make a cloud of the computers in CLUSTER.toml, whose master runs on them.
+
+    A mini-master begins here; the computers join it, build the master, run it in each
+    region, and take over its state. Then the mini-master is gone.
+    """
+    from slapcluster.bootstrap import cloud_files, running  # noqa: PLC0415 - Twisted
+
+    wanted = cloud_files.read_file(cloud_file)
+    options = running.Options(home, release, limit_seconds)
+    if dry_run:
+        logbook = running.foresee(session, wanted, options)
+    else:
+        logbook = running.bootstrap(session, wanted, options, print_note)
+    _answer(session, wanted.name, home, logbook)
+    if not dry_run and not detach:
+        running.watch(session, options, logbook)
+
+
+def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
+    from slapcluster.bootstrap.home import OPERATOR  # noqa: PLC0415 - as above
+    from slapcluster.bootstrap.logbook import TITLES, Step  # noqa: PLC0415
+
+    identity = str(home.absolute() / OPERATOR)
+    session.answer(
+        {
+            "name": name,
+            "is_self_hosted": logbook.is_self_hosted,
+            "replicas": dict(logbook.replica_urls),
+            "identity": identity,
+            "steps": [
+                {
+                    "step": TITLES[it],
+                    "is_done": it in logbook.done,
+                    "seconds": logbook.seconds.get(it),
+                }
+                for it in Step
+            ],
+        },
+        Table(
+            ("step", "done", "seconds"),
+            tuple(
+                line(
+                    TITLES[it],
+                    "yes" if it in logbook.done else "to do",
+                    f"{logbook.seconds[it]:.1f}" if it in logbook.seconds else None,
+                )
+                for it in Step
+            ),
+        ),
+    )
+    if logbook.is_self_hosted:
+        urls = " ".join(f"--master {it}" for it in logbook.replica_urls.values())
+        session.add_text(
+            f"The cloud hosts itself. Ask it: slapcluster {urls} --identity {identity} "
+            "status\nCarry the directory `root` away: it is needed to add a region."
+        )
