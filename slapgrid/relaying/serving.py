@@ -17,11 +17,17 @@ from typing import cast
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.python.failure import Failure
 from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
 
 from runtime.http_client import ConnectionFailed, HttpClient, HttpStream
 from runtime.ports import Runtime
@@ -63,8 +69,11 @@ LAST_HEAD_SECONDS_MAX = 60.0
 QUIET_SECONDS_MAX = 60.0
 """Without a byte, while the asker takes what comes."""
 
+TAKEN_SECONDS_MAX = 120.0
+"""An asker that takes nothing for so long does not keep its place."""
+
 FILE_SECONDS_MAX = 3600.0
-"""For all of a file: an asker that takes nothing does not keep its place for ever."""
+"""For all of a file: nor does one that takes a byte now and then."""
 
 DROPPED_BYTES_MAX = 64 * 1024
 DROP_SECONDS_MAX = 5.0
@@ -159,7 +168,7 @@ class Relayed(Resource):
                 found.failed[url] = f"status {stream.status}"
                 self._absorb(AnsweredAway(url, self._runtime.entropy.random()))
             return False
-        passing = _Passing(http_request, stream, path)
+        passing = _Passing(self._runtime.clock, http_request, stream, path)
         try:
             await stream.read(passing.take, quiet_seconds=QUIET_SECONDS_MAX)
         except ConnectionFailed as error:
@@ -173,6 +182,8 @@ class Relayed(Resource):
         else:
             self._absorb(Answered(url))
             passing.finish()
+        finally:
+            passing.stop_waiting()
         return True
 
     async def _ask(
@@ -221,13 +232,22 @@ class _Findings:
     failed: dict[str, str] = field(factory=dict)
 
 
+@implementer(IPushProducer)
 class _Passing:
     """An answer that is handed on; its head goes out with the first piece."""
 
-    def __init__(self, http_request: Request, stream: HttpStream, path: str) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        http_request: Request,
+        stream: HttpStream,
+        path: str,
+    ) -> None:
+        self._clock = clock
         self._request = http_request
         self._stream = stream
         self._path = path
+        self._timer: IDelayedCall | None = None
         self.has_begun = False
 
     def take(self, piece: bytes) -> None:
@@ -241,6 +261,25 @@ class _Passing:
         self._request.unregisterProducer()
         self._request.finish()
 
+    def pauseProducing(self) -> None:
+        self.stop_waiting()
+        self._timer = self._clock.callLater(TAKEN_SECONDS_MAX, _cut, self._request)
+        self._stream.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.stop_waiting()
+        self._stream.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self.stop_waiting()
+        self._stream.stopProducing()
+
+    def stop_waiting(self) -> None:
+        """Nobody is expected to take anything."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
     def _begin(self) -> None:
         self.has_begun = True
         http_request, stream = self._request, self._stream
@@ -251,7 +290,7 @@ class _Passing:
         if "location" in stream.headers:
             # A directory without its slash: the one reason to go elsewhere.
             http_request.setHeader(b"Location", f"{self._path}/".encode())
-        http_request.registerProducer(stream, streaming=True)
+        http_request.registerProducer(self, streaming=True)
 
 
 async def _drop(stream: HttpStream) -> None:

@@ -28,7 +28,7 @@ from slapgrid.relaying.listening import (
     Relay,
     RelayFactory,
 )
-from slapgrid.relaying.serving import EXCHANGES_MAX
+from slapgrid.relaying.serving import EXCHANGES_MAX, TAKEN_SECONDS_MAX
 from slapgrid.slap_client import SlapClient
 from tests.certificates import a_region, a_root
 from tests.contract.benches import Bench, RealBench, SimulatedBench
@@ -429,3 +429,21 @@ class TestSimulatedRelay(RelayContract):
         first, again = bench.run(scenario())
         assert 10 <= first < 11
         assert again < 1
+
+    def test_who_takes_nothing_does_not_keep_a_place(self, bench):
+        endless = Endless()
+
+        async def scenario():
+            async with Place(bench) as place:
+                await place.add(endless)
+                await place.client.open(
+                    "GET", place.url + "/release/zeros", timeout_seconds=10
+                )
+                await deferLater(bench.runtime.clock, TAKEN_SECONDS_MAX - 5)
+                is_kept = not endless.has_ended
+                await deferLater(bench.runtime.clock, 10)
+                return is_kept
+
+        assert bench.world.result(scenario(), limit_seconds=1000)
+        bench.world.finish()
+        assert endless.has_ended
