@@ -23,7 +23,15 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long an example takes says what else the machine does, not what the code does.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    # Most of what a property refuses is found within ten; there are a hundred of them.
+    max_examples=50,
+)
+# For `make soak CAMPAIGN=properties`.
+settings.register_profile(
+    "thorough", settings.get_profile("any machine"), max_examples=1000
 )
 settings.load_profile("any machine")
 

@@ -126,6 +126,13 @@ def play_worlds(seed: int) -> None:
     )
 
 
+def play_properties(seed: int) -> None:
+    """Each property with a thousand examples, as far as it does not say how many."""
+    argv = (sys.executable, "bin/pytest", "tests/unit", "-m", "hypothesis")
+    argv += ("--hypothesis-profile=thorough", f"--hypothesis-seed={seed}")
+    subprocess.run(argv, cwd=TOP, check=True)
+
+
 @frozen
 class Campaign:
     """What is played, and how many seeds are between two lines of its file."""
@@ -153,6 +160,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "quorum": Campaign(play_walks, 5),
     # Half a minute each; quorum-hooks-runs.jsonl has a line for each.
     "quorum-hooks": Campaign(play_hooks, 1),
+    # Twenty times what `make test` draws: some minutes.
+    "properties": Campaign(play_properties, 1),
     # One scope each: seconds to half an hour.
     "quorum-worlds": Campaign(play_worlds, 1),
 }

@@ -276,7 +276,7 @@ MARSHALLED = (
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(st.sampled_from(MARSHALLED), SCRAPS)
 def test_no_xml_makes_the_master_fail(where: tuple[str, str], scrap: str) -> None:
     name, field = where

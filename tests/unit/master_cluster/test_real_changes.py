@@ -234,7 +234,7 @@ def check_timestamps(operation: tuple[Any, ...], before: Moment, after: Moment) 
         assert int(instance.timestamp) >= int(old)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(st.lists(OPERATION, min_size=1, max_size=15))
 def test_only_what_has_a_cause_is_processed_again(
     operations: list[tuple[Any, ...]],
@@ -248,7 +248,7 @@ def test_only_what_has_a_cause_is_processed_again(
     bench.close()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(OPERATION, min_size=1, max_size=15))
 def test_a_call_repeated_changes_nothing_at_all(
     operations: list[tuple[Any, ...]],

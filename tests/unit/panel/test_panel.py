@@ -513,7 +513,7 @@ FIELDS = st.dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(PAGES), FIELDS, st.none() | FIELDS)
 def test_no_visit_makes_the_master_fail(shared_bench, page, query, form) -> None:
     """Nor does a confirmed form change anything that it did not name."""
