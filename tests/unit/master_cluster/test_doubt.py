@@ -44,6 +44,7 @@ from tests.builders import (
 from tests.unit.master_cluster.benches import StoreBench, WebBench
 from tests.unit.master_cluster.faults import Fault, FaultyStorage, opening
 from tests.unit.master_cluster.test_every_call import KEY, REMOVED, right_calls
+from tests.unit.master_cluster.test_transferring import begin_request, freeze
 
 T = TypeVar("T")
 
@@ -357,3 +358,31 @@ def test_no_key_of_a_call_tells_a_secret() -> None:
     key = key_of_call("register", {"token": "s3cret", "title": "laptop"})
 
     assert key == "register 'laptop'"
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.UNHEARD, Fault.LATE])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_freeze_settles_what_is_in_doubt(fault: Fault, is_first: bool) -> None:
+    """It is in the frozen state or never made; its caller is told which of the two.
+
+    Also of the first commit of a process, whose mark nobody knew.
+    """
+    bench, storage = a_store()
+    if is_first:
+        bench.store = Store(bench.store._database, bench.runtime)  # noqa: SLF001
+    storage.fault, storage.away_count = fault, 1
+    _, asked = begin_request(bench, "in doubt")
+    bench.world.run_until(lambda: storage.away_count == 0, 10)
+
+    bench.decide(freeze)
+    frozen = storage.lastTransaction()
+    if fault is Fault.LOST:
+        with pytest.raises(Unavailable, match="being moved"):
+            bench.world.result(asked)
+    else:
+        bench.world.result(asked)
+
+    titles = [it.title for it in bench.ask(Cloud.roots)]
+    assert titles == ([] if fault is Fault.LOST else ["in doubt"])
+    assert storage.lastTransaction() == frozen
+    bench.close()
