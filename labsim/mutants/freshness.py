@@ -9,6 +9,7 @@ CLIENT = "slapgrid/slap_client.py"
 KEPT_MEMORY = "slapgrid/kept_memory.py"
 POLLING = "master_cluster/polling.py"
 STORE = "master_cluster/store/store.py"
+ATTEMPT = "master_cluster/store/attempt.py"
 LIVES = ("freshness",)
 
 MUTANTS = (
@@ -64,8 +65,8 @@ MUTANTS = (
         "who has seen more is answered from what is there",
         (
             Change(
-                STORE,
-                "        if seen > self._known:\n            raise _Behind(self._known, seen)\n",
+                ATTEMPT,
+                "        if seen > self._known:\n            raise Behind(self._known, seen)\n",
                 "        pass\n",
             ),
         ),
@@ -126,7 +127,7 @@ MUTANTS = (
         "what was overtaken is made",
         (
             Change(
-                STORE,
+                ATTEMPT,
                 "        if caller.seen == UNSEEN:\n            return\n",
                 "        return\n",
             ),

@@ -9,8 +9,9 @@ from typing import TypeAlias, TypeVar
 
 from master_cluster.authority.region import RegionHome
 from master_cluster.contacts import Contacts
+from master_cluster.store.attempt import Dated
 from master_cluster.store.cloud import Cloud
-from master_cluster.store.store import Dated, Store
+from master_cluster.store.store import Store
 from runtime.ports import IKeys, Runtime
 
 RUN_ID_LENGTH = 32

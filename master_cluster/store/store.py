@@ -47,12 +47,9 @@ repeated after a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
-import transaction  # type: ignore[import-untyped]
-from attrs import frozen
 from transaction.interfaces import TransientError  # type: ignore[import-untyped]
 from twisted.internet.defer import DeferredLock, DeferredSemaphore
 from twisted.internet.task import deferLater
@@ -65,18 +62,19 @@ from ZODB.POSException import (  # type: ignore[import-untyped]
 from master_cluster.errors import Misconfigured
 from master_cluster.measuring import Measures
 from master_cluster.store.announcing import EVERYTHING
+from master_cluster.store.attempt import Attempt, Behind, Dated, EndLost
 from master_cluster.store.awaiting import AwaitedCalls
 from master_cluster.store.callers import Caller, present_caller
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.marks import Mark, Marks
 from master_cluster.store.outages import InDoubt, StillInDoubt
-from master_cluster.store.schema import LAYOUT, ROOT_KEY, Stored, StoredCloud
+from master_cluster.store.schema import LAYOUT, ROOT_KEY, StoredCloud
 from master_cluster.store.standing import StandingOfState
 from master_cluster.store.storages import later_tid
 from master_cluster.transferring import check_opened, decide_opening
 from runtime.ports import Runtime, StoreUnavailable
 from runtime.threads import STORE_THREADS_MAX
-from slap.errors import Overtaken, SlapError, Unavailable
+from slap.errors import SlapError, Unavailable
 from slap.freshness import CLOCKS_SECONDS, UNSEEN, behind
 
 ATTEMPTS_MAX = 12
@@ -106,18 +104,6 @@ DOUBT_PAUSE_SECONDS = 0.5
 """Between two looks for a commit, in a store that is away."""
 
 T = TypeVar("T")
-
-
-@frozen
-class Dated(Generic[T]):
-    """An answer, and the id of the last transaction that it knows.
-
-    Ids grow, so whoever knows a later one knows this answer too. For a decision it is
-    its own commit, or the last one before it when it wrote nothing.
-    """
-
-    answer: T
-    tid: bytes
 
 
 class Store:
@@ -152,7 +138,7 @@ class Store:
         """
 
         def begin() -> Callable[[], Dated[None]]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             if ROOT_KEY not in attempt.root:
                 attempt.root[ROOT_KEY] = StoredCloud()
             stored = attempt.root[ROOT_KEY]
@@ -163,14 +149,14 @@ class Store:
 
         try:
             await self._repeat(lambda _: begin)
-        except _EndLost as lost:
+        except EndLost as lost:
             raise StillInDoubt(str(lost.cause), BUSY_RETRY_AFTER_SECONDS) from lost
 
     async def open_received(self, digest: str, copied_tid: bytes) -> None:
         """Open a state whose root object is as a copy wrote it; once, whoever does."""
 
         def begin() -> Callable[[], Dated[None]]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             with attempt.aborted_on_error():
                 stored = attempt.root[ROOT_KEY]
                 _check_layout(stored.layout)
@@ -186,7 +172,7 @@ class Store:
 
         try:
             await self._repeat(lambda _: begin)
-        except _EndLost as lost:
+        except EndLost as lost:
             raise StillInDoubt(str(lost.cause), BUSY_RETRY_AFTER_SECONDS) from lost
 
     def listen(self, listener: Callable[[Collection[bytes] | None], None]) -> None:
@@ -213,7 +199,7 @@ class Store:
         """
 
         def begin() -> Callable[[], bytes]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             heard = attempt.heard
             return lambda: attempt.abandon(heard).answer
 
@@ -235,7 +221,7 @@ class Store:
 
     async def _ask(self, question: Callable[[Cloud], T], caller: Caller) -> Dated[T]:
         def begin() -> Callable[[], Dated[T]]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             with attempt.aborted_on_error():
                 attempt.check_known(caller.seen)
                 answer = question(Cloud(attempt.root[ROOT_KEY]))
@@ -288,7 +274,7 @@ class Store:
         for _ in range(DOUBTS_MAX):
             try:
                 return await self._decide_once(decision, mark, caller)
-            except _EndLost as lost:
+            except EndLost as lost:
                 self._measures.store_attempts.add("doubt")
                 if deadline is None:
                     deadline = self._runtime.clock.seconds() + DOUBT_SECONDS_MAX
@@ -306,11 +292,11 @@ class Store:
         mark: Mark | None,
         caller: Caller,
     ) -> Dated[T]:
-        """Decide until it is committed, or its end is lost (``_EndLost``)."""
+        """Decide until it is committed, or its end is lost (``EndLost``)."""
 
         def begin_attempt(number: int) -> Callable[[], Callable[[], Dated[T]]]:
             def begin() -> Callable[[], Dated[T]]:
-                attempt = _Attempt(self._database)
+                attempt = Attempt(self._database)
                 with attempt.aborted_on_error():
                     attempt.check_known(caller.seen)
                     cloud = Cloud(attempt.root[ROOT_KEY])
@@ -336,7 +322,7 @@ class Store:
         """
 
         def begin() -> Callable[[], Dated[bytes | None]]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             with attempt.aborted_on_error():
                 stored = attempt.root[ROOT_KEY]
                 tid = mark.find(stored)
@@ -354,7 +340,7 @@ class Store:
         while True:
             try:
                 return (await self._repeat(lambda _: begin)).answer
-            except (Unavailable, _EndLost):
+            except (Unavailable, EndLost):
                 if clock.seconds() + DOUBT_PAUSE_SECONDS > deadline:
                     raise StillInDoubt(str(cause), BUSY_RETRY_AFTER_SECONDS) from cause
             await deferLater(clock, DOUBT_PAUSE_SECONDS)
@@ -393,7 +379,7 @@ class Store:
             except ConflictError:
                 attempts.add("conflict")
                 await self._pause(number)
-            except _Behind as error:
+            except Behind as error:
                 attempts.add("behind")
                 await self._prove(error)
             except SlapError:
@@ -419,14 +405,14 @@ class Store:
             BUSY_RETRY_AFTER_SECONDS,
         )
 
-    async def _prove(self, error: _Behind) -> None:
+    async def _prove(self, error: Behind) -> None:
         """Commit, so that the store knows what was seen; ``Unavailable`` if it fails.
 
         Whoever names what nobody can have seen yet has nothing written.
         """
 
         def begin() -> Callable[[], Dated[None]]:
-            attempt = _Attempt(self._database)
+            attempt = Attempt(self._database)
             with attempt.aborted_on_error():
                 stored = attempt.root[ROOT_KEY]
                 # What is copied has a last transaction.
@@ -442,7 +428,7 @@ class Store:
             is_untried = failures == self._failed_proofs
             if is_untried and self._proven < error.seen <= latest:
                 self._proven = (await self._repeat(lambda _: begin)).tid
-        except (Unavailable, _EndLost) as failure:
+        except (Unavailable, EndLost) as failure:
             self._failed_proofs += 1
             raise behind(error.known, error.seen) from failure
         finally:
@@ -462,115 +448,3 @@ def _check_layout(layout: int) -> None:
             f"the store was made by another version, with layout {layout};"
             f" this one reads layout {LAYOUT}"
         )
-
-
-class _EndLost(Exception):
-    """A commit is in doubt; ``answer`` is what is told if it was made."""
-
-    def __init__(self, answer: Any, cause: InDoubt) -> None:
-        super().__init__(str(cause))
-        self.answer = answer
-        self.cause = cause
-
-
-class _Behind(Exception):
-    """The store knows less than its caller has seen."""
-
-    def __init__(self, known: bytes, seen: bytes) -> None:
-        super().__init__(f"{known.hex()} is known, {seen.hex()} was seen")
-        self.known = known
-        self.seen = seen
-
-
-class _Attempt:
-    """One connection and one transaction."""
-
-    def __init__(self, database: DB) -> None:
-        self._manager = transaction.TransactionManager(explicit=True)
-        self._connection = database.open(self._manager)
-        try:
-            self._manager.begin()
-        except BaseException:
-            # The server of the store is away; the connection goes back to its pool.
-            self.end()
-            raise
-
-    @property
-    def root(self) -> Any:
-        """The root mapping of the database."""
-        return self._connection.root()
-
-    @contextmanager
-    def aborted_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.end()
-            raise
-
-    def check_known(self, seen: bytes) -> None:
-        """Refuse to answer who has seen more."""
-        if seen > self._known:
-            raise _Behind(self._known, seen)
-
-    def check_seen(self, caller: Caller) -> None:
-        """Refuse to change what was changed since: ``Overtaken``, and what is known.
-
-        Who does not say what they have seen is not asked; new records are nobody's.
-        """
-        if caller.seen == UNSEEN:
-            return
-        for it in self._connection._registered_objects:  # noqa: SLF001 - ZODB's name
-            # A new record has no serial.
-            if isinstance(it, Stored) and it._p_serial > caller.seen:  # noqa: SLF001
-                caller.learn(self._known)
-                raise Overtaken("somebody changed it meanwhile: look, and ask again")
-
-    def check_standing(self, cloud: Cloud, mark: Mark | None) -> None:
-        """Refuse to change a state that is not open, or that is frozen meanwhile."""
-        if not self._writes:
-            return
-        cloud.standing.check_changeable()
-        if mark is None:
-            cloud.standing.rely()
-
-    @property
-    def _known(self) -> bytes:
-        tid: bytes = self._connection._storage.tid  # noqa: SLF001 - ours
-        return tid
-
-    @property
-    def heard(self) -> bytes:
-        """The last transaction up to which all were announced; ``UNSEEN`` if unsure."""
-        tid: bytes = self._connection._storage.heard_tid  # noqa: SLF001 - ours
-        return tid
-
-    @property
-    def _writes(self) -> bool:
-        return bool(self._connection._registered_objects)  # noqa: SLF001 - ZODB's name
-
-    def commit(self, answer: T, mark: Mark | None = None) -> Dated[T]:
-        """Write what was changed, if anything was, with the mark of the decision."""
-        try:
-            if mark is not None and self._writes:
-                mark.write(self.root[ROOT_KEY])
-            self._manager.commit()
-            return Dated(answer, self._known)
-        except InDoubt as error:
-            self._manager.abort()
-            raise _EndLost(answer, error) from error
-        except BaseException:
-            self._manager.abort()
-            raise
-        finally:
-            self._connection.close()
-
-    def abandon(self, answer: T) -> Dated[T]:
-        """End without writing."""
-        dated = Dated(answer, self._known)
-        self.end()
-        return dated
-
-    def end(self) -> None:
-        self._manager.abort()
-        self._connection.close()

@@ -22,11 +22,12 @@ from ZODB.DB import DB
 from master_cluster.errors import Misconfigured
 from master_cluster.store import decisions
 from master_cluster.store.announcing import EVERYTHING, AnnouncingStorage
+from master_cluster.store.attempt import Dated
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.neo_client import NeoStorage
 from master_cluster.store.neo_uri import NeoPlace, parse_neo_uri
 from master_cluster.store.storages import database_on, open_database
-from master_cluster.store.store import Dated, Store
+from master_cluster.store.store import Store
 from runtime.real import build_runtime
 from slap.errors import Unavailable
 from slap.model import RequestedInstance
