@@ -233,7 +233,9 @@ class MasterService(Service):
         receiver = early.receiver = Receiver(storage, directory, runtime)
         is_loopback_only = config.is_loopback_only and not config.has_tls
         gate = ReceivingGate(
-            receiver, self._home, runtime, is_loopback_only=is_loopback_only
+            *(receiver, self._home, runtime),
+            is_loopback_only=is_loopback_only,
+            release_directory=config.release_directory,
         )
 
         def wait() -> None:

@@ -17,8 +17,10 @@ KEPT = (
     (EXTENSION + "transfer").encode("ascii"),
     (EXTENSION + "move").encode("ascii"),
     b"healthz",
+    b"release",
 )
-"""Whoever moves a state asks again, and nobody is to restart this for it."""
+"""Whoever moves a state asks again, nobody is to restart this for it, and files that
+somebody builds from are no state."""
 
 
 class MovedGate(Entrance):
@@ -28,7 +30,8 @@ class MovedGate(Entrance):
         super().__init__(is_loopback_only=gate.is_loopback_only)
         self._moved = moved
         for name in KEPT:
-            self.putChild(name, gate.children[name])
+            if name in gate.children:
+                self.putChild(name, gate.children[name])
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(self._moved)

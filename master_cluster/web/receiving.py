@@ -19,6 +19,7 @@ from master_cluster.receiving import Receiver
 from master_cluster.transferring import receiving
 from master_cluster.web.entrance import Entrance
 from master_cluster.web.operations import HealthPage
+from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.replying import Answering, Refusal, pass_all
 from runtime.ports import Runtime
 from slap.calls import Call
@@ -68,6 +69,7 @@ class ReceivingGate(Entrance):
         runtime: Runtime,
         *,
         is_loopback_only: bool,
+        release_directory: str | None = None,
     ) -> None:
         super().__init__(is_loopback_only=is_loopback_only)
         self._receiver = receiver
@@ -76,6 +78,9 @@ class ReceivingGate(Entrance):
             page = Answering(answers, runtime, self.run, pass_all)
             self.putChild(name.encode("ascii"), page)
         self.putChild(b"healthz", HealthPage())
+        if release_directory is not None:
+            # Files, which somebody builds from who is to make the state move.
+            self.putChild(b"release", ReleaseFiles(release_directory))
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(receiving(self._receiver.reason))

@@ -107,6 +107,7 @@ class Bench:
             TcpAddress(host.address, 5000),
             is_loopback_only=False,
             documents_directory=str(self._directory / name),
+            release_directory=str(self._directory),
             receives=True,
         )
 
@@ -201,6 +202,7 @@ def test_a_state_is_received_and_opened(bench: Bench) -> None:
     bench.boot()
     assert bench.send("readyz").body == b"receiving: it waits for a state"
     assert bench.send("healthz").status == 200
+    assert bench.send("release/old.fs").body == bench.path.read_bytes()
     for path in (POLL, "", "panel", "slapcluster.v0.freeze", "metrics"):
         refused = bench.send(path)
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
