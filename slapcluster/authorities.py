@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -171,28 +171,39 @@ def install(session: Session, home: Path, file: Path) -> Signed:
 
 def renew(session: Session, home: Path) -> tuple[Signed, bool]:
     """Have a master renew what is due; say what there is now, and if that is new."""
-    root = str(home.resolve())
+    root = home.resolve()
 
     async def main(runtime: Runtime) -> tuple[Signed, bool]:
-        directory = IdentityDirectory(runtime.file_tree(root))
-        paths = paths_below(root)
-        client = SlapClient(
-            runtime,
-            Replicas(tuple(dict.fromkeys(session.master_urls))),
-            trust=trust_masters(runtime, paths),
-        )
-        try:
-            renewed = await renew_if_due(runtime, directory, certify_by(client))
-        finally:
-            await client.close()
+        renewed = await renew_by(runtime, root, session.master_urls)
+        directory = IdentityDirectory(runtime.file_tree(str(root)))
         described = directory.held(runtime.calendar.now()).described
-        write_for_links(directory, described)
-        return Signed(Path(paths.chain), described), renewed is not None
+        return Signed(Path(paths_below(str(root)).chain), described), bool(renewed)
 
     try:
         return session.launch(main)
     except BadCertificate as error:
         raise CommandFailed(f"{_sentence(str(error))}.") from error
+
+
+async def renew_by(
+    runtime: Runtime, home: Path, master_urls: Iterable[str]
+) -> Described | None:
+    """Have masters renew the certificate of a directory, if that is due.
+
+    What links name of it is written too, also when an earlier life was killed before.
+    """
+    directory = IdentityDirectory(runtime.file_tree(str(home)))
+    client = SlapClient(
+        runtime,
+        Replicas(tuple(dict.fromkeys(master_urls))),
+        trust=trust_masters(runtime, paths_below(str(home))),
+    )
+    try:
+        renewed = await renew_if_due(runtime, directory, certify_by(client))
+    finally:
+        await client.close()
+    write_for_links(directory, directory.held(runtime.calendar.now()).described)
+    return renewed
 
 
 def show(session: Session, home: Path) -> tuple[Forecast, ...]:

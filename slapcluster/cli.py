@@ -27,6 +27,7 @@ from slapcluster.commands.services import service
 from slapcluster.commands.status import status, why
 from slapcluster.commands.storages import storage
 from slapcluster.commands.supplying import remove, supply
+from slapcluster.commands.uninstalling import uninstall
 from slapcluster.session import Session
 
 DEFAULT_MASTER_URL = "http://127.0.0.1:5000/"
@@ -114,6 +115,7 @@ for _command in (
     play,
     console,
     lab,
+    uninstall,
     completion,
 ):
     cli.add_command(_command)

@@ -182,7 +182,8 @@ class Applier:
         self._home.keep_ports(ports)
         entries = {it: Endpoint(links.entries.host, ports[it]) for it in names}
         entries |= {it.name: it.accept for it in links.gateways}
-        return configuration, entries, (*_warn(pins, now), *warnings)
+        own = read_own(links.name, own_text) if own_text else None
+        return configuration, entries, (*_warn(own, pins, now), *warnings)
 
     async def _check_ports(self, configuration: Configuration) -> None:
         """A port that is taken makes stunnel close all others, again and again."""
@@ -311,7 +312,14 @@ def read_passages(
     return passages, warnings
 
 
-def _warn(pins: Mapping[str, Sequence[Pin]], now: float) -> Iterator[str]:
+def _warn(
+    own: Pin | None, pins: Mapping[str, Sequence[Pin]], now: float
+) -> Iterator[str]:
+    if own is not None and own.is_late(now):
+        days = (own.expires_at - now) / 86400
+        end = f"ends in {days:.0f} days" if days > 0 else "is over: peers refuse it"
+        yield f"the certificate of this site {end}"
     for name, pinned in pins.items():
-        if not any(pin.is_valid(now) for pin in pinned):
+        # One of an authority stands for each that its peer has had since.
+        if not any(it.is_valid(now) or not it.is_own_issuer for it in pinned):
             yield f"{name} has no certificate that is valid now: its links are refused"

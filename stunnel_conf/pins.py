@@ -1,8 +1,11 @@
 """Core. Pins: the certificates that a link accepts, and no others.
 
-stunnel compares whole certificates (``verifyPeer``), so who signed one does not matter:
-they may sign themselves. What it logs of one is its subject, which is how a connection
-is known to be of a peer: so the subject is the name of the peer and nothing else.
+stunnel (``verifyPeer``) accepts what has the subject and the key of a pin and is valid
+now; who signed it does not matter, and neither does until when the pin was valid. One
+that signed itself is more: OpenSSL takes no other one of the same key for it. So the
+certificate of an authority is renewed with nobody pinning another one.
+What stunnel logs of one is its subject, which is how a connection is known to be of a
+peer: so the subject is the name of the peer and nothing else.
 """
 
 from __future__ import annotations
@@ -31,12 +34,20 @@ _PUBLIC = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 @frozen
 class Pin:
-    """One certificate, as ``pem``; ``expires_at`` is in seconds since 1970."""
+    """One certificate, as ``pem``; ``expires_at`` is in seconds since 1970.
+
+    ``is_own_issuer`` of one that signed itself: it is exchanged as a whole.
+    """
 
     pem: str
     fingerprint: str
     starts_at: float
     expires_at: float
+    is_own_issuer: bool = True
+
+    def is_late(self, now: float) -> bool:
+        """Whether the next one should be there: a sixth of its life is left."""
+        return now >= self.expires_at - (self.expires_at - self.starts_at) / 6
 
     def is_valid(self, now: float) -> bool:
         return self.starts_at <= now < self.expires_at
@@ -56,6 +67,7 @@ def read_pin(name: str, text: str) -> Pin:
         certificate.fingerprint(SHA256()).hex(),
         certificate.not_valid_before_utc.timestamp(),
         certificate.not_valid_after_utc.timestamp(),
+        certificate.subject == certificate.issuer,
     )
 
 

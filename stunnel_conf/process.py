@@ -58,6 +58,24 @@ class StunnelProcess:
         configuration = os.fsencode(self._home / CONFIGURATION)
         return pid if configuration in command.split(b"\0") else None
 
+    def find(self) -> int | None:
+        """Return its process id, also of one that has not written it yet."""
+        configuration = os.fsencode(self._home / CONFIGURATION)
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (place / "cmdline").read_bytes().split(b"\0")
+                # Before it is stunnel, a child has the command line of its parent.
+                if words[1:] == [configuration, b""]:
+                    return int(place.name)
+        return self.pid()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        pid = self.find()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def reload(self) -> None:
         """Have it read its configuration anew."""
         pid = self.pid()

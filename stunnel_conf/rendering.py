@@ -34,6 +34,8 @@ debug = notice
 ; computer, and cost five times what a connection does.
 syslog = no
 sslVersionMin = TLSv1.2
+; Whose certificate it was is verified, and written to the log, at each handshake.
+sessionResume = no
 ; Small answers would wait for more.
 socket = l:TCP_NODELAY=1
 socket = r:TCP_NODELAY=1
@@ -150,7 +152,7 @@ def render(
             *(["client = yes"] if section.is_client else []),
             f"accept = {section.accept.joined}",
             f"connect = {section.connect.joined}",
-            # The certificate of a peer is exactly one of those in the file.
+            # The certificate of a peer is one of those in the file: see pins.
             "verifyPeer = yes",
             f"CAfile = {home}/{name}",
         )

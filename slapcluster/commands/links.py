@@ -92,3 +92,30 @@ def apply(session: Session, *, file: Path, home: Path) -> None:
         session.add_text(
             f"stunnel does not run: begin it with `stunnel {home}/stunnel.conf`."
         )
+
+
+@link.command()
+@click.argument("file", type=_PATH)
+@_HOME
+@click.option(
+    "--identity",
+    "identities",
+    multiple=True,
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Have the certificate of this directory renewed in time, by a master of "
+    "`slapcluster --master URL`; its link.pem may be the certificate of FILE, and it "
+    "may be the identity of a gateway. May be repeated.",
+)
+@pass_session
+def run(
+    session: Session, *, file: Path, home: Path, identities: tuple[Path, ...]
+) -> None:
+    """Keep the links of FILE in force: run stunnel, and apply what changes.
+
+    It stays until it is told to stop; then stunnel ends too. Killed and begun again,
+    it goes on with the stunnel that it left, and no connection ends.
+    """
+    from slapcluster.linking import run_links  # noqa: PLC0415 - loads Twisted
+
+    run_links(session, file, home, identities)

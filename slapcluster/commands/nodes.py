@@ -16,6 +16,7 @@ from slapcluster.commands.passes import PASSES
 from slapcluster.commands.programs import restart, start, stop, tail
 from slapcluster.commands.releases import cachelookup, prune, unsupplied
 from slapcluster.commands.standing import status
+from slapcluster.commands.uninstalling import node_uninstall
 from slapcluster.session import Session, pass_session
 
 
@@ -62,3 +63,5 @@ for _command in (
     console,
 ):
     node.add_command(_command)
+
+node.add_command(node_uninstall, "uninstall")

@@ -282,7 +282,7 @@ class Supervisord:
         tree = self._tree
         self._make_directories()
         tree.write(SUPERVISORD_CONF, self._care.render_main(), 0o600)
-        await self._end_leftovers()
+        await self.end_leftovers()
         ended = await self._run()
         if not ended.is_success and self._forget_unreadable():
             ended = await self._run()
@@ -333,8 +333,11 @@ class Supervisord:
             self._runtime.log.warn("removed, damaged: {paths}", paths=damaged)  # noqa: G010 - Twisted's name
         return bool(damaged)
 
-    async def _end_leftovers(self) -> None:
-        """End what a supervisord that was killed left: nobody else could stop it."""
+    async def end_leftovers(self) -> None:
+        """End what a supervisord that was killed left: nobody else could stop it.
+
+        ``SupervisionError`` when it is there and does not answer.
+        """
         tree = self._tree
         url = f"unix://{tree.path(self._calls.socket)}"
         argv = (sys.executable, "-I", "-S", _LEFTOVERS_SHIM)

@@ -45,6 +45,10 @@ def test_commands_speak_as_whom_they_are_told(tmp_path) -> None:
             ("--identity", "{home}", "--store", "memory:", "--listen", "5443"),
             "--listen '5443': write HOST:PORT, such as [::]:5443.",
         ),
+        (
+            ("--identity", "{home}", "--store", "memory:", "--receive"),
+            "Say where the copy of the state is kept until it is open: --documents",
+        ),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, arguments, sentence) -> None:

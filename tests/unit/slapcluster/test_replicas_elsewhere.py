@@ -1,23 +1,27 @@
-"""A replica without the key of its region: it is renewed by the others it knows."""
+"""Who has not the key of a region is renewed by replicas that have: others, links."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
 
 from labsim.stores import open_untold_memory
 from labsim.world.world import World
 from master_cluster.authority.region import RegionHome
 from master_cluster.config import Config
-from runtime.certificates import Described
+from runtime.certificates import Described, describe_first, first_of
 from runtime.holdings import ROOTS
 from runtime.identity_directory import IdentityDirectory
 from runtime.ports import TcpAddress
-from runtime.renewing import LOOK_SECONDS
+from runtime.renewing import FIRST_SECONDS_MAX, LOOK_SECONDS
 from slap.identities import Identity, Role
 from slap.replicas import ListedReplica
+from slapcluster.authorities import LINK_FILE, LINK_PIN
+from slapcluster.linking import renewal_of
 from slapcluster.masters import build_master
 from tests.authorities import a_leaf, a_region, write_region
 
@@ -139,3 +143,30 @@ def test_when_nobody_can_sign_it_goes_on_and_asks_again(cloud: Cloud) -> None:
     assert meanwhile == first
     assert cloud.held("lyon").expires_at > first.expires_at
     assert cloud.held("paris").expires_at > first.expires_at
+
+
+def test_a_link_is_renewed_with_what_files_of_links_name(cloud: Cloud) -> None:
+    """Also when an earlier life was killed between the chain and what is named."""
+    site, master = cloud.world.host("site"), cloud.world.host("lyon")
+    directory = cloud.directory("site")
+    key = directory.make_key(site.runtime.keys.new_private_key)
+    directory.tree.write(ROOTS, cloud.region.roots.encode())
+    identity = Identity(Role.LINK, "site")
+    first = a_leaf(cloud.region, key, cloud.now, identity).certificate
+    directory.keep_chain(first, cloud.now)
+    urls = (f"https://[{master.address}]:{PORT}",)
+    loop = renewal_of(site.runtime, Path(HOME), urls)
+    running = Deferred.fromCoroutine(loop.run())
+
+    cloud.world.run_for(FIRST_SECONDS_MAX)
+    early = directory.tree.read(LINK_PIN).decode()
+    site.calendar.step(61 * DAY)
+    cloud.pass_days(61)
+    running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    running.cancel()
+
+    pinned, own = (directory.tree.read(it).decode() for it in (LINK_PIN, LINK_FILE))
+    assert early == first_of(first)
+    assert pinned == first_of(directory.chain()) != early
+    assert own == key + pinned
+    assert describe_first(pinned).key_digest == describe_first(early).key_digest
