@@ -11,7 +11,7 @@ from attrs import frozen
 from runtime.certificates import BadCertificate
 from runtime.identity_directory import paths_below
 from runtime.ports import IFileTree, Runtime
-from slapcluster.first_settings import NewSettings, render_settings
+from slapcluster.first_settings import RELAY, NewSettings, render_settings
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session
 from slapgrid.config import read_config
@@ -21,9 +21,6 @@ from slapgrid.settings_file import set_keys
 
 SETTINGS_BYTES_MAX = 1024 * 1024
 """As much as nobody writes by hand."""
-
-RELEASE_LISTEN = "127.0.0.1:5000"
-"""The host of the URLs of our releases, as mini-masters have it."""
 
 _NOBODY = "COMP-0"
 """Stands for the name that the master will give, while settings are tried."""
@@ -107,7 +104,7 @@ def _needed(before: str, keys: Mapping[str, str], file: Path) -> dict[str, str]:
     config = read_config(set_keys(before, "slapos", keys))
     present = config.instance.certificate_directory
     return {
-        "release_listen": config.relaying.listen or RELEASE_LISTEN,
+        "release_listen": config.relaying.listen or RELAY,
         "certificate_repository_path": present or f"{file.parent}/certificates",
     }
 
