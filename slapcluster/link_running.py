@@ -250,9 +250,10 @@ class LinkRun(Service):
         # What it names now may have changed since: then it is applied once more.
         self._apply_at += DAY_SECONDS - RETRY_SECONDS
         if self._complaint or applied.is_changed or not applied.is_running:
+            entries = ", ".join(f"{k} at {v}" for k, v in applied.entries.items())
             self._runtime.log.info(
-                "the links are in force; programs of peers: {entries}",
-                entries=", ".join(f"{k} at {v}" for k, v in applied.entries.items()),
+                "the links are in force{entries}",
+                entries=f"; reached are {entries}" if entries else "",
             )
         self._complaint = ""
         for warning in applied.warnings:
