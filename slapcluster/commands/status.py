@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from attrs import frozen
 
-from slap.reports import CloudReport
+from slap.errors import MethodNotAllowed, NotFound
+from slap.reports import CloudReport, TreeReport
 from slapcluster.documents import document_of
 from slapcluster.master import Master
 from slapcluster.printing import print_note
@@ -18,6 +21,11 @@ from slapcluster.views import (
     services_table,
 )
 
+if TYPE_CHECKING:
+    # Slow to load, and the shell loads this module at every TAB.
+    from runtime.ports import Runtime
+    from slapcluster.hosting.outlook import CloudOutlook
+
 
 @frozen
 class Failure:
@@ -28,41 +36,112 @@ class Failure:
     message: str
 
 
-@click.command(
-    epilog="JSON: {computers: as computer list, services: as service list, failures: "
-    "[{subject, place, message}], warnings}."
-)
+@frozen
+class Answer:
+    """What ``status`` shows; ``outlook`` of a cloud that hosts itself."""
+
+    cloud: CloudReport
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    outlook: CloudOutlook | None
+
+
+_EPILOG = """JSON: {computers: as computer list, services: as service list, failures:
+[{subject, place, message}], warnings, self_hosted, hosted}; hosted is null, or of a
+cloud that hosts itself {title, is_quorum_kept, quorum, regions: [{name, computer_id,
+replica_url, replica: ready|not ready|away|none|unknown, reason, promises: {NAME:
+kept|broken|unknown}, trouble, goes_on, if_lost}]}. goes_on and if_lost say what happens
+when that region ends now; null is unknown, of is_quorum_kept too."""
+
+
+@click.command(epilog=_EPILOG)
 @pass_session
 def status(session: Session) -> None:
-    """Show computers, services, ends of logs of what fails, and what ends soon."""
+    """Show computers, services, ends of logs of what fails, and what ends soon.
 
-    async def question(
-        master: Master,
-    ) -> tuple[CloudReport, tuple[Failure, ...], tuple[str, ...]]:
-        cloud = await master.cloud()
-        warnings = certificate_warnings(cloud.computers, master.now())
-        return cloud, await _failures(master, cloud), warnings
-
-    cloud, failures, warnings = session.ask(question)
+    Of a cloud that hosts itself: its regions, too, and what the end of each would do.
+    Each replica is asked whether it is ready.
+    """
+    found = session.launch(lambda runtime: _ask(session, runtime))
+    cloud, outlook = found.cloud, found.outlook
     session.answer(
         {
             "computers": document_of(cloud.computers),
             "services": document_of(cloud.trees),
-            "failures": document_of(failures),
-            "warnings": list(warnings),
+            "failures": document_of(found.failures),
+            "warnings": list(found.warnings),
+            "self_hosted": outlook is not None,
+            "hosted": document_of(outlook),
         },
         computers_table(cloud.computers),
         services_table(cloud.trees),
     )
     if session.is_json:
         return
+    if outlook is not None:
+        _show(session, outlook)
     if not cloud.computers:
         print_note("No computer yet: `slapcluster node format --cfg FILE` adds one.")
-    for warning in warnings:
+    for warning in found.warnings:
         print_note(warning)
-    for failure in failures:
+    for failure in found.failures:
         click.echo(f"\n{failure.subject} fails on {failure.place}:")
         click.echo(log_end(failure.message))
+
+
+def _show(session: Session, outlook: CloudOutlook) -> None:
+    from slapcluster.outlook_views import (  # noqa: PLC0415 - slow to load
+        outlook_sentences,
+        outlook_table,
+    )
+
+    click.echo()
+    session.answer({}, outlook_table(outlook))
+    session.add_text(outlook_sentences(outlook))
+
+
+async def _ask(session: Session, runtime: Runtime) -> Answer:
+    from slapcluster.asking import ask  # noqa: PLC0415 - loads Twisted
+    from slapcluster.hosting.outlook import (  # noqa: PLC0415 - slow to load
+        foresee,
+        replica_urls,
+    )
+    from slapcluster.hosting.readiness import ask_readiness  # noqa: PLC0415 - as above
+
+    async def question(
+        master: Master,
+    ) -> tuple[CloudReport, tuple[Failure, ...], tuple[str, ...], TreeReport | None]:
+        cloud = await master.cloud()
+        warnings = certificate_warnings(cloud.computers, master.now())
+        failures = await _failures(master, cloud)
+        return cloud, failures, warnings, await _tree_of_master(master, cloud)
+
+    urls, directory = session.master_urls, session.identity_directory
+    cloud, failures, warnings, tree = await ask(runtime, urls, question, directory)
+    outlook = None
+    if tree is not None:
+        outlook = foresee(
+            tree, await ask_readiness(runtime, replica_urls(tree), directory)
+        )
+    return Answer(cloud, failures, warnings, outlook)
+
+
+async def _tree_of_master(master: Master, cloud: CloudReport) -> TreeReport | None:
+    """Return the service that the master is, if it is one of its own."""
+    from slapcluster.hosting import outlook  # noqa: PLC0415 - slow to load
+
+    try:
+        listed = (await master.replicas()).replicas
+    except (MethodNotAllowed, NotFound):
+        # A master of others, or an older one.
+        return None
+    if not listed:
+        return None
+    for title in outlook.candidates(cloud.trees):
+        tree = await master.tree(title)
+        if outlook.is_of_master(tree, listed):
+            return tree
+    return None
 
 
 async def _failures(master: Master, cloud: CloudReport) -> tuple[Failure, ...]:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 RELEASE_URL = "http://releases.example/hello/software.cfg"
 
+CONFIG = Config("memory:")
+
 START_SECONDS = 5.0
 
 COMMAND_SECONDS_MAX = 10_000.0
@@ -40,11 +42,11 @@ COMMAND_SECONDS_MAX = 10_000.0
 class Desk:
     """Types commands; ``perform`` speaks to the master as an agent would."""
 
-    def __init__(self, *, has_master: bool = True) -> None:
+    def __init__(self, *, has_master: bool = True, config: Config = CONFIG) -> None:
         self._world = World(1)
         self._host = self._world.host("desk")
         if has_master:
-            self._host.boot(lambda it: build_service(Config("memory:"), it))
+            self._host.boot(lambda it: build_service(config, it))
             self._world.run_for(START_SECONDS)
 
     def type(self, *arguments: str, stdin: str = "") -> Result:
@@ -116,8 +118,8 @@ def a_key(number: int = 0, computer_id: str = "local") -> PartitionKey:
 
 
 @contextmanager
-def a_desk(*, has_master: bool = True) -> Iterator[Desk]:
+def a_desk(*, has_master: bool = True, config: Config = CONFIG) -> Iterator[Desk]:
     """A desk whose world leaves nothing behind."""
-    desk = Desk(has_master=has_master)
+    desk = Desk(has_master=has_master, config=config)
     yield desk
     desk.finish()

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 import pytest
 
+from master_cluster.config import Config
 from slap import calls
 from slap.errors import NotFound
 from slap.model import ComputerDefinition, InstanceRequest, PartitionDefinition
-from slapcluster.cli import cli, slapgrid
+from slap.replicas import ListedReplica
+from slapcluster.cli import DEFAULT_MASTER_URL, cli, slapgrid
 from slapcluster.outcomes import ExitCode
 from tests.unit.slapcluster.desk import RELEASE_URL, Desk, a_desk, a_key
 
@@ -203,7 +205,56 @@ def test_status_shows_failures_with_the_end_of_their_logs() -> None:
                 },
             ],
             "warnings": [],
+            "self_hosted": False,
+            "hosted": None,
         }
+
+
+MASTER_RELEASE = "http://127.0.0.1:5000/release/software/master-cluster/software.cfg"
+OWN_URL = DEFAULT_MASTER_URL.rstrip("/")
+
+
+def test_status_of_a_cloud_that_hosts_itself_says_what_each_end_would_do() -> None:
+    """One of three replicas answers; the others are away."""
+    config = Config("memory:", announced=ListedReplica(OWN_URL, "paris"))
+    urls = {"paris": OWN_URL, "lyon": "http://127.0.0.1:1", "tokyo": ""}
+    with a_desk(config=config) as desk:
+        desk.format(partition_count=4)
+        desk.read("supply", MASTER_RELEASE, "local")
+        desk.perform(calls.report_available(MASTER_RELEASE, "local"))
+        regions = f"regions={' '.join(urls)}"
+        desk.read("request", "cloud", MASTER_RELEASE, "--parameters", regions)
+        for number, (name, url) in enumerate(urls.items(), start=1):
+            wanted = InstanceRequest(name, MASTER_RELEASE, requester=a_key(0))
+            desk.perform(
+                calls.request_instance(wanted),
+                calls.publish_connection(
+                    a_key(number), {"region": name, "replica-url": url}
+                ),
+                calls.report_started(a_key(number)),
+            )
+
+        answer = desk.read("status")
+
+        assert answer["self_hosted"]
+        hosted = answer["hosted"]
+        assert (hosted["title"], hosted["is_quorum_kept"]) == ("cloud", True)
+        assert [
+            (it["name"], it["computer_id"], it["replica"], it["if_lost"])
+            for it in hosted["regions"]
+        ] == [
+            (
+                *("paris", "local", "ready"),
+                "stops: lyon is away already, tokyo has no replica yet",
+            ),
+            (
+                *("lyon", "local", "away"),
+                "it is away already; stops: tokyo has no replica yet",
+            ),
+            ("tokyo", "local", "none", "stops: lyon is away already"),
+        ]
+        assert hosted["regions"][0]["promises"]["links"] == "kept"
+        assert "The cloud hosts itself." in desk.type("status").output
 
 
 def test_tables_are_plain_when_nobody_looks() -> None:
