@@ -8,8 +8,10 @@ from typing import Any
 
 from attrs import field, frozen
 
+from runtime.holdings import ROOTS
 from runtime.ports import FileKind, Runtime
 from slapcluster.bootstrap.errands import Errand, Ran, run_errands
+from slapcluster.bootstrap.home import COPY, LOGBOOK, MINI_MASTER, OPERATOR, ROOT
 from slapcluster.bootstrap.wanted_cloud import WantedCloud
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapgrid.neighbours.lock import hold_directory
@@ -17,12 +19,7 @@ from slapgrid.neighbours.lock import hold_directory
 UNINSTALL_SECONDS_MAX = 900.0
 """Of one computer: programs get minutes to end, and releases have many files."""
 
-HOME_TREES = ("mini-master", "operator")
-HOME_FILES = ("state-of-mini-master.fs", "logbook.json")
-"""Of the home of a bootstrap; the logbook, which marks it, goes last."""
-
-ROOT_TREE = "root"
-ROOT_MARK = "root/root.crt"
+ROOT_MARK = f"{ROOT}/{ROOTS}"
 
 Show = Callable[[str], None]
 
@@ -62,8 +59,8 @@ async def uninstall_cloud(
     """Uninstall all computers at once, then the home, if none failed."""
     tree = runtime.file_tree(str(wish.home.absolute()))
     names = () if tree.status("") is None else tree.list()
-    is_marked = "logbook.json" in names or (
-        ROOT_TREE in names and tree.status(ROOT_MARK) is not None
+    is_marked = LOGBOOK in names or (
+        ROOT in names and tree.status(ROOT_MARK) is not None
     )
     hold = hold_directory(tree.root) if is_marked else None
     if is_marked and hold is None:
@@ -74,8 +71,7 @@ async def uninstall_cloud(
     try:
         computers = await _computers(runtime, wanted, wish, show)
         has_failed = any(it.failure for it in computers)
-        known = (*HOME_TREES, *((ROOT_TREE,) if wish.has_root else ()), *HOME_FILES)
-        going = tuple(it for it in known if it in names) if is_marked else ()
+        going = _of_home(names, has_root=wish.has_root) if is_marked else ()
         if wish.is_done and not has_failed:
             for name in going:
                 found = tree.status(name)
@@ -94,6 +90,13 @@ async def uninstall_cloud(
         tuple(tree.path(it) for it in names if it not in going),
         is_home_kept=has_failed,
     )
+
+
+def _of_home(names: tuple[str, ...], *, has_root: bool) -> tuple[str, ...]:
+    """Return what goes; the logbook, which marks the home, goes last."""
+    copies = (it for it in names if it.startswith(COPY))
+    known = (MINI_MASTER, OPERATOR, *copies, *((ROOT,) if has_root else ()), LOGBOOK)
+    return tuple(it for it in known if it in names)
 
 
 async def _computers(
