@@ -24,12 +24,12 @@ from master_cluster.store.restoring import (
     Root,
     RootOf,
     look,
+    open_copy,
     restore_into,
 )
-from master_cluster.store.storages import database_on
 from master_cluster.store.store import Store
 from master_cluster.transferring import KeptStanding, ReceivedCopy, receiving
-from runtime.ports import Runtime
+from runtime.ports import Runtime, StoreUnavailable
 from slap.errors import Refusal, SlapError
 from slap.transfer import Piece, Standing, TransferReport
 
@@ -90,7 +90,7 @@ class Receiver:
         is_waiting = False
         while not self._is_stopping:
             if await self._look():
-                await self._in_thread(self._file.remove)
+                await self._forget()
                 return True
             if not is_waiting:
                 self._copy = await self._in_thread(self._file.read)
@@ -120,7 +120,10 @@ class Receiver:
         await self._turn.acquire()
         try:
             self._check_takes(piece)
-            copy = await self._in_thread(lambda: self._file.take(piece))
+            try:
+                copy = await self._in_thread(lambda: self._file.take(piece))
+            except (OSError, StoreUnavailable) as error:
+                raise receiving(f"a piece is not written: {error}") from error
             if copy != self._copy:
                 self._copy, self._is_whole = copy, False
                 self._fill_at = self._now()
@@ -139,7 +142,7 @@ class Receiver:
             if not self._is_whole:
                 raise receiving(self._told)
             if self._store is None:
-                database = await self._in_thread(lambda: database_on(self._storage))
+                database = await self._in_thread(lambda: open_copy(self._storage))
                 self._store = Store(database, self._runtime)
             await self._store.open_received(digest, self._root.tid)
         finally:
@@ -182,7 +185,7 @@ class Receiver:
         except _Stopping:
             pass
         except Unusable as error:
-            await self._in_thread(self._file.remove)
+            await self._forget()
             self._copy = None
             self._told = f"{WAITS}; the copy is of no use, send it again: {error}"
             log.warn("{told}", told=self._told)  # noqa: G010 - Twisted's name
@@ -207,6 +210,15 @@ class Receiver:
             digest=copy.digest,
             extension=COPIED,
         )
+
+    async def _forget(self) -> None:
+        """Remove the copy; one that stays is in nobody's way."""
+        try:
+            await self._in_thread(self._file.remove)
+        except (OSError, StoreUnavailable) as error:
+            self._runtime.log.warn(  # noqa: G010 - Twisted's name
+                "the copy is not removed: {error}", error=error
+            )
 
     def _watching(self, phase: Phase) -> Callable[[int, int], None]:
         def watch(done: int, total: int) -> None:

@@ -33,7 +33,7 @@ class ReceivedFile:
             digest, byte_count, received = json.loads(self._count_path.read_text())
             copy = ReceivedCopy(digest, byte_count, received)
             return copy if self.path.stat().st_size >= received else None
-        except (FileNotFoundError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError):
             return None
 
     def take(self, piece: Piece) -> ReceivedCopy:

@@ -16,7 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
-from ZODB.POSException import POSKeyError  # type: ignore[import-untyped]
+from transaction.interfaces import TransientError  # type: ignore[import-untyped]
+from ZODB.POSException import (  # type: ignore[import-untyped]
+    POSKeyError,
+    StorageError,
+)
 from ZODB.utils import p64, u64, z64  # type: ignore[import-untyped]
 
 from master_cluster.errors import Unusable
@@ -28,8 +32,10 @@ from master_cluster.store.content import (
     verify,
 )
 from master_cluster.store.outages import InDoubt
+from master_cluster.store.storages import database_on
 from replication import transfer
 from replication.transfer import NotCopied
+from slap.errors import Unavailable
 
 __all__ = ["COPIED", "NotCopied", "Phase", "Root", "RootOf", "look", "restore_into"]
 
@@ -80,6 +86,14 @@ def look(storage: Any) -> Root:
     with closing(storage.iterator(tid, tid)) as records:
         is_copied = any(COPIED.items() <= it.extension.items() for it in records)
     return Root(RootOf.COPY if is_copied else RootOf.MASTER, tid)
+
+
+def open_copy(storage: Any) -> Any:
+    """Open the database of a storage that has a copy; ``Unavailable`` if it is away."""
+    try:
+        return database_on(storage)
+    except (TransientError, OSError, StorageError) as error:
+        raise Unavailable(f"the store is away: {error}") from error
 
 
 def restore_into(

@@ -32,6 +32,7 @@ from slap.errors import BadRequest, Refusal, Unavailable
 from slap.transfer import Piece, TransferReport
 from tests.builders import COMPUTER_ID, an_instance_request
 from tests.unit.master_cluster.benches import StoreBench
+from tests.unit.master_cluster.faults import Away
 from tests.unit.master_cluster.test_transferring import freeze
 
 POLL = f"getFullComputerInformation?computer_id={COMPUTER_ID}"
@@ -59,12 +60,18 @@ class SharedStorage(MemoryStorage):
 
     loses_ends = True
     failing_at = -1
+    is_away = False
 
     def close(self) -> None:
         """Leave it open: others use it."""
 
     def sync(self) -> None:
-        """Be there."""
+        if self.is_away:
+            raise Away("nobody there")
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        self.sync()
+        return super().loadBefore(oid, tid)
 
     def store(self, oid: bytes, *arguments: Any) -> None:
         super().store(oid, *arguments)
@@ -320,10 +327,41 @@ def test_what_is_no_state_is_received_again(bench: Bench) -> None:
     bench.wait_until_whole()
 
 
+def test_a_piece_that_cannot_be_written_is_sent_again(bench: Bench) -> None:
+    """Somebody makes room; until then the sentence says what is wrong."""
+    in_the_way = bench.copy.with_name("new") / "received"
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    bench.boot()
+    with pytest.raises(Unavailable, match="receiving: a piece is not written"):
+        bench.send_all()
+    in_the_way.unlink()
+
+    bench.send_all()
+    bench.wait_until_whole()
+
+
+def test_a_store_that_goes_before_it_is_opened_is_opened_later(bench: Bench) -> None:
+    bench.boot()
+    bench.send_all()
+    bench.wait_until_whole()
+    bench.storage.is_away = True
+    with pytest.raises(Unavailable, match="away"):
+        bench.open()
+    bench.world.run_for(3)
+    bench.storage.is_away = False
+
+    bench.open()
+    bench.assert_serves()
+
+
 def test_what_lives_in_a_store_is_not_replaced(bench: Bench) -> None:
     """A state that was never received is open, and served at once."""
     bench.storage = SharedStorage(bench.world.host("new").runtime.calendar)
     database_on(bench.storage)
+    # What cannot be removed is in nobody's way.
+    bench.copy.with_name("new").mkdir()
+    (bench.copy.with_name("new") / "received").touch()
 
     bench.boot()
 
