@@ -9,7 +9,7 @@ from runtime.ports import Program, Runtime
 from slapcluster.doctor.disks import look_at_disk
 from slapcluster.doctor.examination import Examination
 from slapcluster.doctor.listeners import find_listeners
-from slapcluster.first_settings import NewSettings, render_settings
+from slapcluster.first_settings import RELAY, NewSettings, render_settings
 from slapcluster.hosting.places import (
     ENTRIES_PER_PARTITION,
     FIRST_ENTRY,
@@ -17,18 +17,16 @@ from slapcluster.hosting.places import (
     PORTS_PER_PARTITION,
     PROGRAM_COUNT,
 )
-from slapgrid.config import read_config
+from slapgrid.config import Config, read_config
 from slapgrid.environment import clean_environment
 from slapgrid.format.choosing import FormatRefused
 from slapgrid.format.observing import observe_network
 from slapgrid.layout import LOCK_FILE
 from slapgrid.neighbours.lock import find_owner
+from slapgrid.relaying.settings import read_listen
 from slapgrid.settings import ConfigError
 
 STUNNEL_SECONDS_MAX = 10.0
-
-RELAY_PORT = 5000
-"""Of loopback: where an agent has what its masters serve as a release."""
 
 PARTITIONS_MAX = 100
 """Of which the ports are looked at: the master takes one of the first."""
@@ -63,7 +61,7 @@ async def examine(runtime: Runtime, settings: Path, new: NewSettings) -> Examina
         addresses=addresses,
         network_trouble=network_trouble,
         listeners=find_listeners(
-            _ports(config.format.partition_amount),
+            _ports(config),
             (f"{config.software_root}/", f"{config.instance_root}/"),
             agent,
         ),
@@ -86,9 +84,10 @@ def _computer_id(text: str) -> str:
         return ""
 
 
-def _ports(partition_count: int) -> frozenset[int]:
+def _ports(config: Config) -> frozenset[int]:
     """Return the ports of a region in any of the partitions, and that of the relay."""
-    numbers = range(min(partition_count, PARTITIONS_MAX))
+    _, relay = read_listen(config.relaying.listen or RELAY)
+    numbers = range(min(config.format.partition_amount, PARTITIONS_MAX))
     programs = {
         FIRST_PORT + PORTS_PER_PARTITION * number + offset
         for number in numbers
@@ -96,7 +95,7 @@ def _ports(partition_count: int) -> frozenset[int]:
     }
     entry_count = ENTRIES_PER_PARTITION * len(numbers)
     entries = range(FIRST_ENTRY, FIRST_ENTRY + entry_count)
-    return frozenset({RELAY_PORT, *programs, *entries})
+    return frozenset({relay, *programs, *entries})
 
 
 async def _ask_stunnel(runtime: Runtime) -> str:

@@ -197,7 +197,7 @@ def _judge_listeners(title: str, listeners: tuple[Listener, ...]) -> Finding:
         return Finding(title, "ports", Verdict.OK, sentence)
     told = ", ".join(_place(it) for it in strangers[:5])
     more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""  # noqa: PLR2004 - as told
-    sentence = f"{told}{more}: have them listen elsewhere; an instance has this port"
+    sentence = f"{told}{more}: have them listen elsewhere, as a cloud needs it"
     return Finding(title, "ports", Verdict.FAILURE, sentence)
 
 
