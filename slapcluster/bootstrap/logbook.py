@@ -34,6 +34,7 @@ class Step(StrEnum):
     REQUEST = "instances"
     SIGN = "keys of regions"
     SETTLE = "replicas"
+    COPY_AHEAD = "first copy"
     FREEZE = "freeze"
     COPY = "copy"
     RECEIVE = "transfer"
@@ -50,9 +51,10 @@ TITLES: Mapping[Step, str] = MappingProxyType(
         Step.REQUEST: "an instance of it in each region",
         Step.SIGN: "the keys of regions are signed",
         Step.SETTLE: "regions are linked, NEO has cells, replicas wait",
+        Step.COPY_AHEAD: "most of the state goes into NEO",
         Step.FREEZE: "the mini-master takes no more changes",
         Step.COPY: "its state is copied and verified",
-        Step.RECEIVE: "the state goes into NEO",
+        Step.RECEIVE: "the rest of the state goes into NEO",
         Step.OPEN: "the new master opens",
         Step.MOVE: "computers ask the new master",
         Step.RETIRE: "the mini-master is gone",

@@ -1,19 +1,23 @@
 """Shell. The second half of a bootstrap: the state goes where it stays.
 
-1. The mini-master is frozen before its state is copied: so the copy has all that it
-   acknowledged, and nothing is acknowledged that the copy has not.
-2. The new master opens when it has all of the copy, and its digest is that of the copy.
+1. A first copy goes into NEO while the mini-master goes on: a store takes some tens of
+   transactions a second, and nobody is to wait for all of them. The second one, which
+   has the first as its beginning, adds what was changed meanwhile.
+2. The mini-master is frozen before its state is copied again: so this copy has all that
+   it acknowledged, and nothing is acknowledged that the copy has not.
+3. The new master opens when it has all of the copy, and its digest is that of the copy.
    That it may have opened is written down before it is asked to.
-3. Only then is the mini-master moved: it answers nobody any more but who took over.
+4. Only then is the mini-master moved: it answers nobody any more but who took over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from itertools import cycle
 
 from attrs import evolve
 
-from slap.errors import MasterAway, SlapError
+from slap.errors import MasterAway, Unreachable
 from slap.replicas import ListedReplica
 from slap.transfer import PIECE_BYTES_MAX, Piece, Standing, TransferReport
 from slapcluster.bootstrap.home import IDENTITY, MINI_MASTER
@@ -22,8 +26,12 @@ from slapcluster.master import Master
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 
-ROUND_PAUSE_SECONDS = 1.0
-"""Between two rounds over replicas of which none can go on."""
+PAUSE_SECONDS = 1.0
+"""Between two questions to replicas that cannot go on yet."""
+
+PATIENCE_SECONDS = 60.0
+"""With a replica that is there and says that it cannot: a first copy of thousands of
+transactions takes so long."""
 
 
 class Moving:
@@ -32,11 +40,17 @@ class Moving:
     def __init__(self, work: Work) -> None:
         self._work = work
 
+    async def copy_ahead(self) -> None:
+        """Put a copy of now into NEO; one that was begun is finished."""
+        if not self._work.logbook.digest:
+            await self.copy()
+        await self.receive()
+
     async def freeze(self) -> None:
         await self._work.ask(lambda master: master.freeze())
 
     async def copy(self) -> None:
-        """Copy the state of the mini-master, which is frozen, and verify the copy."""
+        """Copy the state of the mini-master as it is now, and verify the copy."""
         work = self._work
         digest = await work.mini_master.copy_state()
         work.write(evolve(work.logbook, digest=digest))
@@ -88,26 +102,32 @@ class Moving:
         await work.home.tree.remove_tree(IDENTITY)
         await work.home.tree.remove_tree(MINI_MASTER)
 
-    async def _with_any(self, act: Callable[[Master], object]) -> None:
-        """Have a replica do it: the next one when one is away, within the bound."""
+    async def _with_any(self, act: Callable[[Master], Awaitable[None]]) -> None:
+        """Have a replica do it, within the bound of a step.
+
+        Another one is asked when one is not there, or says for a while that it cannot:
+        one that fills the store is not to be joined by a second one.
+        """
         work = self._work
         clock = work.home.runtime.clock
         deadline = clock.seconds() + work.limit_seconds
-        urls = tuple(work.logbook.replica_urls.values())
-        while True:
-            last: SlapError | None = None
-            for url in urls:
+        for url in cycle(work.logbook.replica_urls.values()):
+            patient_until = clock.seconds() + PATIENCE_SECONDS
+            while True:
                 try:
-                    await work.ask(act, url)  # type: ignore[arg-type]
+                    await work.ask(act, url)
                 except MasterAway as error:
-                    last = error
+                    if clock.seconds() > deadline:
+                        raise
                     work.show(error.sentence)
+                    if isinstance(error, Unreachable):
+                        break
+                    if clock.seconds() > patient_until:
+                        break
                 else:
                     return
-            if clock.seconds() > deadline:
-                assert last is not None
-                raise last
-            await pause(clock, ROUND_PAUSE_SECONDS)
+                await pause(clock, PAUSE_SECONDS)
+            await pause(clock, PAUSE_SECONDS)
 
     async def _send(self, master: Master) -> None:
         """Send what a replica lacks, and wait until all of it is in the store."""
@@ -127,7 +147,7 @@ class Moving:
                 work.show(f"{100 * offset // byte_count} % sent")
             else:
                 work.show(report.sentence)
-                await master.pause(ROUND_PAUSE_SECONDS)
+                await master.pause(PAUSE_SECONDS)
 
     def _check_receiving(self, report: TransferReport) -> None:
         if report.standing == Standing.RECEIVING:

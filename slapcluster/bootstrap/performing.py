@@ -42,6 +42,7 @@ def _steps_of(work: Work) -> Mapping[Step, Callable[[], Awaitable[None]]]:
         Step.REQUEST: gathering.request_instances,
         Step.SIGN: gathering.sign,
         Step.SETTLE: gathering.settle,
+        Step.COPY_AHEAD: moving.copy_ahead,
         Step.FREEZE: moving.freeze,
         Step.COPY: moving.copy,
         Step.RECEIVE: moving.receive,
