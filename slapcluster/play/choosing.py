@@ -7,10 +7,11 @@ import pwd
 import shutil
 import socket
 import sys
+from collections.abc import Sequence
 
 from runtime.ports import Exit, Program, Runtime
 from slapcluster.outcomes import CommandFailed
-from slapcluster.play import confinement, namespaces, places
+from slapcluster.play import confinement, namespaces, places, power
 from slapcluster.play.checkouts import Checkout
 from slapcluster.play.places import Identity, Record, Way
 
@@ -25,12 +26,13 @@ MASTER_PORT = 5000
 """Where a mini-master listens by default; free in a network of its own."""
 
 
-def check_programs() -> None:
+def check_programs(*, has_regions: bool = False) -> None:
     """Raise when programs of the system are missing, naming their packages."""
+    more = confinement.NEEDED_BY_REGIONS if has_regions else {}
     missing = sorted(
         {
             package
-            for program, package in confinement.NEEDED_PROGRAMS.items()
+            for program, package in (confinement.NEEDED_PROGRAMS | more).items()
             if shutil.which(program, path=confinement.SYSTEM_PATH) is None
         }
     )
@@ -41,16 +43,20 @@ def check_programs() -> None:
         )
 
 
-async def choose_record(runtime: Runtime, *, is_apart: bool) -> Record:
-    """Return a place, a user and a way that this machine allows."""
+async def choose_record(
+    runtime: Runtime,
+    *,
+    is_apart: bool,
+    regions: Sequence[str] = (),
+) -> Record:
+    """Return a place, users and a way that this machine allows.
+
+    Computers of regions have a user each when there is a choice.
+    """
     is_root = os.geteuid() == 0
-    if is_root:
-        taken = namespaces.users_with_processes() | _known_users()
-        identity = places.choose_identity(taken, runtime.entropy.getrandbits(16))
-    else:
-        identity = Identity(os.geteuid(), os.getegid())
-    way = Way.ROOT_NAMESPACES if is_root else Way.USER_NAMESPACES
-    if not is_apart or not await _is_allowed(runtime, way):
+    identity, *others = _choose_identities(runtime, 1 + len(regions), is_root=is_root)
+    way = _best_way()
+    if not is_apart or not await _is_allowed(runtime, way, confinement.trial_script()):
         way = Way.NONE
     parent = places.choose_parent(_parent(path) for path in ("/tmp", "/var/tmp"))  # noqa: S108 - the name below it is drawn, and made by nobody else
     return Record(
@@ -60,7 +66,31 @@ async def choose_record(runtime: Runtime, *, is_apart: bool) -> Record:
         way=way,
         network=places.choose_network(runtime.entropy) if way.is_apart else "",
         master_port=MASTER_PORT if way.is_apart else _free_port(),
+        computers=dict(zip(regions, others, strict=True)),
     )
+
+
+async def allows_regions(runtime: Runtime) -> bool:
+    """Tell whether computers of one cloud can each have a network of their own here."""
+    check_programs(has_regions=True)
+    return await _is_allowed(runtime, _best_way(), power.trial_script())
+
+
+def _best_way() -> Way:
+    return Way.ROOT_NAMESPACES if os.geteuid() == 0 else Way.USER_NAMESPACES
+
+
+def _choose_identities(
+    runtime: Runtime, count: int, *, is_root: bool
+) -> tuple[Identity, ...]:
+    if not is_root:
+        return (Identity(os.geteuid(), os.getegid()),) * count
+    taken = set(namespaces.users_with_processes() | _known_users())
+    found: list[Identity] = []
+    while len(found) < count:
+        found.append(places.choose_identity(taken, runtime.entropy.getrandbits(16)))
+        taken.add(found[-1].uid)
+    return tuple(found)
 
 
 async def choose_python(runtime: Runtime, checkout: Checkout, record: Record) -> str:
@@ -101,10 +131,10 @@ async def run_as_user(
     )
 
 
-async def _is_allowed(runtime: Runtime, way: Way) -> bool:
+async def _is_allowed(runtime: Runtime, way: Way, script: str) -> bool:
     ended = await runtime.processes.run(
         Program(
-            confinement.opening(way, confinement.trial_script()),
+            confinement.opening(way, script),
             directory="/",
             environment={"PATH": confinement.SYSTEM_PATH},
             timeout_seconds=TRIAL_SECONDS_MAX,

@@ -40,7 +40,18 @@ END_SECONDS_MAX = 20
 LOG_LINES_MAX = 15
 """Of each log that explains a failure."""
 
+LOGS = (
+    "log/*.log",
+    f"{NEO_DIRECTORY}/*/log/*.log",
+    "*/log/*.log",
+    "home/cloud/mini-master/log",
+    "*/srv/slappart*/.slapgrid-*error.log",
+)
+"""Below the place: those that explain a failure."""
+
 POLL_SECONDS = 0.1
+
+ENDED = "The cloud has ended by itself."
 
 Say = Callable[[str], None]
 
@@ -58,16 +69,7 @@ async def open_cloud(
 
     A bound one dies with this process. When it cannot be opened nothing is left.
     """
-    check_programs()
-    previous = checkout.record()
-    if previous is not None and namespaces.is_alive(previous):
-        raise CommandFailed(
-            f"A cloud already runs in {previous.place}. `make stop` ends it."
-        )
-    if previous is not None:
-        say(f"removing {previous.place}, left by a run that was killed")
-        await end_cloud(runtime, checkout)
-    await _fill_release(runtime, checkout, say)
+    await clear_for_another(runtime, checkout, say)
     record = await choose_record(runtime, is_apart=is_apart)
     if not record.way.is_apart:
         say(
@@ -84,6 +86,20 @@ async def open_cloud(
     except BaseException:
         await end_cloud(runtime, checkout)
         raise
+
+
+async def clear_for_another(runtime: Runtime, checkout: Checkout, say: Say) -> None:
+    """Have what a cloud needs, and nothing of one before; raises if that one runs."""
+    check_programs()
+    previous = checkout.record()
+    if previous is not None and namespaces.is_alive(previous):
+        raise CommandFailed(
+            f"A cloud already runs in {previous.place}. `make stop` ends it."
+        )
+    if previous is not None:
+        say(f"removing {previous.place}, left by a run that was killed")
+        await end_cloud(runtime, checkout)
+    await _fill_release(runtime, checkout, say)
 
 
 async def _fill_release(runtime: Runtime, checkout: Checkout, say: Say) -> None:
@@ -113,9 +129,15 @@ async def _open(
     write_settings(runtime, record, None if is_neo else file_store_uri(record))
     if not is_neo:
         say("starting the mini-master and the agent")
-    started = _start(checkout, record, is_bound=is_bound)
-    checkout.write(runtime, started)
-    await _until_first_process(runtime, started)
+    supervisord = f"{record.place}/venv/bin/supervisord"
+    script = confinement.first_script(
+        record,
+        hidden_from(checkout, record),
+        confinement.environment_of(record),
+        (supervisord, "--nodaemon", "-c", f"{record.place}/etc/supervisord.conf"),
+        is_bound=is_bound,
+    )
+    started = await start(runtime, checkout, record, script, is_bound=is_bound)
     if is_neo:
         say(f"making a neo_cluster of the regions {', '.join(NEO_REGIONS)}")
         store_uri = await _make_neo(runtime, started)
@@ -150,32 +172,32 @@ async def _run_supervisorctl(runtime: Runtime, record: Record, *arguments: str) 
         await pause(runtime.clock, POLL_SECONDS)
 
 
-def _start(checkout: Checkout, record: Record, *, is_bound: bool) -> Record:
-    supervisord = f"{record.place}/venv/bin/supervisord"
-    script = confinement.first_script(
-        record,
-        _hidden(checkout, record),
-        confinement.environment_of(record),
-        (supervisord, "--nodaemon", "-c", f"{record.place}/etc/supervisord.conf"),
-        is_bound=is_bound,
-    )
+async def start(
+    runtime: Runtime,
+    checkout: Checkout,
+    record: Record,
+    script: str,
+    *,
+    is_bound: bool,
+) -> Record:
+    """Start the first process of a cloud, and wait until it is there."""
     argv = confinement.opening(record.way, script)
     if is_bound:
         argv = confinement.bound_to_driver(argv)
     pid = namespaces.spawn(argv, {"PATH": confinement.SYSTEM_PATH}, record.log_path)
-    return evolve(record, outer_pid=pid, outer_start_ticks=namespaces.start_ticks(pid))
+    ticks = namespaces.start_ticks(pid)
+    started = evolve(record, outer_pid=pid, outer_start_ticks=ticks)
+    checkout.write(runtime, started)
+    while namespaces.is_alive(started) and namespaces.first_pid(started) is None:
+        await pause(runtime.clock, POLL_SECONDS)
+    return started
 
 
-def _hidden(checkout: Checkout, record: Record) -> tuple[str, ...]:
+def hidden_from(checkout: Checkout, record: Record) -> tuple[str, ...]:
     """Return the checkout, unless the cloud needs something below it."""
     path = str(checkout.path)
     needed = (record.place, sys.base_prefix)
     return () if any(f"{it}/".startswith(f"{path}/") for it in needed) else (path,)
-
-
-async def _until_first_process(runtime: Runtime, record: Record) -> None:
-    while namespaces.is_alive(record) and namespaces.first_pid(record) is None:
-        await pause(runtime.clock, POLL_SECONDS)
 
 
 async def _wait_until_ready(runtime: Runtime, record: Record) -> None:
@@ -231,20 +253,36 @@ def _left(record: Record) -> list[int]:
 
 
 async def run_inside(
-    runtime: Runtime, record: Record, argv: tuple[str, ...], timeout_seconds: float
+    runtime: Runtime,
+    record: Record,
+    argv: tuple[str, ...],
+    timeout_seconds: float | None,
+    *,
+    region: str = "",
+    on_output: Callable[[bytes], None] | None = None,
 ) -> Exit:
-    """Run a program in the cloud, as its user, to its end."""
-    first_pid = namespaces.first_pid(record)
+    """Run a program in the cloud, as its user, to its end.
+
+    With a region, on the computer of it, as the user of that.
+    """
+    first_pid = (
+        namespaces.first_pid_of(record, region)
+        if region
+        else namespaces.first_pid(record)
+    )
     if first_pid is None:
-        raise CommandFailed("The cloud has ended by itself.\n" + log_ends(record))
-    environment = confinement.environment_of(record)
+        what = f"The computer of {region} does not run." if region else ENDED
+        raise CommandFailed(f"{what}\n{log_ends(record)}")
+    account = record.account_of(region) if region else record.account
+    environment = confinement.environment_of(record, account)
     return await runtime.processes.run(
         Program(
-            confinement.entering(record, first_pid, environment, argv),
+            confinement.entering(record, first_pid, environment, argv, account),
             directory="/",
             environment={"PATH": confinement.SYSTEM_PATH},
             timeout_seconds=timeout_seconds,
-        )
+        ),
+        on_output,
     )
 
 
@@ -252,9 +290,8 @@ def log_ends(record: Record) -> str:
     """Return the ends of the logs of a cloud."""
     ends = []
     place = Path(record.place)
-    found = (*place.glob("log/*.log"), *place.glob(f"{NEO_DIRECTORY}/*/log/*.log"))
-    for path in sorted(found):
-        if path.is_symlink():
+    for path in sorted(it for glob in LOGS for it in place.glob(glob)):
+        if path.resolve() != path:
             # Their owner is the user of the cloud, the reader may be root.
             continue
         lines = path.read_text(errors="replace").splitlines()[-LOG_LINES_MAX:]

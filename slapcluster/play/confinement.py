@@ -19,7 +19,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from slapcluster.play.places import Identity, Record, Way, addresses_of
+from slapcluster.play.places import Account, Identity, Record, Way, addresses_of
 
 NEEDED_PROGRAMS = {
     "unshare": "util-linux",
@@ -29,6 +29,9 @@ NEEDED_PROGRAMS = {
     "ip": "iproute2",
 }
 """Programs of the system, and the Debian package that has each."""
+
+NEEDED_BY_REGIONS = {"stunnel": "stunnel4"}
+"""Besides those: the master finds it on each computer when it is built."""
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -70,14 +73,13 @@ def first_script(
             f"ip -6 address add {address}/64 dev lo nodad"
             for address in addresses_of(record.network)
         ]
-        lines += [
-            f"mount -t tmpfs -o size=4k,mode=0555 none {shlex.quote(path)}"
-            for path in hidden
-        ]
+        lines += [covering(path) for path in hidden]
     dies_with_parent = is_bound or record.way.is_apart
     program = (
-        *_unprivileged(record, ("--pdeathsig", "KILL") if dies_with_parent else ()),
-        *_clean(record.place, environment),
+        *unprivileged(
+            record, record.account, ("--pdeathsig", "KILL") if dies_with_parent else ()
+        ),
+        *clean(record.place, environment),
         *argv,
     )
     lines += ["exec " + shlex.join(program)]
@@ -97,13 +99,14 @@ def entering(
     first_pid: int,
     environment: Mapping[str, str],
     argv: Sequence[str],
+    account: Account | None = None,
 ) -> tuple[str, ...]:
-    """Run a program in the cloud, as its user; ``first_pid`` as seen from outside."""
-    program = (
-        *_unprivileged(record, ()),
-        *_clean(record.place, environment),
-        *argv,
-    )
+    """Run a program in the cloud, as its user or as another one of it.
+
+    ``first_pid`` is the first process in there, as seen from outside.
+    """
+    who = account or record.account
+    program = (*unprivileged(record, who), *clean(who.home, environment), *argv)
     if not record.way.is_apart:
         return program
     users = ("--user", "--preserve-credentials")
@@ -115,21 +118,42 @@ def entering(
     )
 
 
-def environment_of(record: Record) -> dict[str, str]:
+def environment_of(record: Record, account: Account | None = None) -> dict[str, str]:
     """Return what programs of the cloud find in their environment, and nothing else."""
-    return {
-        "HOME": f"{record.place}/home",
+    home = account.home if account else record.place
+    environment = {
+        "HOME": f"{home}/home",
         "USER": "slapcluster",
         "LOGNAME": "slapcluster",
         "LANG": "C.UTF-8",
         "PATH": f"{record.place}/venv/bin:{SYSTEM_PATH}",
-        "TMPDIR": f"{record.place}/tmp",  # noqa: S108 - in a directory of its own
-        "SLAPCLUSTER_MASTER": record.master_url,
+        "TMPDIR": f"{home}/tmp",  # noqa: S108 - in a directory of its own
+    }
+    if home != record.place:
+        # A computer finds its masters in its settings.
+        return environment
+    if not record.computers:
+        return {**environment, "SLAPCLUSTER_MASTER": record.master_url}
+    if not record.replica_urls:
+        return environment
+    return {
+        **environment,
+        "SLAPCLUSTER_MASTER": " ".join(record.replica_urls),
+        "SLAPCLUSTER_IDENTITY": record.operator_identity,
     }
 
 
-def _unprivileged(record: Record, options: Sequence[str]) -> tuple[str, ...]:
-    identity = _identity_options(record.identity) if record.is_started_by_root else ()
+def covering(path: str) -> str:
+    """Return the line of a script that hides what is at a path."""
+    return f"mount -t tmpfs -o size=4k,mode=0555 none {shlex.quote(path)}"
+
+
+def unprivileged(
+    record: Record, account: Account, options: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Become somebody of the cloud, without any right."""
+    is_other = record.is_started_by_root
+    identity = _identity_options(account.identity) if is_other else ()
     no_capabilities = ("--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs")
     return ("setpriv", *identity, *no_capabilities, *options, "--")
 
@@ -139,6 +163,7 @@ def _identity_options(identity: Identity) -> tuple[str, ...]:
     return (*user, "--clear-groups")
 
 
-def _clean(place: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+def clean(home: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Run in a directory, with an environment and nothing else of it."""
     texts = (f"{name}={value}" for name, value in sorted(environment.items()))
-    return ("env", "--ignore-environment", f"--chdir={place}", *texts)
+    return ("env", "--ignore-environment", f"--chdir={home}", *texts)

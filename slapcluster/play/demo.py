@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 
@@ -11,18 +12,12 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.play.checkouts import Checkout
 from slapcluster.play.cloud import Say, end_cloud, log_ends, open_cloud
 from slapcluster.play.places import Record
+from slapcluster.play.regional_tour import FULL_STEPS, REGIONAL_STEPS, RegionalTour
 from slapcluster.play.settings import StoreKind
-from slapcluster.play.tour import STEPS_OF, Step, Tour
+from slapcluster.play.steps import Seen, Step, TourT
+from slapcluster.play.three_regions import open_three
+from slapcluster.play.tour import STEPS_OF, Tour
 from slapcluster.play.visitor import Visitor
-
-
-@frozen
-class Seen:
-    """A step that was shown."""
-
-    title: str
-    seconds: float
-    sentence: str
 
 
 async def show(
@@ -45,14 +40,47 @@ async def show(
         seconds = runtime.clock.seconds() - begun
         opened = Seen("a mini-master and an agent", seconds, f"in {record.place}")
         tour = Tour(Visitor(runtime, record), record, checkout.path)
-        steps = STEPS_OF[store]
-        return (opened, *[await _show(runtime, tour, step, say) for step in steps])
+        return (opened, *await _show_all(runtime, tour, record, STEPS_OF[store], say))
     finally:
-        await end_cloud(runtime, checkout)
-        say(f"removed {record.place} and all its processes")
+        await _end(runtime, checkout, record, say)
 
 
-async def _show(runtime: Runtime, tour: Tour, step: Step, say: Say) -> Seen:
+async def show_regions(
+    runtime: Runtime, checkout: Checkout, say: Say, *, is_full: bool
+) -> tuple[Seen, ...]:
+    """Run the demo of three regions, as ``show`` does that of one computer."""
+    begun = runtime.clock.seconds()
+    record = await open_three(runtime, checkout, say, is_bound=True)
+    tour = RegionalTour(runtime, checkout, say, record)
+    try:
+        seconds = runtime.clock.seconds() - begun
+        opened = Seen("three computers that wait", seconds, f"in {record.place}")
+        steps = (*REGIONAL_STEPS, *(FULL_STEPS if is_full else ()))
+        return (opened, *await _show_all(runtime, tour, record, steps, say))
+    finally:
+        tour.end()
+        await _end(runtime, checkout, record, say)
+
+
+async def _end(runtime: Runtime, checkout: Checkout, record: Record, say: Say) -> None:
+    say(f"removing {record.place}")
+    await end_cloud(runtime, checkout)
+    say(f"removed {record.place} and all its processes")
+
+
+async def _show_all(
+    runtime: Runtime,
+    tour: TourT,
+    record: Record,
+    steps: Iterable[Step[TourT]],
+    say: Say,
+) -> list[Seen]:
+    return [await _show(runtime, tour, record, step, say) for step in steps]
+
+
+async def _show(
+    runtime: Runtime, tour: TourT, record: Record, step: Step[TourT], say: Say
+) -> Seen:
     say(f"{step.title} ...")
     begun = runtime.clock.seconds()
     performing = Deferred.fromCoroutine(step.perform(tour))
@@ -60,11 +88,13 @@ async def _show(runtime: Runtime, tour: Tour, step: Step, say: Say) -> Seen:
     try:
         sentence = await performing
     except DeferredTimeout as error:
-        raise _failed(step, tour.record, f"not in {step.bound_seconds:g} s") from error
+        raise _failed(step, record, f"not in {step.bound_seconds:g} s") from error
     except CommandFailed as error:
-        raise _failed(step, tour.record, error.sentence) from error
-    return Seen(step.title, runtime.clock.seconds() - begun, sentence)
+        raise _failed(step, record, error.sentence) from error
+    seconds = runtime.clock.seconds() - begun
+    say(f"... {seconds:.1f} s: {sentence}")
+    return Seen(step.title, seconds, sentence)
 
 
-def _failed(step: Step, record: Record, reason: str) -> CommandFailed:
+def _failed(step: Step[TourT], record: Record, reason: str) -> CommandFailed:
     return CommandFailed(f"{step.title}: {reason}\n{log_ends(record)}")

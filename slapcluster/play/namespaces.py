@@ -78,6 +78,26 @@ def first_pid(record: Record) -> int | None:
     return None
 
 
+def first_pid_of(record: Record, region: str) -> int | None:
+    """Return the first process of the computer of a region, numbered as outside."""
+    configuration = f"{record.place}/{region}/etc/supervisord.conf"
+    for pid in _pids():
+        try:
+            words = (PROC / str(pid) / "cmdline").read_bytes().decode().split("\0")
+            if configuration in words and _number_inside(pid) == 1:
+                return pid
+        except (OSError, UnicodeDecodeError):
+            continue
+    return None
+
+
+def _number_inside(pid: int) -> int:
+    """Return the number that a process has among those that it sees."""
+    status = (PROC / str(pid) / "status").read_text(errors="replace")
+    numbers = status.partition("NSpid:")[2].partition("\n")[0].split()
+    return int(numbers[-1]) if numbers else 0
+
+
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal, and bury the process if it is a dead child of ours."""
     with suppress(ProcessLookupError, PermissionError):
@@ -100,6 +120,16 @@ def processes_of(record: Record) -> tuple[int, ...]:
     return tuple(pid for pid in _pids() if pid != own and _belongs(pid, record))
 
 
+def processes_that_name(record: Record, path: str) -> tuple[int, ...]:
+    """Return the processes of a cloud whose command line holds a path."""
+    found = []
+    for pid in processes_of(record):
+        with suppress(OSError):
+            if path.encode() in (PROC / str(pid) / "cmdline").read_bytes():
+                found.append(pid)
+    return tuple(found)
+
+
 def users_with_processes() -> frozenset[int]:
     found = set()
     for pid in _pids():
@@ -111,9 +141,10 @@ def users_with_processes() -> frozenset[int]:
 def _belongs(pid: int, record: Record) -> bool:
     process = PROC / str(pid)
     try:
-        if process.stat().st_uid != record.identity.uid:
+        uid = process.stat().st_uid
+        if uid not in {it.uid for it in record.identities}:
             return False
-        if record.is_started_by_root and record.identity.uid in UIDS:
+        if record.is_started_by_root and uid in UIDS:
             return True
         if str((process / "cwd").readlink()).startswith(record.place):
             return True

@@ -7,13 +7,13 @@ what a killed ``play`` left behind.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from ipaddress import IPv6Network
 from pathlib import PurePosixPath
 from random import Random
 
-from attrs import frozen
+from attrs import field, frozen
 
 from slapcluster.outcomes import CommandFailed
 
@@ -21,6 +21,9 @@ PLACE_PREFIX = "slapcluster-play-"
 
 PLACE_LENGTH_MAX = 40
 """A unix socket has at most 107 bytes of path, and partitions put theirs deep below."""
+
+REGION_LENGTH_MAX = 5
+"""With its slash: what ``/tmp`` leaves of that to the directory of a computer."""
 
 PLACE_BYTES_MIN = 800 * 1024 * 1024
 """Programs (200 MB), wheels (60 MB), two builds of a release (100 MB each), logs."""
@@ -55,6 +58,14 @@ class Identity:
 
 
 @frozen
+class Account:
+    """Who runs something in a cloud, and the directory that is that one's own."""
+
+    identity: Identity
+    home: str
+
+
+@frozen
 class Parent:
     """A directory in which the place may be made."""
 
@@ -69,7 +80,9 @@ class Record:
 
     ``outer_pid`` is the process whose death ends the cloud, with the instant of its
     start in ticks of the kernel: a pid alone may be somebody else's by now.
-    ``network`` is ``""`` when partitions share ::1.
+    ``network`` is ``""`` when partitions share ::1. A cloud of several computers has
+    the user of each in ``computers``, by region, and ``identity`` is that of the
+    operator; ``replica_urls`` are those of the master that it hosts, when it does.
     """
 
     place: str
@@ -80,6 +93,31 @@ class Record:
     master_port: int
     outer_pid: int | None = None
     outer_start_ticks: int | None = None
+    computers: Mapping[str, Identity] = field(factory=dict)
+    replica_urls: tuple[str, ...] = ()
+
+    @property
+    def account(self) -> Account:
+        """Return who types commands: the operator, or the user of the one computer."""
+        return Account(self.identity, self.place)
+
+    def account_of(self, region: str) -> Account:
+        """Return the user of the computer of a region."""
+        return Account(self.computers[region], f"{self.place}/{region}")
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        return (self.identity, *self.computers.values())
+
+    @property
+    def bootstrap_home(self) -> str:
+        """Where the operator keeps what makes the cloud."""
+        return f"{self.place}/home/cloud"
+
+    @property
+    def operator_identity(self) -> str:
+        """The identity directory of the operator."""
+        return f"{self.bootstrap_home}/operator"
 
     @property
     def master_url(self) -> str:
@@ -172,6 +210,10 @@ def encode_record(record: Record) -> bytes:
         "master_port": record.master_port,
         "outer_pid": record.outer_pid,
         "outer_start_ticks": record.outer_start_ticks,
+        "computers": {
+            region: [it.uid, it.gid] for region, it in record.computers.items()
+        },
+        "replica_urls": list(record.replica_urls),
     }
     return json.dumps(document, indent=2).encode() + b"\n"
 
@@ -188,8 +230,13 @@ def decode_record(content: bytes) -> Record:
             master_port=int(document["master_port"]),
             outer_pid=document["outer_pid"],
             outer_start_ticks=document["outer_start_ticks"],
+            computers={
+                str(region): Identity(int(uid), int(gid))
+                for region, (uid, gid) in document.get("computers", {}).items()
+            },
+            replica_urls=tuple(document.get("replica_urls", ())),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(
             f"{RECORD_PATH} is not understood ({error}). Remove it, and the "
             f"directories {PLACE_PREFIX}* of /tmp."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.ports import Runtime
 from slapcluster.outcomes import CommandFailed
-from slapcluster.play import settings
+from slapcluster.play import computers, power, settings
 from slapcluster.play.checkouts import Checkout
 from slapcluster.play.choosing import run_as_user
 from slapcluster.play.places import Record
@@ -31,6 +31,32 @@ def make_directories(runtime: Runtime, record: Record) -> None:
         tree.change(relative, uid=record.identity.uid, gid=record.identity.gid)
 
 
+def make_computers(runtime: Runtime, record: Record) -> None:
+    """Make the directories and settings of computers, closed to each other."""
+    tree = runtime.file_tree(record.place)
+    tree.make_directory(power.DIRECTORY)
+    tree.change("home", mode=0o700)
+    for region, identity in record.computers.items():
+        command = ("/bin/sh", f"{record.place}/{region}/etc/agent")
+        conf = settings.render_supervisord(
+            f"{record.place}/{region}", {"agent": command}
+        )
+        for name in ("", *computers.DIRECTORIES):
+            tree.make_directory(f"{region}/{name}".rstrip("/"), 0o755)
+        files = {
+            "slapos.cfg": computers.render_agent(record, region),
+            "agent": computers.render_waiting(record, region),
+            "supervisord.conf": conf,
+        }
+        for name, text in files.items():
+            tree.write(f"{region}/etc/{name}", text.encode())
+        for name in ("", *computers.DIRECTORIES):
+            path = f"{region}/{name}".rstrip("/")
+            tree.change(path, uid=identity.uid, gid=identity.gid)
+        tree.change(region, mode=0o700)
+    tree.write("etc/cloud.toml", computers.render_cloud(record).encode())
+
+
 def copy_release(checkout: Checkout, record: Record) -> None:
     """Copy wheels and profiles, readable by all whatever the umask was."""
     target = Path(record.place, "release")
@@ -42,15 +68,16 @@ def copy_release(checkout: Checkout, record: Record) -> None:
 
 
 async def install_programs(runtime: Runtime, record: Record, python: str) -> None:
-    """Make a virtual environment from the wheels alone."""
+    """Make a virtual environment from the wheels alone, which its user can change."""
     wheelhouse = Path(record.place, "release", "wheelhouse")
     pip = _pip(wheelhouse)
     venv = f"{record.place}/venv"
     installing = (
         *(f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet"),
         *("--no-index", "--no-cache-dir", "--disable-pip-version-check"),
-        # A cloud imports a third of what it installs, and keeps that compiled.
-        "--no-compile",
+        # One user imports a third of what it installs, and keeps that compiled; others
+        # cannot.
+        *(() if record.computers else ("--no-compile",)),
         *(f"--find-links={wheelhouse}", "slapcluster[command]"),
     )
     # Debian's interpreter may come without ensurepip; here pip is a wheel like others.
@@ -78,5 +105,5 @@ def write_settings(runtime: Runtime, record: Record, store_uri: str | None) -> N
     tree = runtime.file_tree(record.place)
     tree.write("etc/slapos.cfg", settings.render_agent(record).encode())
     programs = settings.programs_of(record, store_uri) if store_uri else {}
-    content = settings.render_supervisord(record, programs)
+    content = settings.render_supervisord(record.place, programs)
     tree.write("etc/supervisord.conf", content.encode())

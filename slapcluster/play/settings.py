@@ -62,9 +62,8 @@ partition_amount = {PARTITION_COUNT}
 {network}"""
 
 
-def render_supervisord(record: Record, programs: Mapping[str, tuple[str, ...]]) -> str:
-    """Return the configuration of the first process: it restarts what ends."""
-    place = record.place
+def render_supervisord(place: str, programs: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the configuration of a first process, which restarts what ends."""
     sections = [
         f"""\
 [supervisord]

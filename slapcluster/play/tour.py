@@ -7,16 +7,15 @@ sentence of what was seen. ``STEPS_OF`` lists them with their bounds.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define
 from twisted.internet.defer import Deferred
 
-from slapcluster.outcomes import CommandFailed
 from slapcluster.play.places import PARTITION_COUNT, Record
 from slapcluster.play.settings import COMPUTER_ID, NEO_DIRECTORY, StoreKind
+from slapcluster.play.steps import Step, check
 from slapcluster.play.visitor import Visitor, first_line
 
 CHILD_COUNT = 2
@@ -52,7 +51,7 @@ class Tour:
             it["address"] for part in report["partitions"] for it in part["addresses"]
         }
         ipv6_count = sum(":" in address for address in addresses)
-        _check(len(report["partitions"]) == PARTITION_COUNT, "not ten partitions")
+        check(len(report["partitions"]) == PARTITION_COUNT, "not ten partitions")
         return f"partitions: {PARTITION_COUNT}, IPv6 addresses: {ipv6_count}"
 
     async def show_confinement(self) -> str:
@@ -69,9 +68,9 @@ class Tour:
         self.url = instance["connection_parameters"]["url"]
         tree = await self.visitor.slapcluster("service", "info", "greeter")
         titles = [it["title"] for it in tree["instances"]]
-        _check(len(titles) == 1 + CHILD_COUNT, f"instances: {titles}")
+        check(len(titles) == 1 + CHILD_COUNT, f"instances: {titles}")
         states = {it["reported_state"] for it in tree["instances"]}
-        _check(states == {"started"}, f"reported: {states}")
+        check(states == {"started"}, f"reported: {states}")
         return f"{', '.join(titles)}: promises kept"
 
     async def request_shared(self) -> str:
@@ -88,12 +87,12 @@ class Tour:
 
     async def fetch(self) -> str:
         page = await self.visitor.fetch(self.url)
-        _check(page.startswith("Hello"), f"it says {page!r}")
+        check(page.startswith("Hello"), f"it says {page!r}")
         children = [line.partition(": ")[2] for line in page.splitlines()[1:]]
-        _check(len(children) == CHILD_COUNT, f"it says {page!r}")
+        check(len(children) == CHILD_COUNT, f"it says {page!r}")
         for url in children:
             greeting = await self.visitor.fetch(url)
-            _check(greeting.startswith("Hello"), f"{url} says {greeting!r}")
+            check(greeting.startswith("Hello"), f"{url} says {greeting!r}")
         return f"{self.url} and {len(children)} children say {first_line(page)}"
 
     async def change_parameter(self) -> str:
@@ -127,7 +126,7 @@ class Tour:
         finished = self.visitor.file(f"{partition}/.timestamp")
         await self.visitor.until_true(begun.exists)
         await self.visitor.kill(before)
-        _check(not finished.exists(), "the pass had ended before the agent was killed")
+        check(not finished.exists(), "the pass had ended before the agent was killed")
         after = await self.visitor.until(
             self.visitor.agent_pid, lambda pid: pid not in {0, before}
         )
@@ -141,16 +140,16 @@ class Tour:
         before = await self._free_count()
         await self.visitor.slapcluster("service", "destroy", "late", "--wait")
         after = await self._free_count()
-        _check(after == before + 1, f"{before} partitions were free, {after} are")
+        check(after == before + 1, f"{before} partitions were free, {after} are")
         return f"{after} of {PARTITION_COUNT} partitions free"
 
     async def lose_region(self) -> str:
         """Make a request while the region of the primary is killed, then start it."""
         before = await self._neo_cluster()
-        _check(before["standing"] == "whole", f"remarks: {before['remarks']}")
+        check(before["standing"] == "whole", f"remarks: {before['remarks']}")
         lost = next(it for it in before["regions"] if it["is_primary"])
         name = lost["name"]
-        _check(lost["if_lost"] == "goes on", f"if {name} is lost: {lost['if_lost']}")
+        check(lost["if_lost"] == "goes on", f"if {name} is lost: {lost['if_lost']}")
         requesting = Deferred.fromCoroutine(
             self.visitor.slapcluster(
                 *("request", "evening", self.release_url("software-2.cfg"), "--shared"),
@@ -165,7 +164,7 @@ class Tour:
         )
         without = await self._neo_cluster()
         primary = next(it["name"] for it in without["regions"] if it["is_primary"])
-        _check(primary != name, f"{primary} is the primary")
+        check(primary != name, f"{primary} is the primary")
         directory = f"{self.record.place}/{NEO_DIRECTORY}"
         await self.visitor.run(
             ("slapcluster", "storage", "start", directory, "--region", name)
@@ -210,21 +209,12 @@ class Tour:
             AGENT_SUPERVISORD_CONF, "status", f"{partition_id}:*"
         )
         name, status, *rest = listing.split()
-        _check(status == "RUNNING", listing)
+        check(status == "RUNNING", listing)
         return name, int(rest[rest.index("pid") + 1].rstrip(","))
 
     async def _free_count(self) -> int:
         computers = await self.visitor.slapcluster("computer", "list")
         return int(computers[0]["free_count"])
-
-
-@frozen
-class Step:
-    """One thing shown; ``bound_seconds`` is generous for a loaded machine."""
-
-    title: str
-    perform: Callable[[Tour], Coroutine[Any, Any, str]]
-    bound_seconds: float
 
 
 STEPS = (
@@ -245,8 +235,3 @@ STEPS_OF = {
     StoreKind.FILE: STEPS,
     StoreKind.NEO: (*STEPS, Step("a region killed", Tour.lose_region, 90)),
 }
-
-
-def _check(is_so: bool, otherwise: str) -> None:
-    if not is_so:
-        raise CommandFailed(otherwise)

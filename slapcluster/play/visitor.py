@@ -32,11 +32,15 @@ _FETCH = (
 
 
 class Visitor:
-    """Uses a cloud from inside, by the same commands as a person."""
+    """Uses a cloud from inside, by the same commands as a person.
 
-    def __init__(self, runtime: Runtime, record: Record) -> None:
+    With a region, on the computer of it, as the user of that.
+    """
+
+    def __init__(self, runtime: Runtime, record: Record, region: str = "") -> None:
         self._runtime = runtime
         self._record = record
+        self._region = region
 
     async def slapcluster(self, *arguments: str) -> Any:
         """Run a command of ours; give the JSON that it writes."""
@@ -52,7 +56,9 @@ class Visitor:
         self, argv: tuple[str, ...], timeout_seconds: float = VISIT_SECONDS_MAX
     ) -> str:
         """Run any program inside; give its output."""
-        ended = await run_inside(self._runtime, self._record, argv, timeout_seconds)
+        ended = await run_inside(
+            self._runtime, self._record, argv, timeout_seconds, region=self._region
+        )
         output = ended.output.decode(errors="replace")
         if not ended.is_success:
             raise CommandFailed(f"`{' '.join(argv)}` {_describe(ended)}:\n{output}")

@@ -249,7 +249,7 @@ def test_a_cloud_on_neo_has_three_regions_and_its_master_is_told_of_them() -> No
 
     argv = settings.creation_of_neo(record)
     master = settings.programs_of(record, "neo:x@127.0.0.1:1")["master"]
-    conf = settings.render_supervisord(record, {})
+    conf = settings.render_supervisord(record.place, {})
 
     assert argv[-7] == f"{record.place}/neo"
     assert argv[-6::2] == ("--region",) * 3
