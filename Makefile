@@ -1,6 +1,6 @@
 # Thin names for what the programs do; set-up is setup.sh.
 .DEFAULT_GOAL := all
-.PHONY: all demo play stop release neo test test-neo test-browser emulate soak lint bench docs clean help
+.PHONY: all demo demo-full play stop release neo test test-neo test-browser emulate soak lint bench docs clean help
 
 # Tests start hundreds of interpreters: each module is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
@@ -8,15 +8,20 @@ unexport PYTHONDONTWRITEBYTECODE
 all:      ## prepare everything; the commands are then in bin/
 	@./setup.sh all
 
-# STORE is what the mini-master keeps its state in.
-STORE ?= file
-demo:     ## a cloud from nothing to nothing, with a table of what it showed; STORE=neo
+# With STORE there is one computer, whose mini-master keeps its state in that.
+STORE ?=
+CLOUD = $(if $(STORE),--store '$(STORE)',--regions 3)
+demo:     ## three regions from nothing to nothing, and a table; STORE=file: one computer
 	@./setup.sh programs
-	@bin/slapcluster play demo --store '$(STORE)'
+	@bin/slapcluster play demo $(CLOUD)
+
+demo-full: ## the same, and a loss of all power with a cold start
+	@./setup.sh programs
+	@bin/slapcluster play demo --regions 3 --full
 
 play:     ## the same cloud, left running, with commands to type
 	@./setup.sh programs
-	@bin/slapcluster play start --store '$(STORE)'
+	@bin/slapcluster play start $(CLOUD)
 
 stop:     ## end what `make play` left running
 	@./setup.sh programs

@@ -96,7 +96,7 @@ missing_packages() {
   [ "$stage" = programs ] || has_command nft || echo nftables
   [ "$stage" = programs ] || has_command socat || echo socat
   # The links between regions.
-  [ "$stage" = programs ] || has_command stunnel || echo stunnel4
+  has_command stunnel || echo stunnel4
   [ "$stage" = programs ] || has_headers "${interpreter:-false}" || echo python3-dev
 }
 

@@ -370,6 +370,12 @@ def _print_commands(record: Record) -> None:
 def _print_commands_of_regions(record: Record) -> None:
     from slapcluster.play.computers import HELLO_URL, title_of  # noqa: PLC0415
 
+    if not record.replica_urls:
+        click.echo(
+            f"A cloud in {record.place} does not host itself yet: its bootstrap runs, "
+            "or was killed. `make stop` ends it."
+        )
+        return
     region = next(iter(record.computers))
     titles = ", ".join(title_of(it) for it in record.computers)
     click.echo(f"A cloud that hosts itself runs in {record.place}, on {titles}.")

@@ -58,7 +58,12 @@ def processes_that_name(place: str) -> list[str]:
     return found
 
 
-def play(checkout: Path, command: str, *argv: str) -> Any:
+def play(
+    checkout: Path,
+    command: str,
+    *argv: str,
+    seconds_max: float = 3 * DEMO_SECONDS_MAX,
+) -> Any:
     """Type a command of ``slapcluster play``; its answer."""
     ended = run(
         (
@@ -66,7 +71,7 @@ def play(checkout: Path, command: str, *argv: str) -> Any:
             *("--checkout", str(checkout), *argv),
         ),
         directory=TOP,
-        timeout_seconds=3 * DEMO_SECONDS_MAX,
+        timeout_seconds=seconds_max,
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
