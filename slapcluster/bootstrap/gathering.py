@@ -10,17 +10,16 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from runtime.ports import Program
 from slap.errors import NotFound, NotReady
 from slap.model import InstanceRequest, SoftwareInstallation
 from slap.reports import ComputerReport, TreeReport
+from slapcluster.bootstrap.errands import Errand, run_errands
 from slapcluster.bootstrap.identifying import identify, sign_regions
 from slapcluster.bootstrap.wanted_cloud import WantedComputer
 from slapcluster.bootstrap.work import Work
 from slapcluster.master import Master
 from slapcluster.outcomes import CommandFailed
-from slapcluster.settling import log_end, supply_activity, tree_activity
-from slapgrid.environment import clean_environment
+from slapcluster.settling import supply_activity, tree_activity
 
 JOIN_SECONDS_MAX = 300.0
 """Of a command that has a computer join, over a slow line to it."""
@@ -42,8 +41,8 @@ class Gathering:
     async def have_computers_join(self) -> None:
         for computer in self._wanted.computers:
             await self._register(computer)
-        for computer in self._wanted.computers:
-            await self._join(computer)
+        invited = [await self._invite(it) for it in self._wanted.computers]
+        await self._have_join(tuple(it for it in invited if it is not None))
         for computer in self._wanted.computers:
             computer_id = self._work.logbook.computer_ids[computer.title]
             await self._work.wait(
@@ -69,38 +68,34 @@ class Gathering:
         }
         self._work.write(evolve(self._work.logbook, computer_ids=ids))
 
-    async def _join(self, computer: WantedComputer) -> None:
-        """Have a computer come in that was never heard of."""
+    async def _invite(self, computer: WantedComputer) -> Errand | None:
+        """Return what has a computer come in; a person is told where nothing does."""
         computer_id = self._work.logbook.computer_ids[computer.title]
         report = await self._work.ask(lambda master: master.computer(computer_id))
         if report.partitions:
-            return
+            return None
         token = await self._work.ask(lambda master: master.token("computer"))
         url, title = self._wanted.mini_master_url, computer.title
-        words = computer.words("join", url, token, "--title", title)
-        if not computer.command:
-            self._work.say(
-                f"On {title}, type: slapcluster {' '.join(words)}\n"
-                "and have `slapcluster node run` run there."
-            )
-            return
-        self._work.show(f"{computer.title} joins")
-        runtime = self._work.home.runtime
-        ended = await runtime.processes.run(
-            Program(
-                words,
-                directory="/",
-                environment=clean_environment(self._work.home.path),
-                timeout_seconds=JOIN_SECONDS_MAX,
-            )
+        words = ("join", url, token, "--title", title)
+        if computer.command:
+            return Errand(computer, words, JOIN_SECONDS_MAX)
+        self._work.say(
+            f"On {title}, type: slapcluster {' '.join(computer.words(*words))}\n"
+            "and have `slapcluster node run` run there."
         )
-        if not ended.is_success:
-            output = ended.output.decode(errors="replace").replace(token, "TOKEN")
-            late = f" in {JOIN_SECONDS_MAX:g} s" if ended.is_timed_out else ""
-            raise CommandFailed(
-                f"{computer.title} does not join{late}; its command said:\n"
-                f"{log_end(output)}\nRepeat the bootstrap when that is mended."
-            )
+        return None
+
+    async def _have_join(self, errands: tuple[Errand, ...]) -> None:
+        ran = await run_errands(self._work.home.runtime, errands, self._work.show)
+        for errand in errands:
+            ended = ran[errand.computer.title]
+            if ended.failure or ended.status:
+                _, _, token, *_ = errand.words
+                said = ended.failure.replace(token, "TOKEN")
+                raise CommandFailed(
+                    f"{errand.computer.title} does not join: {said}\n"
+                    "Repeat the bootstrap when that is mended."
+                )
 
     async def _check_room(self) -> None:
         """See that each region has a partition, and one of them a second one."""

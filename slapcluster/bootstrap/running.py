@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from runtime.ports import Runtime
 from slap.errors import MasterAway
@@ -21,7 +21,7 @@ from slapcluster.bootstrap.logbook import (
 )
 from slapcluster.bootstrap.mini_master import MiniMaster
 from slapcluster.bootstrap.performing import perform_all
-from slapcluster.bootstrap.wanted_cloud import WantedCloud
+from slapcluster.bootstrap.wanted_cloud import WantedCloud, release_url_of
 from slapcluster.bootstrap.work import Work
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
@@ -44,7 +44,9 @@ def foresee(session: Session, wanted: WantedCloud, options: Options) -> Logbook:
     """Return what is done; nothing is changed, nobody is asked."""
 
     async def main(runtime: Runtime) -> Logbook:
-        return _logbook(Home(runtime, _path(options)), wanted)
+        home = Home(runtime, _path(options))
+        logbook, _ = _begin(home, wanted, options.release.resolve())
+        return logbook
 
     return session.launch(main)
 
@@ -62,19 +64,14 @@ def bootstrap(
     async def main(runtime: Runtime) -> Logbook:
         home = Home(runtime, _path(options))
         with home.held():
-            logbook = _logbook(home, wanted)
+            logbook, found = _begin(home, wanted, release)
             if logbook.is_self_hosted:
                 return logbook
-            if not (release / "SHA256SUMS").is_file():
-                raise CommandFailed(
-                    f"{release} holds no release: `make release` fills dist/release, "
-                    "and --release names another place."
-                )
             work = Work(
                 home,
-                wanted,
+                found,
                 logbook,
-                MiniMaster(home, wanted, str(release)),
+                MiniMaster(home, found, str(release)),
                 progress.show,
                 say,
                 options.limit_seconds,
@@ -119,10 +116,31 @@ def _path(options: Options) -> str:
     return str(options.home.absolute())
 
 
-def _logbook(home: Home, wanted: WantedCloud) -> Logbook:
+def _begin(
+    home: Home, wanted: WantedCloud, release: Path
+) -> tuple[Logbook, WantedCloud]:
+    """Return what is done, and what is wanted with the release that is served."""
     try:
-        logbook = home.read() or begin(wanted)
-        check_same(logbook, wanted)
+        present = home.read()
+        if present is not None and present.is_self_hosted:
+            # Its release is supplied like any other from now on.
+            told = evolve(wanted, release_url=str(present.description["release"]))
+            check_same(present, told)
+            return present, told
+        url = wanted.release_url or release_url_of(_fingerprint(release))
+        found = evolve(wanted, release_url=url)
+        logbook = present or begin(found)
+        check_same(logbook, found)
     except Otherwise as error:
         raise CommandFailed(f"{home.below(LOGBOOK)}: {error}.") from error
-    return logbook
+    return logbook, found
+
+
+def _fingerprint(release: Path) -> str:
+    try:
+        return (release / "fingerprint").read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise CommandFailed(
+            f"{release} holds no release: `make release` fills dist/release, and "
+            "--release names another place."
+        ) from error

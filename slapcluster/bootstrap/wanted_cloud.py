@@ -38,9 +38,6 @@ from replication.regions import NAME_RULE, REGION_COUNT_MAX
 from slapcluster.first_settings import RELAY
 from stunnel_conf.links import BadLinks, read_host, read_port
 
-RELEASE_URL = f"http://{RELAY}/release/software/master-cluster/software.cfg"
-"""Each agent has what its masters serve as ``/release/`` at this address."""
-
 CLOUD_BYTES_MAX = 256 * 1024
 """A thousand computers with long commands; nobody writes more by hand."""
 
@@ -83,13 +80,16 @@ class WantedComputer:
 
 @frozen
 class WantedCloud:
-    """What bootstrap makes. ``host`` and ``port`` are those of the mini-master."""
+    """What bootstrap makes. ``host`` and ``port`` are those of the mini-master.
+
+    ``release_url`` is ``""`` for the release that the mini-master serves.
+    """
 
     name: str
     host: str
     port: int
     computers: tuple[WantedComputer, ...]
-    release_url: str = RELEASE_URL
+    release_url: str = ""
     neo_partition_count: int | None = None
 
     @property
@@ -101,6 +101,11 @@ class WantedCloud:
     def mini_master_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{host}:{self.port}"
+
+
+def release_url_of(fingerprint: str) -> str:
+    """Return where each agent has a release of its masters: that one, for ever."""
+    return f"http://{RELAY}/release/{fingerprint}/software/master-cluster/software.cfg"
 
 
 def read_cloud(text: str) -> WantedCloud:
@@ -123,7 +128,7 @@ def read_cloud(text: str) -> WantedCloud:
         host,
         port,
         computers,
-        _release_url(document.get("release", RELEASE_URL)),
+        _release_url(document.get("release")),
         _neo_partitions(document.get("neo-partitions")),
     )
 
@@ -201,6 +206,8 @@ def _check_addresses(computers: Iterable[WantedComputer]) -> None:
 
 
 def _release_url(value: object) -> str:
+    if value is None:
+        return ""
     if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]{1,400}", value):
         raise BadCloud("release: write the address of a software release")
     return value

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slapcluster.bootstrap.wanted_cloud import (
-    RELEASE_URL,
     BadCloud,
     WantedComputer,
     read_cloud,
+    release_url_of,
 )
 
 WHOLE = """
@@ -44,7 +44,7 @@ def test_a_whole_file_is_read() -> None:
     assert cloud.name == "cloud"
     assert cloud.mini_master_url == "https://[2001:db8:1::1]:5443"
     assert cloud.regions == ("paris", "lyon", "tokyo")
-    assert cloud.release_url == RELEASE_URL
+    assert cloud.release_url == ""
     paris, lyon, *_ = cloud.computers
     command = ("ssh", "root@paris-1", "slapcluster")
     assert paris == WantedComputer(
@@ -52,6 +52,17 @@ def test_a_whole_file_is_read() -> None:
     )
     assert paris.words("join") == (*command, "node", "--cfg", "/etc/slapos.cfg", "join")
     assert lyon.words("join") == ("node", "join")
+
+
+def test_a_release_has_one_address_on_each_computer_for_ever() -> None:
+    own = 'name = "cloud"\nrelease = "http://127.0.0.1:5000/x/software.cfg"'
+
+    assert release_url_of("abc") == (
+        "http://127.0.0.1:5000/release/abc/software/master-cluster/software.cfg"
+    )
+    assert read_cloud(WHOLE.replace('name = "cloud"', own)).release_url == (
+        "http://127.0.0.1:5000/x/software.cfg"
+    )
 
 
 def test_an_ipv4_mini_master_is_reached_without_brackets() -> None:
