@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slapcluster.commands.options import bootstrap_home_option, cloud_file_argument
 from slapcluster.printing import print_note
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
@@ -23,19 +24,10 @@ seconds}]}."""
 
 
 @click.command(epilog=_EPILOG)
-@click.argument(
-    "cloud_file",
-    metavar="CLUSTER.toml",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--home",
-    envvar="SLAPCLUSTER_HOME",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".slapcluster",
-    show_default=True,
-    help="Where this is written down, with the keys of the root and of the person who "
-    "bootstraps. [SLAPCLUSTER_HOME]",
+@cloud_file_argument
+@bootstrap_home_option(
+    "Where this is written down, with the keys of the root and of the person who "
+    "bootstraps."
 )
 @click.option(
     "--release",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slapcluster.commands.options import cloud_file_argument
 from slapcluster.documents import document_of
 from slapcluster.outcomes import ExitCode
 from slapcluster.session import Session, pass_session
@@ -28,11 +29,7 @@ JSON: {findings: [{subject, check, verdict: ok|warning|failure, sentence}]}."""
 
 
 @click.command(epilog=_EPILOG)
-@click.argument(
-    "cloud_file",
-    metavar="CLUSTER.toml",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@cloud_file_argument
 @pass_session
 def doctor(session: Session, *, cloud_file: Path) -> int:
     """Examine the computers of CLUSTER.toml, and the ways between them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -32,3 +33,23 @@ def timeout_option(function: F) -> F:
         show_default=True,
         help="How long --wait waits at most; then the exit code is 2.",
     )(function)
+
+
+def cloud_file_argument(function: F) -> F:
+    """Take the file of a cloud, which is there."""
+    return click.argument(
+        "cloud_file",
+        metavar="CLUSTER.toml",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    )(function)
+
+
+def bootstrap_home_option(help_text: str) -> Callable[[F], F]:
+    return click.option(
+        "--home",
+        envvar="SLAPCLUSTER_HOME",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=".slapcluster",
+        show_default=True,
+        help=f"{help_text} [SLAPCLUSTER_HOME]",
+    )

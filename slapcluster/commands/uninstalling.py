@@ -9,6 +9,7 @@ import click
 
 from slapcluster.bootstrap.cloud_files import read_file
 from slapcluster.commands.configured import DEFAULT_CONFIG_PATH, given_config_path
+from slapcluster.commands.options import bootstrap_home_option, cloud_file_argument
 from slapcluster.documents import document_of
 from slapcluster.outcomes import ExitCode
 from slapcluster.session import Session, pass_session
@@ -98,19 +99,8 @@ JSON: {is_done, computers: [{title, removals: [{kind, what}], left, failure}], h
 
 
 @click.command(epilog=_EPILOG)
-@click.argument(
-    "cloud_file",
-    metavar="CLUSTER.toml",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
-@click.option(
-    "--home",
-    envvar="SLAPCLUSTER_HOME",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".slapcluster",
-    show_default=True,
-    help="Where the bootstrap wrote down what it did. [SLAPCLUSTER_HOME]",
-)
+@cloud_file_argument
+@bootstrap_home_option("Where the bootstrap wrote down what it did.")
 @click.option("--with-root", is_flag=True, help="The keys of the root too.")
 @_YES
 @pass_session
