@@ -135,8 +135,13 @@ class Moving:
         digest = work.logbook.digest
         mini_master = work.mini_master
         byte_count = mini_master.copy_byte_count()
+        deadline = master.seconds() + work.limit_seconds
         while True:
             report = await master.transfer()
+            if master.seconds() > deadline:
+                raise CommandFailed(
+                    f"Not there after {work.limit_seconds:g} s: {report.sentence}."
+                )
             self._check_receiving(report)
             if report.digest == digest and report.is_whole:
                 return
@@ -161,6 +166,8 @@ class Moving:
         )
 
     async def _open(self, master: Master) -> None:
+        # Whoever received it may be away, and this one the next that is asked.
+        await self._send(master)
         await master.open_received(self._work.logbook.digest)
 
     async def _is_open(self, url: str) -> bool:
