@@ -44,19 +44,23 @@ class Gathering:
         invited = [await self._invite(it) for it in self._wanted.computers]
         await self._have_join(tuple(it for it in invited if it is not None))
         for computer in self._wanted.computers:
-            computer_id = self._work.logbook.computer_ids[computer.title]
-            await self._work.wait(
-                lambda master, it=computer_id: master.computer(it),  # type: ignore[misc]
-                lambda report, it=computer: (  # type: ignore[misc]
-                    "" if report.partitions else f"{it.title} has no partitions yet"
-                ),
-            )
-            await self._work.ask(
-                lambda master, it=computer, name=computer_id: (  # type: ignore[misc]
-                    master.set_computer_attributes(name, {"region": it.region})
-                )
-            )
+            await self._take_in(computer)
         await self._check_room()
+
+    async def _take_in(self, computer: WantedComputer) -> None:
+        """Wait for the partitions of a computer, and say in which region they are."""
+
+        def activity(report: ComputerReport) -> str:
+            return (
+                "" if report.partitions else f"{computer.title} has no partitions yet"
+            )
+
+        await self._work.wait(lambda _: self._report(computer), activity)
+        computer_id = self._work.logbook.computer_ids[computer.title]
+        attributes = {"region": computer.region}
+        await self._work.ask(
+            lambda master: master.set_computer_attributes(computer_id, attributes)
+        )
 
     async def _register(self, computer: WantedComputer) -> None:
         registered = await self._work.ask(
@@ -70,9 +74,7 @@ class Gathering:
 
     async def _invite(self, computer: WantedComputer) -> Errand | None:
         """Return what has a computer come in; a person is told where nothing does."""
-        computer_id = self._work.logbook.computer_ids[computer.title]
-        report = await self._work.ask(lambda master: master.computer(computer_id))
-        if report.partitions:
+        if (await self._report(computer)).partitions:
             return None
         token = await self._work.ask(lambda master: master.token("computer"))
         url, title = self._wanted.mini_master_url, computer.title
@@ -125,18 +127,22 @@ class Gathering:
         return await self._work.ask(lambda master: master.computer(computer_id))
 
     async def supply(self) -> None:
+        for computer in self._wanted.computers:
+            await self._supply(computer)
+        for computer in self._wanted.computers:
+            await self._until_built(computer)
+
+    async def _supply(self, computer: WantedComputer) -> None:
+        computer_id = self._work.logbook.computer_ids[computer.title]
+        wanted = SoftwareInstallation(self._wanted.release_url, computer_id)
+        await self._work.ask(lambda master: master.supply(wanted))
+
+    async def _until_built(self, computer: WantedComputer) -> None:
         url = self._wanted.release_url
-        ids = [
-            self._work.logbook.computer_ids[it.title] for it in self._wanted.computers
-        ]
-        for each in ids:
-            installation = SoftwareInstallation(url, each)
-            await self._work.ask(lambda master, it=installation: master.supply(it))  # type: ignore[misc]
-        for each in ids:
-            await self._work.wait(
-                lambda master, it=each: master.computer(it),  # type: ignore[misc]
-                lambda report: supply_activity(report, url),
-            )
+        await self._work.wait(
+            lambda _: self._report(computer),
+            lambda report: supply_activity(report, url),
+        )
 
     def _instance_request(self, authority: Mapping[str, str]) -> InstanceRequest:
         """Return the request for the master itself."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from posixpath import join
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from runtime.ports import IFileTree, Runtime
 from slapcluster.bootstrap.logbook import Logbook, parse_logbook, render_logbook
@@ -37,10 +37,10 @@ class Home:
 
     runtime: Runtime
     path: str
-    tree: IFileTree = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "tree", self.runtime.file_tree(self.path))
+    tree: IFileTree = field(
+        init=False,
+        default=Factory(lambda it: it.runtime.file_tree(it.path), takes_self=True),
+    )
 
     def below(self, name: str) -> str:
         return join(self.path, name)

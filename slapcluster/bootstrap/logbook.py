@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from enum import StrEnum
-from types import MappingProxyType
+from enum import Enum
 
 from attrs import evolve, field, frozen
 
@@ -20,46 +19,27 @@ FORMAT = 1
 """Grows when an older version could not go on with what is written."""
 
 
-class Step(StrEnum):
-    """The steps in their order, with what a person is told of each.
+class Step(Enum):
+    """The steps in their order, by what a person is told of each.
 
     Up to ``COPY`` the mini-master has the state, and can be given its work back. From
     the moment that ``OPEN`` begins another master may have acknowledged something, so
     nobody goes back: what is left is to have everybody ask the new one.
     """
 
-    IDENTIFY = "authority"
-    JOIN = "computers"
-    SUPPLY = "release"
-    REQUEST = "instances"
-    SIGN = "keys of regions"
-    SETTLE = "replicas"
-    COPY_AHEAD = "first copy"
-    FREEZE = "freeze"
-    COPY = "copy"
-    RECEIVE = "transfer"
-    OPEN = "opening"
-    MOVE = "hand-over"
-    RETIRE = "retirement"
-
-
-TITLES: Mapping[Step, str] = MappingProxyType(
-    {
-        Step.IDENTIFY: "the authority of the cloud",
-        Step.JOIN: "computers join the mini-master",
-        Step.SUPPLY: "the master is built as a release",
-        Step.REQUEST: "an instance of it in each region",
-        Step.SIGN: "the keys of regions are signed",
-        Step.SETTLE: "regions are linked, NEO has cells, replicas wait",
-        Step.COPY_AHEAD: "most of the state goes into NEO",
-        Step.FREEZE: "the mini-master takes no more changes",
-        Step.COPY: "its state is copied and verified",
-        Step.RECEIVE: "the rest of the state goes into NEO",
-        Step.OPEN: "the new master opens",
-        Step.MOVE: "computers ask the new master",
-        Step.RETIRE: "the mini-master is gone",
-    }
-)
+    IDENTIFY = "the authority of the cloud"
+    JOIN = "computers join the mini-master"
+    SUPPLY = "the master is built as a release"
+    REQUEST = "an instance of it in each region"
+    SIGN = "the keys of regions are signed"
+    SETTLE = "regions are linked, NEO has cells, replicas wait"
+    COPY_AHEAD = "most of the state goes into NEO"
+    FREEZE = "the mini-master takes no more changes"
+    COPY = "its state is copied and verified"
+    RECEIVE = "the rest of the state goes into NEO"
+    OPEN = "the new master opens"
+    MOVE = "computers ask the new master"
+    RETIRE = "the mini-master is gone"
 
 
 class Otherwise(Exception):

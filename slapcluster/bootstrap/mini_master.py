@@ -51,13 +51,11 @@ class MiniMaster:
             return
         self._ended = None
         home = self.home
-        host = self.wanted.host
-        listen = f"[{host}]" if ":" in host else host
         argv = (
             # Whoever kills the bootstrap, -9 too, ends this.
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *(sys.executable, "-P", "-c", _COMMAND, "master"),
-            *("--listen", f"{listen}:{self.wanted.port}"),
+            *("--listen", str(self.wanted.listen)),
             *("--identity", home.below(IDENTITY)),
             *("--store", f"file:{home.below(STATE_FILE)}"),
             *("--documents", home.below(DOCUMENTS)),

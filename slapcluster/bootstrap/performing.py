@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from slapcluster.bootstrap.gathering import Gathering
-from slapcluster.bootstrap.logbook import TITLES, Step
+from slapcluster.bootstrap.logbook import Step
 from slapcluster.bootstrap.moving import Moving
 from slapcluster.bootstrap.work import Work
 from slapcluster.outcomes import CommandFailed
@@ -18,7 +18,7 @@ async def perform_all(work: Work) -> None:
     try:
         while (step := work.logbook.next_step) is not None:
             begun = clock.seconds()
-            work.show(TITLES[step])
+            work.show(step.value)
             if step not in {Step.IDENTIFY, Step.RETIRE}:
                 await work.begin_mini_master()
             try:
@@ -26,7 +26,7 @@ async def perform_all(work: Work) -> None:
             except CommandFailed as error:
                 work.mini_master.check()
                 raise CommandFailed(
-                    f"{TITLES[step]}: {error.sentence}", error.exit_code
+                    f"{step.value}: {error.sentence}", error.exit_code
                 ) from error
             work.write(work.logbook.with_done(step, clock.seconds() - begun))
     finally:

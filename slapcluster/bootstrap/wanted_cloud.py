@@ -36,7 +36,7 @@ from attrs import frozen
 from replication.quorum import REGION_COUNT_MIN
 from replication.regions import NAME_RULE, REGION_COUNT_MAX
 from slapcluster.first_settings import RELAY
-from stunnel_conf.links import BadLinks, read_host, read_port
+from stunnel_conf.links import BadLinks, Endpoint, read_host, read_port
 
 CLOUD_BYTES_MAX = 256 * 1024
 """A thousand computers with long commands; nobody writes more by hand."""
@@ -98,9 +98,13 @@ class WantedCloud:
         return tuple(dict.fromkeys(it.region for it in self.computers))
 
     @property
+    def listen(self) -> Endpoint:
+        """Return where the mini-master listens."""
+        return Endpoint(self.host, self.port)
+
+    @property
     def mini_master_url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"https://{self.listen}"
 
 
 def release_url_of(fingerprint: str) -> str:

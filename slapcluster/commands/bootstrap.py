@@ -83,7 +83,7 @@ def bootstrap(
 
 def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
     from slapcluster.bootstrap.home import OPERATOR  # noqa: PLC0415 - as above
-    from slapcluster.bootstrap.logbook import TITLES, Step  # noqa: PLC0415
+    from slapcluster.bootstrap.logbook import Step  # noqa: PLC0415
 
     identity = str(home.absolute() / OPERATOR)
     session.answer(
@@ -94,7 +94,7 @@ def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
             "identity": identity,
             "steps": [
                 {
-                    "step": TITLES[it],
+                    "step": it.value,
                     "is_done": it in logbook.done,
                     "seconds": logbook.seconds.get(it),
                 }
@@ -105,7 +105,7 @@ def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
             ("step", "done", "seconds"),
             tuple(
                 line(
-                    TITLES[it],
+                    it.value,
                     "yes" if it in logbook.done else "to do",
                     f"{logbook.seconds[it]:.1f}" if it in logbook.seconds else None,
                 )

@@ -16,6 +16,7 @@ from slapcluster.bootstrap.wanted_cloud import WantedCloud, WantedComputer
 from slapcluster.doctor.encounters import HERE, Outcome
 from slapcluster.doctor.examination import DiskFound, Examination, Listener
 from slapcluster.hosting.judging import DISK_BYTES_MIN
+from stunnel_conf.links import Endpoint
 
 CLOCK_WARNING_SECONDS = 1.0
 """A clock that NTP keeps is off by some milliseconds: with more, nobody keeps it."""
@@ -202,9 +203,8 @@ def _judge_listeners(title: str, listeners: tuple[Listener, ...]) -> Finding:
 
 
 def _place(listener: Listener) -> str:
-    host = f"[{listener.host}]" if ":" in listener.host else listener.host
     by = f" is taken by {listener.program}" if listener.program else " is taken"
-    return f"{host}:{listener.port}{by}"
+    return f"{Endpoint(listener.host, listener.port)}{by}"
 
 
 def judge_computers(wanted: WantedCloud, heard: Mapping[str, Heard]) -> list[Finding]:

@@ -17,6 +17,7 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.play import computers
 from slapcluster.play.checkouts import Checkout
 from slapcluster.play.cloud import Say, end_cloud, log_ends, run_inside
+from slapcluster.play.lines import Lines
 from slapcluster.play.places import Record
 from slapcluster.play.three_regions import open_three
 from slapcluster.play.visitor import Visitor
@@ -94,12 +95,11 @@ class _Follower:
     record: Record
     say: Say
     refusals: list[str] = field(factory=list)
-    _rest: bytes = b""
+    _lines: Lines = field(factory=Lines, init=False)
 
     def hear(self, output: bytes) -> None:
-        *lines, self._rest = (self._rest + output).split(b"\n")
-        for line in lines:
-            self._hear_line(line.decode(errors="replace"))
+        for line in self._lines.take(output):
+            self._hear_line(line)
 
     def _hear_line(self, line: str) -> None:
         asked = computers.read_asked(line)

@@ -13,6 +13,7 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.play.calls import Answered
 from slapcluster.play.cloud import Say, run_inside
+from slapcluster.play.lines import Lines
 from slapcluster.play.places import Record
 
 POLL_SECONDS = 0.1
@@ -27,7 +28,7 @@ class Caller:
     say: Say
     answers: list[Answered] = field(factory=list)
     _running: Deferred[Exit | None] | None = None
-    _rest: bytes = b""
+    _lines: Lines = field(factory=Lines, init=False)
 
     def begin(self, release_url: str) -> None:
         """Have it request shared instances of a release, until ``end``."""
@@ -56,12 +57,11 @@ class Caller:
             self.say(f"whoever requests: {failure.getErrorMessage()}")
 
     def _hear(self, output: bytes) -> None:
-        *lines, self._rest = (self._rest + output).split(b"\n")
         now = self.runtime.clock.seconds()
-        for line in lines:
+        for line in self._lines.take(output):
             try:
                 said = json.loads(line)
             except ValueError:
-                self.say(f"whoever requests: {line.decode(errors='replace')}")
+                self.say(f"whoever requests: {line}")
                 continue
             self.answers.append(Answered(said["title"], now, said["refusal"] is None))

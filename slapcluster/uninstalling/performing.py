@@ -142,10 +142,11 @@ class _Work:
         clock = self.runtime.clock
         deadline = clock.seconds() + STOP_SECONDS
         pid = find_owner(lock)
-        if pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        while find_owner(lock) == pid is not None:
+        if pid is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        while find_owner(lock) == pid:
             if clock.seconds() > deadline:
                 raise CommandFailed(
                     f"The agent (process {pid}) does not end within {STOP_SECONDS} s:"
