@@ -145,6 +145,33 @@ def check(session: Session, *, name: str, home: str) -> int:
     return ExitCode.DONE if judgement.is_kept else ExitCode.FAILED
 
 
+@hosted.command(epilog="JSON: {store_uri}.")
+@click.argument("home", type=_PARTITION)
+@pass_session
+def store(session: Session, *, home: str) -> None:
+    """Write the URI of the store of the region in the partition HOME.
+
+    For `slapcluster storage backup` on its computer, where alone it leads somewhere.
+    """
+    from slapcluster.hosting.configuring import read_in_force  # noqa: PLC0415 - as above
+
+    async def main(runtime: Runtime) -> str:
+        in_force = read_in_force(runtime.file_tree(home))
+        if in_force is None:
+            raise CommandFailed(f"{home} is no partition with a region.")
+        if not in_force.store_uri:
+            raise CommandFailed(
+                f"The region in {home} has no store yet: "
+                f"{', '.join(in_force.missing)} has not published."
+            )
+        return in_force.store_uri
+
+    store_uri = session.launch(main)
+    session.answer({"store_uri": store_uri})
+    if not session.is_json:
+        click.echo(store_uri)
+
+
 @hosted.command(epilog="JSON: the connection parameters, all of them texts.")
 @pass_session
 def publication(session: Session) -> None:

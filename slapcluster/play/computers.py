@@ -18,9 +18,6 @@ from slapcluster.play.settings import FREE_SPACE_MIN, NEO_REGIONS
 REGIONS = NEO_REGIONS
 assert all(len(it) <= REGION_LENGTH_MAX for it in REGIONS)
 
-PARTITION_COUNT = 5
-"""Of each computer: a region, maybe the root of the master, some services."""
-
 MINI_MASTER_PORT = 5443
 
 RELEASE_LISTEN = "127.0.0.1:5000"
@@ -77,7 +74,7 @@ def network_of(record: Record, region: str) -> str:
 def addresses_of(record: Record, region: str) -> tuple[str, ...]:
     """Return the addresses of a computer (first) and of its partitions."""
     network = _network(record, REGIONS.index(region) + 1)
-    return tuple(str(network[host]) for host in range(1, PARTITION_COUNT + 2))
+    return tuple(str(network[host]) for host in range(1, record.partition_count + 2))
 
 
 def operator_address(record: Record) -> str:
@@ -118,7 +115,7 @@ instance_min_free_space = {FREE_SPACE_MIN}
 release_listen = {RELEASE_LISTEN}
 
 [slapformat]
-partition_amount = {PARTITION_COUNT}
+partition_amount = {record.partition_count}
 ipv6_network = {network_of(record, region)}
 """
 

@@ -33,6 +33,9 @@ UIDS = range(61184, 65520)
 
 PARTITION_COUNT = 10
 
+REGION_PARTITION_COUNT = 5
+"""Of the computer of a region: the region, maybe the root of the master, services."""
+
 RECORD_PATH = ".slapcluster/play.json"
 """Below the checkout."""
 
@@ -82,7 +85,8 @@ class Record:
     start in ticks of the kernel: a pid alone may be somebody else's by now.
     ``network`` is ``""`` when partitions share ::1. A cloud of several computers has
     the user of each in ``computers``, by region, and ``identity`` is that of the
-    operator; ``replica_urls`` are those of the master that it hosts, when it does.
+    operator; ``replica_urls`` are those of the master that it hosts, when it does, and
+    ``partition_count`` those of each of these computers.
     """
 
     place: str
@@ -95,6 +99,7 @@ class Record:
     outer_start_ticks: int | None = None
     computers: Mapping[str, Identity] = field(factory=dict)
     replica_urls: tuple[str, ...] = ()
+    partition_count: int = REGION_PARTITION_COUNT
 
     @property
     def account(self) -> Account:
@@ -214,6 +219,7 @@ def encode_record(record: Record) -> bytes:
             region: [it.uid, it.gid] for region, it in record.computers.items()
         },
         "replica_urls": list(record.replica_urls),
+        "partition_count": record.partition_count,
     }
     return json.dumps(document, indent=2).encode() + b"\n"
 
@@ -235,6 +241,9 @@ def decode_record(content: bytes) -> Record:
                 for region, (uid, gid) in document.get("computers", {}).items()
             },
             replica_urls=tuple(document.get("replica_urls", ())),
+            partition_count=int(
+                document.get("partition_count", REGION_PARTITION_COUNT)
+            ),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(

@@ -114,9 +114,9 @@ class RegionalTour:
 
     async def request_service(self) -> str:
         """Supply hello and request it, on a computer that will not be lost."""
-        primary = await self._primary()
+        primary = await self.primary()
         region = next(it for it in REGIONS if it != primary)
-        computer_id = self._computer_id(region)
+        computer_id = self.computer_id(region)
         await self.visitor.slapcluster("supply", HELLO_URL, computer_id, "--wait")
         instance = await self.visitor.slapcluster(
             *("request", SERVICE, HELLO_URL, "--wait"),
@@ -138,13 +138,13 @@ class RegionalTour:
 
     async def lose_region(self) -> str:
         """Take the power of the computer of the primary, and see requests go on."""
-        self.lost = await self._primary()
+        self.lost = await self.primary()
         died_at = self.runtime.clock.seconds()
         three_regions.take_power(self.record, self.lost)
         await three_regions.until_off(self.runtime, self.record, self.lost)
         await self.caller.until_granted(LOAD_COUNT, died_at + 1)
         seconds = longest_gap(self.caller.answers, died_at)
-        while (primary := await self._primary()) == self.lost:
+        while (primary := await self.primary()) == self.lost:
             await pause(self.runtime.clock, POLL_SECONDS)
         return (
             f"{self.lost} is dead, nothing was granted for {seconds:.1f} s, {primary} "
@@ -209,18 +209,18 @@ class RegionalTour:
             f"service answers after {total:.0f} s, no mini-master"
         )
 
-    def _computer_id(self, region: str) -> str:
+    def computer_id(self, region: str) -> str:
         logbook = Path(self.record.bootstrap_home, "logbook.json").read_bytes()
         return computers.computer_id_of(logbook, region)
 
-    def _partition_of(self, region: str) -> Path:
+    def partition_of(self, region: str) -> Path:
         """Return where the region of a computer runs."""
         home = Path(self.record.place, region)
         found = [*home.glob(f"srv/slappart*/{IN_FORCE_FILE}")]
         check(len(found) == 1, f"{region} has {len(found)} regions")
         return Path(str(found[0]).removesuffix(f"/{IN_FORCE_FILE}"))
 
-    async def _primary(self) -> str:
+    async def primary(self) -> str:
         """Return the region whose neo_master decides, when those who run agree."""
         while True:
             for region in REGIONS:
@@ -232,7 +232,7 @@ class RegionalTour:
     async def _primary_known_to(self, region: str) -> str | None:
         if namespaces.first_pid_of(self.record, region) is None:
             return None
-        in_force = json.loads((self._partition_of(region) / IN_FORCE_FILE).read_bytes())
+        in_force = json.loads((self.partition_of(region) / IN_FORCE_FILE).read_bytes())
         look = ("-m", "replication.neo.neoctl", "look", in_force["admin_node"])
         try:
             said = await self.at(region).run(("python", "-I", *look))
@@ -246,7 +246,7 @@ class RegionalTour:
 
     async def _promises(self, region: str) -> dict[str, str]:
         """Wait until all promises of a region are kept; return what they say."""
-        home = str(self._partition_of(region))
+        home = str(self.partition_of(region))
         kept: dict[str, str] = {}
         while len(kept) < len(PROMISES):
             kept = {}

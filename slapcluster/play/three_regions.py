@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
+
 from runtime.ports import Runtime
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
@@ -19,7 +21,7 @@ from slapcluster.play.cloud import (
     log_ends,
     start,
 )
-from slapcluster.play.places import Record
+from slapcluster.play.places import REGION_PARTITION_COUNT, Record
 from slapcluster.play.preparing import (
     copy_release,
     install_programs,
@@ -32,14 +34,20 @@ POWER_SECONDS_MAX = 30
 
 
 async def open_three(
-    runtime: Runtime, checkout: Checkout, say: Say, *, is_bound: bool
+    runtime: Runtime,
+    checkout: Checkout,
+    say: Say,
+    *,
+    is_bound: bool,
+    partition_count: int = REGION_PARTITION_COUNT,
 ) -> Record:
     """Make three computers that wait to join a cloud, and start them.
 
     Bound ones die with this process. When they cannot be started nothing is left.
     """
     await clear_for_another(runtime, checkout, say)
-    record = await choose_record(runtime, is_apart=True, regions=computers.REGIONS)
+    chosen = await choose_record(runtime, is_apart=True, regions=computers.REGIONS)
+    record = evolve(chosen, partition_count=partition_count)
     python = await choose_python(runtime, checkout, record)
     # Written before the first file is made, for `play stop` after a SIGKILL.
     checkout.write(runtime, record)

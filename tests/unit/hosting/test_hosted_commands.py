@@ -82,6 +82,8 @@ def test_regions_run_when_all_are_there_and_stay_when_one_is_silent(computers):
     """Alone each publishes; together they run NEO; the replica when it is signed."""
     alone = {name: computers.publish(name) for name in NAMES}
     assert all(computers.programs(it) == set() for it in NAMES)
+    unlinked = computers.type("hosted", "store", str(computers.top / "lyon"))
+    assert "has no store yet: paris, tokyo has not published" in unlinked.output
     silent = computers.type("hosted", "check", "quorum", str(computers.top / "lyon"))
     assert json.loads(silent.stdout)["sentence"] == (
         "paris, tokyo has not published yet"
@@ -100,6 +102,9 @@ def test_regions_run_when_all_are_there_and_stay_when_one_is_silent(computers):
     text = (computers.top / "lyon/srv/links/stunnel.conf").read_text()
     assert "accept = fd00::2:20000" in text
     assert "0.0.0.0" not in text
+
+    store = computers.type("hosted", "store", str(computers.top / "lyon"))
+    assert json.loads(store.stdout)["store_uri"].startswith("neo:slapcluster@[fd00::1]")
 
     before = computers.content("lyon")
     computers.publish("lyon", authority=shared["authority"])

@@ -57,7 +57,7 @@ def test_each_computer_and_each_partition_has_an_address_of_its_own() -> None:
     networks = [IPv6Network(computers.network_of(record, it)) for it in REGIONS]
     assert not any(a.overlaps(b) for a, b in combinations(networks, 2))
     known = {computers.operator_address(record), *(a for it in of_regions for a in it)}
-    assert len(known) == 1 + len(REGIONS) * (computers.PARTITION_COUNT + 1)
+    assert len(known) == 1 + len(REGIONS) * (record.partition_count + 1)
     link = IPv6Network("fd12:3456:789a::/48")
     assert all(IPv6Address(it) in link for it in known)
 
@@ -81,7 +81,7 @@ def test_the_settings_of_a_computer_are_understood_by_its_agent(region: str) -> 
 
     first = computers.addresses_of(record, region)[1]
     assert config.region == region
-    assert config.format.partition_amount == computers.PARTITION_COUNT
+    assert config.format.partition_amount == record.partition_count
     assert config.format.partition_address(0) == first
 
 
