@@ -24,6 +24,9 @@ asks. What is true at all times:
 8. While the store is lost nothing is computed and nobody waits. Each poll is answered
    with what was known last, marked as of when that was known to be current; not when it
    has seen more than that is good for.
+9. The same for one document that is overdue: a poll has waited for its computation for
+   seconds, because the store holds what it needs. It is so until that has ended. One
+   that was never computed is waited for.
 """
 
 from __future__ import annotations
@@ -49,6 +52,10 @@ WAITING_POLLS_MAX = 5_000
 
 COMPUTATIONS_MAX = 4
 """At once: half of the store's threads, so that other calls find one."""
+
+OVERDUE_SECONDS = 3
+"""As long as a silent store is waited for; whoever asks two replicas has an answer
+within five seconds. A document of 100 partitions takes 0.1."""
 
 COMPRESSION_LEVEL = 6
 """For 210 kB: 1 ms and 11.2 kB; level 1 takes 0.3 ms for 14.3 kB, 9 takes 3 ms for
@@ -138,9 +145,13 @@ def lost(what: str) -> Unavailable:
 
 @define(eq=False)
 class _Pending:
-    """A poll that needs a document of ``generation``, or a later one."""
+    """A poll that needs a document of ``generation``, or a later one.
+
+    ``second`` is when it began.
+    """
 
     generation: int
+    second: int
     is_over: bool = False
     """Whether its time to wait is over."""
 
@@ -156,6 +167,7 @@ class _Entry:
     current_at: float = 0.0
     computing_generation: int | None = None
     is_queued: bool = False
+    is_overdue: bool = False
     pending: dict[Poll, _Pending] = field(factory=dict)
     waiting: dict[Poll, None] = field(factory=dict)
 
@@ -171,6 +183,10 @@ class _Entry:
     @property
     def is_known(self) -> bool:
         return self.etag_generation > NEVER
+
+    def was_wanted(self, second: int) -> bool:
+        """Whether a poll of that second, or an earlier one, has no answer yet."""
+        return any(it.second <= second for it in self.pending.values())
 
     def outdate(self, standing: tuple[bytes, float]) -> None:
         """Be of an earlier generation; as of when it was current for certain stays."""
@@ -193,7 +209,8 @@ class Polling:
         self._computer_ids: dict[bytes, str] = {}
         self._oids: dict[str, bytes] = {}
         self._queue: deque[str] = deque()
-        self._computation_count = 0
+        self._computing: set[str] = set()
+        self._second = 0
         self._is_stopping = False
         self.heard = UNSEEN
         self.proven_at = 0.0
@@ -217,7 +234,7 @@ class Polling:
 
     def begin(self, poll: Poll) -> Due:
         """Take a poll in."""
-        if self.is_lost:
+        if self.answers_stale(poll.computer_id):
             return Due(((poll, self._answer_stale(poll)),))
         entry = self._entries.get(poll.computer_id)
         if entry is None:
@@ -231,7 +248,7 @@ class Polling:
                 return Due(((poll, answer),))
             if poll in entry.waiting:
                 return NOTHING
-        entry.pending[poll] = _Pending(entry.generation)
+        entry.pending[poll] = _Pending(entry.generation, self._second)
         return Due(computing=self._demand(poll.computer_id, entry))
 
     def learn(self, computer_id: str, oid: bytes) -> None:
@@ -253,8 +270,9 @@ class Polling:
 
     def finish(self, computer_id: str, outcome: Document | SlapError) -> Due:
         """Take the result of a computation in."""
-        self._computation_count -= 1
+        self._computing.discard(computer_id)
         entry = self._entries[computer_id]
+        entry.is_overdue = False
         begun, entry.computing_generation = entry.computing_generation, None
         assert begun is not None, "a computation ends once"
         if isinstance(outcome, SlapError):
@@ -287,7 +305,7 @@ class Polling:
         if entry.is_current:
             answer = self._not_modified(entry, poll, has_waited=True)
             return Due(((poll, answer),))
-        entry.pending[poll] = _Pending(entry.generation, is_over=True)
+        entry.pending[poll] = _Pending(entry.generation, self._second, is_over=True)
         return Due(computing=self._demand(poll.computer_id, entry))
 
     def leave(self, poll: Poll) -> None:
@@ -334,6 +352,29 @@ class Polling:
     def find(self) -> None:
         """The store is there again."""
         self.is_lost = False
+
+    def answers_stale(self, computer_id: str) -> bool:
+        """Whether a poll is answered at once with what was known last, if any is."""
+        entry = self._entries.get(computer_id)
+        return self.is_lost or (entry is not None and entry.is_overdue)
+
+    def pass_second(self) -> tuple[str, ...]:
+        """One more second is over; return the computers that are waited for for long.
+
+        What is recalled of them is to be told before ``give_up``.
+        """
+        self._second += 1
+        begun = self._second - OVERDUE_SECONDS
+        underway = (*sorted(self._computing), *self._queue)
+        return tuple(it for it in underway if self._entries[it].was_wanted(begun))
+
+    def give_up(self, computer_id: str) -> Due:
+        """Wait for a document no more, if any is known."""
+        entry = self._entries[computer_id]
+        if not entry.is_known:
+            return NOTHING
+        entry.is_overdue = True
+        return Due(self._answer_all(entry, lost("it is computed for long")))
 
     def refuse(self, error: SlapError) -> Due:
         """Answer everybody who waits with an error."""
@@ -479,12 +520,12 @@ class Polling:
 
     def _start(self) -> tuple[str, ...]:
         started = []
-        while self._queue and self._computation_count < self._computations_max:
+        while self._queue and len(self._computing) < self._computations_max:
             computer_id = self._queue.popleft()
             entry = self._entries[computer_id]
             entry.is_queued = False
             entry.computing_generation = entry.generation
-            self._computation_count += 1
+            self._computing.add(computer_id)
             started.append(computer_id)
         return tuple(started)
 

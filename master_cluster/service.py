@@ -317,6 +317,7 @@ class MasterService(Service):
             polls.prove,
             lose=polls.lose,
             give_up=store.lose,
+            pass_second=polls.pass_second,
             find=(store.find, polls.find),
         )
         self._running = _Running(

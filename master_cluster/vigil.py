@@ -36,6 +36,7 @@ class Vigil:
     ``prove`` is told when the store was asked and up to which transaction all changes
     were heard. ``lose`` and all of ``find`` are called in turn; ``give_up`` when the
     store is lost for so long that nobody should wait for it, once or more often.
+    ``pass_second`` is called each second.
     """
 
     def __init__(
@@ -46,12 +47,13 @@ class Vigil:
         *,
         lose: Callable[[], None],
         give_up: Callable[[], None],
+        pass_second: Callable[[], None],
         find: Sequence[Callable[[], None]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._tell_proven, self._tell_lost, self._tell_found = prove, lose, find
-        self._tell_given_up = give_up
+        self._tell_given_up, self._tell_second = give_up, pass_second
         self._proven_at = clock.seconds()
         self._timer: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
@@ -82,6 +84,7 @@ class Vigil:
             self._lose()
         if silent_seconds > GIVEN_UP_SECONDS:
             self._tell_given_up()
+        self._tell_second()
 
     async def _look(self) -> None:
         enter(Caller())

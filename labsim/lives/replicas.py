@@ -3,8 +3,9 @@
 All stand on one memory that others serve: a replica that is cut off from it is told so,
 or hears nothing at all. In each region there is a computer with its agent, and who
 polls for that computer again and again. In a round a region is cut off, a replica is
-lost, or its store alone; it may be started again meanwhile, and an agent too. What is
-wanted of the computers goes on to change elsewhere.
+lost, or its store alone, or that is there and cannot be read; a replica may be started
+again meanwhile, and an agent too. What is wanted of the computers goes on to change
+elsewhere.
 
 Whoever polls has an answer every few seconds, as long as any replica is there for them;
 learns soon what was changed, as long as one that knows is; and time goes back for no
@@ -32,6 +33,7 @@ from labsim.documents import Documents, Seen, as_told
 from labsim.lives.freshness import Away, CutInstance, CutStorage, MasterDatabase
 from labsim.lives.masters import PORT, url_of_master
 from labsim.models.buildout import BuildoutModel
+from labsim.world.threads import wait_for
 from labsim.world.world import World
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
@@ -66,14 +68,29 @@ LEARNING_SECONDS_MAX = 12.0
 class AwayInstance(CutInstance):
     """What a connection stands on; the store of some masters is away."""
 
+    _base: AwayStorage
+
     def poll_invalidations(self) -> Any:
         if self.master in self._base.cut_off:
             raise Away("nobody there")
         return super().poll_invalidations()
 
+    def load(self, oid: bytes) -> Any:
+        held = self._base.held.get(self.master)
+        if held is not None:
+            wait_for(held)
+        return super().load(oid)
+
 
 class AwayStorage(CutStorage):
-    """One memory for several masters, some of which do not reach it."""
+    """One memory for several masters, some of which do not reach it.
+
+    ``held`` has those that reach it and read nothing until their Deferred is called.
+    """
+
+    def __init__(self, storage: object) -> None:
+        super().__init__(storage)
+        self.held: dict[str, Deferred[None]] = {}
 
     def build_instance(self) -> AwayInstance:
         return AwayInstance(self)
@@ -164,10 +181,11 @@ class Life:
         """Play all rounds; yield what does not hold."""
         for _ in range(ROUNDS):
             region = self.entropy.choice(REGIONS)
-            play_round = self.entropy.choice(
-                (self._cut_region, self._lose_replica, self._lose_store, self._return)
+            rounds = (
+                *(self._cut_region, self._lose_replica, self._lose_store),
+                *(self._return, self._hold_store),
             )
-            play_round(region)
+            self.entropy.choice(rounds)(region)
             self.world.run_for(RESTING_SECONDS)
             self._change(REGIONS)
         for poller in self._pollers.values():
@@ -229,6 +247,20 @@ class Life:
             self.world.heal(computer_of(region), other)
         with_store()
 
+    def _hold_store(self, region: str) -> None:
+        """The store is there, and gives the replica nothing, as while a commit hangs.
+
+        It hears of a change, so that its documents have to be read.
+        """
+        assert self._storage is not None
+        assert self._whole is not None
+        name = master_of(region)
+        self._whole.cacheMinimize()
+        self._storage.held[name] = Deferred()
+        self._change(REGIONS, asked=others_than(region))
+        self._rest()
+        self._storage.held.pop(name).callback(None)
+
     def _lose(self, region: str) -> Callable[[], None]:
         """Cut a replica off from its store; what is returned undoes it.
 
@@ -270,11 +302,13 @@ class Life:
     def _rest(self) -> None:
         self.world.run_for(self.entropy.uniform(*LOST_SECONDS) / 2)
 
-    def _change(self, learning: tuple[str, ...]) -> None:
+    def _change(
+        self, learning: tuple[str, ...], asked: tuple[str, ...] = REGIONS
+    ) -> None:
         """Want another release everywhere; those of some regions learn it soon."""
         self._change_count += 1
         url = f"http://releases.example/{self._change_count}.cfg"
-        client = self._person(learning)
+        client = self._person(learning, asked)
         for region in REGIONS:
             supply = calls.supply(SoftwareInstallation(url, computer_of(region)))
             self.world.result(client.perform(supply), 100)
@@ -286,10 +320,10 @@ class Life:
             if url not in self._pollers[it].release_urls
         ]
 
-    def _person(self, regions: tuple[str, ...]) -> SlapClient:
-        """Somebody in one of these regions, who knows all replicas."""
+    def _person(self, regions: tuple[str, ...], asked: tuple[str, ...]) -> SlapClient:
+        """Somebody in one of these regions, who asks those replicas first."""
         host = self.world.host(f"poller of {self.entropy.choice(regions)}")
-        return SlapClient(host.runtime, Replicas(self._urls(REGIONS)))
+        return SlapClient(host.runtime, Replicas(self._urls(asked)))
 
     def _urls(self, regions: tuple[str, ...]) -> tuple[str, ...]:
         hosts = (self.world.host(master_of(it)) for it in regions)

@@ -60,6 +60,18 @@ MUTANTS = (
         LIVES,
     ),
     Mutant(
+        "a document is waited for as long as its store holds it",
+        (
+            Change(
+                VIGIL,
+                "        self._tell_second()\n",
+                "",
+            ),
+        ),
+        "A store that is there can hold what a commit is about, until it has an end: in the region of a primary that is cut off, for ten seconds.",
+        LIVES,
+    ),
+    Mutant(
         "a store that is found again stays lost",
         (
             Change(

@@ -88,7 +88,8 @@ class Polls:
 
     def begin(self, poll: Poll, request: Request, wait_seconds: int = 0) -> None:
         """Answer a poll, now or later."""
-        self._recall_if_lost(poll.computer_id)
+        if self.polling.answers_stale(poll.computer_id):
+            self._recall(poll.computer_id)
         due = self.polling.begin(poll)
         if self.polling.knows(poll.computer_id):
             self._desk.contacts.hear(poll.computer_id, self._desk.now())
@@ -121,6 +122,12 @@ class Polls:
         if self._kept is not None:
             self._kept.advance(heard, at, self.polling.is_current, is_now=False)
 
+    def pass_second(self) -> None:
+        """One more second is over: answer whoever waits for a computation for long."""
+        for computer_id in self.polling.pass_second():
+            self._recall(computer_id)
+            self._perform(self.polling.give_up(computer_id))
+
     def lose(self) -> None:
         """The store is lost: answer with what was known last."""
         if self._kept is not None:
@@ -137,10 +144,6 @@ class Polls:
     def refuse(self, error: SlapError) -> None:
         """Answer every poll that waits with an error."""
         self._perform(self.polling.refuse(error))
-
-    def _recall_if_lost(self, computer_id: str) -> None:
-        if self.polling.is_lost:
-            self._recall(computer_id)
 
     def _recall(self, computer_id: str) -> None:
         if self._kept is None or not self.polling.lacks(computer_id):

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from master_cluster.polling import (
     NOTHING,
+    OVERDUE_SECONDS,
     Bodies,
     Document,
     Due,
@@ -321,6 +322,8 @@ class PollingModel(RuleBasedStateMachine):
         """Each computation; its content, once its snapshot is taken."""
         self.asked: dict[Poll, int] = {}
         """Polls without an answer, with the number that they must see at least."""
+        self.begun: dict[Poll, int] = {}
+        self.second = 0
         for name in self.names():
             self.polling.learn(name, name.encode())
 
@@ -362,7 +365,22 @@ class PollingModel(RuleBasedStateMachine):
         etag = a_document(f"{name} {has}").etag
         poll = Poll(name, Condition({etag}), can_wait)
         self.asked[poll] = self.heard[name]
-        self.perform(self.polling.begin(poll))
+        self.begun[poll] = self.second
+        is_overdue = self.polling.answers_stale(name)
+        self.perform(self.polling.begin(poll), is_away=is_overdue)
+        assert not (is_overdue and poll in self.asked)
+
+    @rule()
+    def pass_second(self) -> None:
+        """Whoever waits for a computation for long is answered, if anything is known."""
+        self.second += 1
+        for name in self.polling.pass_second():
+            asked = [it for it in self.asked if it.computer_id == name]
+            long_ago = self.second - OVERDUE_SECONDS
+            assert any(self.begun[it] <= long_ago for it in asked)
+            is_known = not self.polling.lacks(name)
+            self.perform(self.polling.give_up(name), is_away=True)
+            assert not (is_known and any(it in self.asked for it in asked))
 
     @rule(name=st.sampled_from(names()))
     def change(self, name: str) -> None:
@@ -428,6 +446,32 @@ class PollingModel(RuleBasedStateMachine):
         self.perform(self.polling.stop())
         assert self.asked == {}
         assert self.polling.is_settled
+
+
+def test_who_waits_for_a_computation_for_long_is_answered_as_of_before() -> None:
+    """Whoever comes then too, until it has ended; and nobody before."""
+    old, new, seen = evolve(a_document(), tid=OID), a_document("b"), b"0" * 8
+    polling = a_polling(old)
+    polling.prove(5.0, OTHER)
+    polling.hear({OID})
+    polling.prove(9.0, b"3" * 8)
+    early, late, ahead = (evolve(a_poll(), seen=it) for it in (seen, OTHER, b"3" * 8))
+    polling.begin(early)
+    assert [polling.pass_second() for _ in range(OVERDUE_SECONDS - 1)] == [(), ()]
+    polling.begin(late)
+    assert polling.pass_second() == ("COMP-1",)
+
+    due = polling.give_up("COMP-1")
+    ((_, refused),) = polling.begin(ahead).answers
+
+    stale = evolve(old, current_at=5.0)
+    assert due == Due(
+        ((early, evolve(stale, tid=OTHER)), (late, evolve(stale, tid=OTHER)))
+    )
+    assert isinstance(refused, Unavailable)
+    polling.finish("COMP-1", new)
+    ((_, answer),) = polling.begin(a_poll()).answers
+    assert answer == new
 
 
 def test_the_model_takes_what_is_of_before_while_the_store_is_away() -> None:

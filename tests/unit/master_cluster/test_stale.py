@@ -13,6 +13,7 @@ from transaction.interfaces import TransientError
 from twisted.internet.defer import Deferred
 from ZODB.DB import DB
 
+from labsim.world.threads import wait_for
 from labsim.world.world import World
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
@@ -50,10 +51,17 @@ class AwayStorage(MemoryStorage):
 
     loses_ends = True
     is_away = False
+    unlocked: Deferred[None] | None = None
+    """What readers wait for, as those of NEO do for what is being committed."""
 
     def sync(self) -> None:
         if self.is_away:
             raise Away("nobody there")
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        if self.unlocked is not None:
+            wait_for(self.unlocked)
+        return super().loadBefore(oid, tid)
 
 
 class Bench:
@@ -115,6 +123,7 @@ class Bench:
 
     def close(self) -> None:
         self.storage.is_away = False
+        self.unlock()
         self.world.result(self._http.close())
         self.world.result(self.host.stop_services())
         self.world.finish()
@@ -124,7 +133,19 @@ class Bench:
             self.storage = AwayStorage(calendar)
         if self.storage.is_away:
             raise Misconfigured("no store is reached")
-        return database_on(self.storage)
+        self._database = database_on(self.storage)
+        return self._database
+
+    def lock(self) -> None:
+        """Let nothing be read from the store, which is there all the same."""
+        assert self._database is not None
+        self._database.cacheMinimize()
+        self.storage.unlocked = Deferred()
+
+    def unlock(self) -> None:
+        unlocked, self.storage.unlocked = self.storage.unlocked, None
+        if unlocked is not None:
+            unlocked.callback(None)
 
 
 @pytest.fixture
@@ -207,6 +228,59 @@ def test_a_change_is_refused_within_five_seconds_while_the_store_is_lost(
     threads.resume()
     bench.world.run_for(3)
     bench.perform(calls.supply(an_installation()))
+
+
+def test_a_document_that_cannot_be_read_for_long_is_answered_as_of_before(
+    bench: Bench,
+) -> None:
+    """The store is there, but holds what it needs, as NEO does when a commit hangs."""
+    first = bench.send(POLL)
+    bench.world.run_for(5)
+    bench.perform(calls.supply(an_installation()))
+    bench.lock()
+    begun = bench.world.clock.seconds()
+
+    stale = bench.send(POLL)
+    lasted = bench.world.clock.seconds() - begun
+    again = bench.send(POLL, {"If-None-Match": first.headers["etag"]})
+    lasted_again = bench.world.clock.seconds() - begun - lasted
+    bench.unlock()
+    bench.world.run_for(1)
+    current = bench.send(POLL)
+
+    assert lasted < 4
+    assert lasted_again < 0.5
+    assert (stale.status, stale.body) == (200, first.body)
+    assert 2 <= int(stale.headers[STALE]) <= 5
+    assert (again.status, int(again.headers[STALE]) <= 5) == (304, True)
+    assert (current.status, STALE in current.headers) == (200, False)
+    assert current.body != first.body
+
+
+def test_who_has_seen_more_than_what_cannot_be_read_is_sent_on(bench: Bench) -> None:
+    """Another replica may know it; waiting here helps nobody."""
+    bench.send(POLL)
+    supply = encode_call(calls.supply(an_installation()))
+    told = bench.send(supply.path, supply.headers, supply.verb, supply.body)
+    bench.lock()
+    begun = bench.world.clock.seconds()
+
+    refused = bench.send(POLL, {FRESHNESS_HEADER: told.headers[FRESHNESS]})
+
+    assert bench.world.clock.seconds() - begun < 4
+    assert (refused.status, b"behind" in refused.body) == (503, True)
+
+
+def test_a_document_that_was_never_computed_is_waited_for(bench: Bench) -> None:
+    """Busy is not dead: whoever begins has no other answer to be given."""
+    bench.lock()
+
+    waiting = bench.begin(POLL)
+    bench.world.run_for(30)
+    assert not waiting.called
+    bench.unlock()
+
+    assert bench.world.result(waiting).status == 200
 
 
 def test_a_change_that_was_heard_and_not_read_is_not_hidden(bench: Bench) -> None:
