@@ -164,6 +164,7 @@ class _Entry:
     etag: str = ""
     etag_generation: int = NEVER
     tid: bytes = UNSEEN
+    good_to: bytes = UNSEEN
     current_at: float = 0.0
     computing_generation: int | None = None
     is_queued: bool = False
@@ -190,7 +191,7 @@ class _Entry:
 
     def outdate(self, standing: tuple[bytes, float]) -> None:
         """Be of an earlier generation; as of when it was current for certain stays."""
-        self.tid, self.current_at = standing
+        self.good_to, self.current_at = standing
         self.generation += 1
 
 
@@ -282,7 +283,8 @@ class Polling:
                 del self._entries[computer_id]
             return Due(answers, self._start())
         entry.etag, entry.etag_generation = outcome.etag, begun
-        entry.tid, entry.current_at = outcome.tid, self.proven_at
+        entry.tid = entry.good_to = outcome.tid
+        entry.current_at = self.proven_at
         self.bodies.put(computer_id, outcome)
         settled = tuple(self._settle(entry, outcome, begun))
         computing = self._demand(computer_id, entry)
@@ -400,7 +402,8 @@ class Polling:
         entry = self._entries.setdefault(computer_id, _Entry())
         if not entry.is_known:
             entry.etag, entry.etag_generation = document.etag, RECALLED
-            entry.tid, entry.current_at = good_to, document.current_at or 0.0
+            entry.tid, entry.good_to = document.tid, good_to
+            entry.current_at = document.current_at or 0.0
         if entry.etag == document.etag:
             self.bodies.put(computer_id, evolve(document, current_at=None))
 
@@ -412,8 +415,8 @@ class Polling:
     def _standing(self, entry: _Entry) -> tuple[bytes, float]:
         """As of which transaction and instant it was current for certain."""
         if not entry.is_current:
-            return entry.tid, entry.current_at
-        return max(entry.tid, self.heard), max(entry.current_at, self.proven_at)
+            return entry.good_to, entry.current_at
+        return max(entry.good_to, self.heard), max(entry.current_at, self.proven_at)
 
     def _good_to(self, entry: _Entry) -> bytes:
         return self._standing(entry)[0]

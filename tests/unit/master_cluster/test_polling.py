@@ -372,7 +372,7 @@ class PollingModel(RuleBasedStateMachine):
 
     @rule()
     def pass_second(self) -> None:
-        """Whoever waits for a computation for long is answered, if anything is known."""
+        """Whoever waits for a computation for long is answered, if it is known."""
         self.second += 1
         for name in self.polling.pass_second():
             asked = [it for it in self.asked if it.computer_id == name]
@@ -465,9 +465,7 @@ def test_who_waits_for_a_computation_for_long_is_answered_as_of_before() -> None
     ((_, refused),) = polling.begin(ahead).answers
 
     stale = evolve(old, current_at=5.0)
-    assert due == Due(
-        ((early, evolve(stale, tid=OTHER)), (late, evolve(stale, tid=OTHER)))
-    )
+    assert due == Due(((early, stale), (late, evolve(stale, tid=OTHER))))
     assert isinstance(refused, Unavailable)
     polling.finish("COMP-1", new)
     ((_, answer),) = polling.begin(a_poll()).answers

@@ -518,4 +518,5 @@ def test_what_was_heard_before_a_change_is_not_known_after_it() -> None:
         return answer
 
     assert answer(5) == evolve(document, tid=tids[5], current_at=5.0)
+    assert answer(0) == evolve(document, tid=tids[2], current_at=5.0)
     assert isinstance(answer(6), Unavailable)
