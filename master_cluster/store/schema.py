@@ -231,9 +231,11 @@ class StoredCloud(Persistent):  # type: ignore[misc] # persistent has no types
     title. ``products`` by hashed title. ``takeovers`` has the digests of what was taken
     over from reference proxies, with the instants. ``marks`` by their slots. ``proof``
     changes when a master shows that it can commit. ``standing`` is of all of it.
+    ``histories`` has the fields of those that began by a recovery.
     """
 
     layout = 1  # of stores that do not say theirs
+    histories: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(self) -> None:
         self.layout = LAYOUT

@@ -143,7 +143,7 @@ class Store:
                 attempt.root[ROOT_KEY] = StoredCloud()
             stored = attempt.root[ROOT_KEY]
             with attempt.aborted_on_error():
-                _check_layout(stored.layout)
+                check_layout(stored.layout)
             stored.complete()
             return lambda: attempt.commit(None)
 
@@ -159,7 +159,7 @@ class Store:
             attempt = Attempt(self._database)
             with attempt.aborted_on_error():
                 stored = attempt.root[ROOT_KEY]
-                _check_layout(stored.layout)
+                check_layout(stored.layout)
                 stored.complete()
                 standing = StandingOfState(stored)
                 if attempt.root._p_serial == copied_tid:  # noqa: SLF001 - ZODB's name
@@ -442,7 +442,7 @@ class Store:
         await deferLater(self._runtime.clock, delay)
 
 
-def _check_layout(layout: int) -> None:
+def check_layout(layout: int) -> None:
     if layout != LAYOUT:
         raise Misconfigured(
             f"the store was made by another version, with layout {layout};"
