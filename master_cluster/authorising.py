@@ -74,6 +74,10 @@ slapcluster.v0.product_add                        -      -     -     all    -   
 slapcluster.v0.product_remove                     -      -     -     all    -     -
 slapcluster.v0.replicas                           -      all   all   all    all   -
 slapcluster.v0.replica_forget                     -      -     -     all    -     -
+slapcluster.v0.releases                           -      -     -     all    -     -
+slapcluster.v0.release_offer                      -      -     -     all    -     -
+slapcluster.v0.release_receive                    -      -     -     all    -     -
+slapcluster.v0.release_forget                     -      -     -     all    -     -
 slapcluster.v0.transfer                           -      -     all   all    -     -
 slapcluster.v0.freeze                             -      -     all   all    -     -
 slapcluster.v0.thaw                               -      -     all   all    -     -

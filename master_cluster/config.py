@@ -88,10 +88,11 @@ class Config:
 
     ``is_loopback_only`` keeps a mini-master, which asks nobody for a certificate, from
     listening where another computer can reach it. ``release_directory`` is what it
-    serves as ``/release/``. With more connections than ``connections_max`` the most
-    silent one ends. Below ``path_prefix`` it serves everything once more, as masters do
-    that stand behind a site. ``products`` are releases by the title of a product, which
-    it knows besides those of its store.
+    serves as ``/release/``; in ``pushed_directory``, which is its own, it keeps
+    releases that are pushed to it. With more connections than ``connections_max`` the
+    most silent one ends. Below ``path_prefix`` it serves everything once more, as
+    masters do that stand behind a site. ``products`` are releases by the title of a
+    product, which it knows besides those of its store.
     ``identity_directory`` has who it is, and with the key of a region its authority;
     without one the store has an authority of its own.
     With ``has_tls`` it speaks TLS with what the identity directory has, asks everybody
@@ -110,6 +111,7 @@ class Config:
     listen: TcpAddress = DEFAULT_ADDRESS
     default_computer_id: str | None = None
     release_directory: str | None = None
+    pushed_directory: str | None = None
     is_loopback_only: bool = True
     access_log: AccessLog = AccessLog.CHANGES
     masters: Masters = field(factory=Masters)

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from master_cluster.answering.answers import Answers
 from master_cluster.answering.desk import Desk
 from master_cluster.answering.forwarder import Forwarder
+from master_cluster.answering.pushes import build_pushes
 from master_cluster.answering.replicas import ReplicaList
 from master_cluster.answering.transfer import StandingWatch
 from master_cluster.authority.keeping import AskReplicas, OwnRenewal
@@ -61,7 +62,7 @@ from master_cluster.web.panel.panel import Panel
 from master_cluster.web.panel.resource import PanelResource, WayToPanel
 from master_cluster.web.polling import POLL_METHODS, PollPage, Polls
 from master_cluster.web.receiving import ReceivingGate
-from master_cluster.web.release import ReleaseFiles
+from master_cluster.web.release import publish_releases
 from master_cluster.web.repeating import Remembered
 from master_cluster.web.replying import pass_all, report_incident
 from master_cluster.web.site import Gate
@@ -126,6 +127,7 @@ class MasterService(Service):
         self._open_database = opening
         self._open_storage = opening_storage
         self._home = _home_of(config, runtime)
+        self._pushes = build_pushes(config, runtime)
         self._replicas: ReplicaList | None = None
         self._renewal = OwnRenewal(self._home, runtime, self._find_others, ask_replicas)
         self._running: _Running | None = None
@@ -235,8 +237,10 @@ class MasterService(Service):
         gate = ReceivingGate(
             *(receiver, self._home, runtime),
             is_loopback_only=is_loopback_only,
-            release_directory=config.release_directory,
+            pushes=self._pushes,
         )
+        # Files, which somebody builds from who is to make the state move.
+        publish_releases(gate, config.release_directory, config.pushed_directory)
 
         def wait() -> None:
             early.site.resource = gate
@@ -270,7 +274,7 @@ class MasterService(Service):
             await store.prepare()
             await forwarder.start()
             watch = await StandingWatch(desk).start()
-            answers = Answers(desk, forwarder, config.products, watch)
+            answers = Answers(*(desk, forwarder, config.products, watch, self._pushes))
             memory: AnswerMemory[Remembered] = AnswerMemory()
             store.listen(memory.forget)
             gate = Gate(
@@ -460,8 +464,7 @@ def _publish(
     _serve_below(gate, config.path_prefix)
     for name in POLL_METHODS:
         gate.putChild(name, PollPage(polls, gate.children[name]))
-    if config.release_directory is not None:
-        gate.putChild(b"release", ReleaseFiles(config.release_directory))
+    publish_releases(gate, config.release_directory, config.pushed_directory)
     gate.putChild(b"openapi.json", Description())
     gate.putChild(b"healthz", HealthPage())
 

@@ -16,6 +16,7 @@ from slap import (
     json_codec,
     list_codec,
     products,
+    pushing,
     replicas,
     reports,
     statuses,
@@ -108,3 +109,6 @@ PRODUCT_REPORT = _report(products.ProductReport)
 PRODUCTS_REPORT = _report(products.ProductsReport)
 REPLICAS_REPORT = _report(replicas.ReplicasReport)
 TRANSFER_REPORT = _report(transfer.TransferReport)
+RELEASES_REPORT = _report(pushing.ReleasesReport)
+HELD_RELEASE = _report(pushing.HeldRelease)
+FILE_REPORT = _report(pushing.FileReport)

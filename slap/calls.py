@@ -39,6 +39,7 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.products import ReleaseQuestion
+from slap.pushing import ReleaseOffer, ReleasePiece
 from slap.replicas import REPLICAS_HEADER, ListedReplica, encode_replicas
 from slap.transfer import Moved, Piece
 
@@ -439,6 +440,23 @@ def receive(piece: Piece) -> Call:
 def open_received(digest: str) -> Call:
     """Begin to serve what was received, if that is its digest."""
     return Call(EXTENSION + "open", {"digest": digest})
+
+
+def get_releases_held() -> Call:
+    return Call(EXTENSION + "releases")
+
+
+def offer_release(offer: ReleaseOffer) -> Call:
+    return Call(EXTENSION + "release_offer", {"offer": offer})
+
+
+def receive_release(piece: ReleasePiece) -> Call:
+    return Call(EXTENSION + "release_receive", {"piece": piece})
+
+
+def forget_release(fingerprint: str) -> Call:
+    """Have one replica keep a pushed release no longer."""
+    return Call(EXTENSION + "release_forget", {"fingerprint": fingerprint})
 
 
 def get_token(purpose: str) -> Call:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from slap import answers, arguments, transfer, usage
+from slap import answers, arguments, pushing, transfer, usage
 from slap.answers import Answer
 from slap.arguments import Argument
 from slap.method import Dialect, Method
@@ -250,6 +250,32 @@ _TABLE = (
         answers.REPLICAS_REPORT,
         "Tells nobody of a replica any more, until it starts again.",
         arguments.text("url"),
+    ),
+    _extension(
+        "releases",
+        answers.RELEASES_REPORT,
+        "The releases that this replica serves by their fingerprints, and those of"
+        " which it has a part.",
+    ),
+    _extension(
+        "release_offer",
+        answers.HELD_RELEASE,
+        "Begins or ends to push a release to this replica: says which files it lacks,"
+        " and serves it when it lacks none.",
+        pushing.OFFER,
+    ),
+    _extension(
+        "release_receive",
+        answers.FILE_REPORT,
+        "Takes a piece of a file of a release that was offered.",
+        pushing.RELEASE_PIECE,
+    ),
+    _extension(
+        "release_forget",
+        answers.RELEASES_REPORT,
+        "Removes a release that was pushed to this replica, unless it is supplied or"
+        " an instance has it.",
+        arguments.text("fingerprint"),
     ),
     _extension(
         "transfer",

@@ -106,34 +106,49 @@ def _encode_piece(piece: Piece) -> dict[str, str]:
         "digest": piece.digest,
         "size": str(piece.byte_count),
         "offset": str(piece.offset),
-        "content": base64.b64encode(piece.content).decode("ascii"),
+        "content": encode_content(piece.content),
     }
 
 
 def _decode_piece(form: Form) -> Piece:
-    text = form.raw("content")
-    try:
-        content = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise BadRequest(f"content: not base64: {error}") from error
     return Piece(
-        form.text("digest"), _number(form, "size"), _number(form, "offset"), content
+        form.text("digest"),
+        read_byte_count(form, "size"),
+        read_byte_count(form, "offset"),
+        read_content(form),
     )
 
 
-def _number(form: Form, name: str) -> int:
+def encode_content(content: bytes) -> str:
+    """Return bytes as the field ``content`` has them."""
+    return base64.b64encode(content).decode("ascii")
+
+
+def read_content(form: Form) -> bytes:
+    """Return the bytes of the field ``content``."""
+    try:
+        return base64.b64decode(form.raw("content").encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise BadRequest(f"content: not base64: {error}") from error
+
+
+def read_byte_count(form: Form, name: str) -> int:
+    """Return a field that has a number of bytes."""
     text = form.text(name)
     if not _DIGITS.fullmatch(text):
         raise BadRequest(f"{name}: not a number of bytes")
     return int(text)
 
 
+CONTENT = Text(4 * (PIECE_BYTES_MAX // 3 + 1), is_free=True)
+"""What ``content`` may be in JSON."""
+
 PIECE = Argument(
     "piece",
     ("digest", "size", "offset", "content"),
     _encode_piece,
     _decode_piece,
-    {"content": Text(4 * (PIECE_BYTES_MAX // 3 + 1), is_free=True)},
+    {"content": CONTENT},
 )
 
 

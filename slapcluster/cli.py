@@ -21,6 +21,7 @@ from slapcluster.commands.nodes import node
 from slapcluster.commands.play import play
 from slapcluster.commands.products import product
 from slapcluster.commands.proxies import proxy
+from slapcluster.commands.pushing import release
 from slapcluster.commands.replicas import replica
 from slapcluster.commands.requesting import request
 from slapcluster.commands.services import service
@@ -110,6 +111,7 @@ for _command in (
     hosted,
     product,
     replica,
+    release,
     status,
     why,
     play,

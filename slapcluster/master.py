@@ -16,6 +16,13 @@ from slap.model import (
     SoftwareInstallation,
 )
 from slap.products import ProductReport, ProductsReport
+from slap.pushing import (
+    FileReport,
+    HeldRelease,
+    ReleaseOffer,
+    ReleasePiece,
+    ReleasesReport,
+)
 from slap.replicas import ListedReplica, ReplicasReport
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
 from slap.statuses import AccessStatus
@@ -89,6 +96,18 @@ class Master:
 
     async def forget_replica(self, url: str) -> ReplicasReport:
         return await self._ask(ReplicasReport, calls.forget_replica(url))
+
+    async def releases(self) -> ReleasesReport:
+        return await self._ask(ReleasesReport, calls.get_releases_held())
+
+    async def offer_release(self, offer: ReleaseOffer) -> HeldRelease:
+        return await self._ask(HeldRelease, calls.offer_release(offer))
+
+    async def receive_release(self, piece: ReleasePiece) -> FileReport:
+        return await self._ask(FileReport, calls.receive_release(piece))
+
+    async def forget_release(self, fingerprint: str) -> ReleasesReport:
+        return await self._ask(ReleasesReport, calls.forget_release(fingerprint))
 
     async def computer_status(self, computer_id: str) -> AccessStatus:
         return await self._ask(AccessStatus, calls.get_computer_status(computer_id))

@@ -4,11 +4,12 @@
 
 The directory holds ``wheelhouse/`` (our wheel, its dependencies and the tools that
 build a release), ``versions.cfg`` (the pins of exactly those), ``software/`` (the
-profiles), ``SHA256SUMS`` and ``fingerprint``. A master serves it as it is.
+profiles), ``inputs``, ``SHA256SUMS`` of all that, and ``fingerprint``, the digest of
+that list. A master serves it as it is.
 
 A new directory is made beside the old one and takes its name when it is whole; a run
 that is interrupted leaves the old one. When the inputs (our sources, the profiles, the
-pins, the interpreter) have the fingerprint of what is there, nothing is done.
+pins, the interpreter) have the digest that stands in ``inputs``, nothing is done.
 
 Packages come from ``.make/cache/dist``, where set-up puts them, without any network;
 what is not there comes by pip as it is configured.
@@ -34,15 +35,16 @@ import click
 from attrs import field, frozen
 
 from runtime.ports import Program, Runtime
-from slapcluster import pinning
-from slapcluster.running import launch
-from slapgrid.recipe.sums import (
+from slap.release_sums import (
     FINGERPRINT_FILE,
     SUMS_FILE,
     BadSums,
+    fingerprint_of,
     parse_sums,
     render_sums,
 )
+from slapcluster import pinning
+from slapcluster.running import launch
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -53,7 +55,10 @@ PIP_SECONDS_MAX = 900.0
 _SOURCE_DATE_EPOCH = "946684800"
 
 #: Raised when the same inputs should give another directory.
-_FORMAT = "1"
+_FORMAT = "2"
+
+INPUTS_FILE = "inputs"
+"""The digest of what the directory was made of."""
 
 _PROJECT_FILES = ("pyproject.toml", "README.md", "COPYING")
 
@@ -107,7 +112,7 @@ class Sources:
     def name(self) -> str:
         return str(self._project()["project"]["name"])
 
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """Return a digest of all that decides what the directory holds."""
         digest = hashlib.sha256()
         inputs = [*self.project_files(), *self.port_files(), *self.profile_files()]
@@ -148,14 +153,14 @@ async def fill_release(
     """
     with _locked(output):
         draft = _clear_way(output)
-        fingerprint = sources.fingerprint()
-        if is_whole(output, fingerprint):
+        inputs = sources.digest()
+        if is_whole(output, inputs):
             say(f"{output} is up to date")
             return
         started = runtime.clock.seconds()
         pip = _Pip(runtime, environment, say, show_step)
         await pip.gather(sources, draft / "wheelhouse")
-        count = _complete(draft, sources, fingerprint)
+        count = _complete(draft, sources, inputs)
         _replace(draft, output)
         seconds = runtime.clock.seconds() - started
         say(f"{output} is ready: {count} wheels, {seconds:.1f} s")
@@ -187,7 +192,7 @@ def _clear_way(output: Path) -> Path:
     return draft
 
 
-def _complete(draft: Path, sources: Sources, fingerprint: str) -> int:
+def _complete(draft: Path, sources: Sources, inputs: str) -> int:
     """Put what belongs to the wheels beside them; return how many wheels there are."""
     packages = {_package_of(path) for path in (draft / "wheelhouse").iterdir()}
     dependencies = {it for it in packages if it.name != sources.name()}
@@ -197,13 +202,15 @@ def _complete(draft: Path, sources: Sources, fingerprint: str) -> int:
         raise ReleaseFailed(str(error)) from error
     (draft / "versions.cfg").write_text(pinning.render_versions(packages), "utf-8")
     _copy(sources.top, sources.profile_files(), draft)
+    (draft / INPUTS_FILE).write_text(inputs + "\n", "utf-8")
     digests = {
         str(path.relative_to(draft)): _digest(path)
         for path in sorted(draft.rglob("*"))
         if path.is_file()
     }
-    (draft / SUMS_FILE).write_text(render_sums(digests), "utf-8")
-    (draft / FINGERPRINT_FILE).write_text(fingerprint + "\n", "utf-8")
+    sums = render_sums(digests)
+    (draft / SUMS_FILE).write_text(sums, "utf-8")
+    (draft / FINGERPRINT_FILE).write_text(fingerprint_of(sums) + "\n", "utf-8")
     return len(packages)
 
 
@@ -217,12 +224,16 @@ def _replace(draft: Path, output: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def is_whole(output: Path, fingerprint: str) -> bool:
+def is_whole(output: Path, inputs: str) -> bool:
     """Whether the directory is what these inputs give, and nothing in it changed."""
     try:
-        if (output / FINGERPRINT_FILE).read_text("utf-8").strip() != fingerprint:
+        sums = (output / SUMS_FILE).read_text("utf-8")
+        fingerprint = (output / FINGERPRINT_FILE).read_text("utf-8").strip()
+        if fingerprint != fingerprint_of(sums):
             return False
-        digests = parse_sums((output / SUMS_FILE).read_text("utf-8"))
+        if (output / INPUTS_FILE).read_text("utf-8").strip() != inputs:
+            return False
+        digests = parse_sums(sums)
         return all(_digest(output / path) == it for path, it in digests.items())
     except (OSError, BadSums):
         return False

@@ -16,6 +16,7 @@ from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.answering.forwarder import Forwarder
 from master_cluster.answering.instances import InstanceAnswers
 from master_cluster.answering.products import ProductAnswers
+from master_cluster.answering.pushes import PushAnswers, find_named
 from master_cluster.answering.registrations import RegistrationAnswers
 from master_cluster.answering.releases import ReleaseAnswers
 from master_cluster.answering.replicas import ReplicaAnswers
@@ -42,7 +43,9 @@ class Answers:
         forwarder: Forwarder | None = None,
         configured_products: Mapping[str, str] = MappingProxyType({}),
         watch: StandingWatch | None = None,
+        pushes: PushAnswers | None = None,
     ) -> None:
+        pushes = pushes or PushAnswers(desk.runtime, None, None)
         self._desk = desk
         legacy: AnswerTable = {
             **ComputerAnswers(desk).table(),
@@ -55,6 +58,7 @@ class Answers:
             **StatusAnswers(desk).table(),
             **ProductAnswers(desk, configured_products).table(),
             **ReplicaAnswers(desk).table(),
+            **pushes.table(lambda: desk.ask(find_named)),
             **TransferAnswers(desk, watch or StandingWatch(desk)).table(),
             **ReportAnswers(desk).table(),
         }

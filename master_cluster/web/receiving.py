@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from master_cluster.answering.pushes import PushAnswers
 from master_cluster.authority.region import RegionHome
 from master_cluster.receiving import Receiver
 from master_cluster.transferring import receiving
 from master_cluster.web.entrance import Entrance
 from master_cluster.web.operations import HealthPage
-from master_cluster.web.release import ReleaseFiles
 from master_cluster.web.replying import Answering, Refusal, pass_all
 from runtime.ports import Runtime
 from slap.calls import Call
@@ -31,7 +31,9 @@ from slap.transfer import Piece, TransferReport
 class ReceivingAnswers:
     """The methods that are answered."""
 
-    def __init__(self, receiver: Receiver, home: RegionHome | None) -> None:
+    def __init__(
+        self, receiver: Receiver, home: RegionHome | None, pushes: PushAnswers
+    ) -> None:
         self._receiver = receiver
         self._home = home
         self.table: Mapping[str, Callable[..., Awaitable[object]]] = {
@@ -39,6 +41,7 @@ class ReceivingAnswers:
             EXTENSION + "receive": self._receive,
             EXTENSION + "open": self._open,
             EXTENSION + "roots": self._roots,
+            **pushes.table(self._find_named),
         }
 
     async def answer(self, call: Call) -> object:
@@ -52,6 +55,9 @@ class ReceivingAnswers:
 
     async def _open(self, digest: str) -> TransferReport:
         return await self._receiver.open(digest)
+
+    async def _find_named(self) -> frozenset[str]:
+        raise receiving("no release is removed before it is known which are supplied")
 
     async def _roots(self) -> str:
         if self._home is None:
@@ -69,18 +75,15 @@ class ReceivingGate(Entrance):
         runtime: Runtime,
         *,
         is_loopback_only: bool,
-        release_directory: str | None = None,
+        pushes: PushAnswers,
     ) -> None:
         super().__init__(is_loopback_only=is_loopback_only)
         self._receiver = receiver
-        answers = ReceivingAnswers(receiver, home)
+        answers = ReceivingAnswers(receiver, home, pushes)
         for name in answers.table:
             page = Answering(answers, runtime, self.run, pass_all)
             self.putChild(name.encode("ascii"), page)
         self.putChild(b"healthz", HealthPage())
-        if release_directory is not None:
-            # Files, which somebody builds from who is to make the state move.
-            self.putChild(b"release", ReleaseFiles(release_directory))
 
     def getChild(self, path: bytes, request: Request) -> IResource:  # noqa: ARG002
         return Refusal(receiving(self._receiver.reason))

@@ -6,7 +6,8 @@ lists its files with their digests, which pip and buildout check.
 
 Below ``/release/FINGERPRINT/`` the same files have an address of their own, which no
 other release ever has: the profile goes on below it. Who builds from there never mixes
-what replicas of different releases serve.
+what replicas of different releases serve. Releases that were pushed to this replica
+have such an address alone.
 
 Files are what the directory holds; links that lead out of it are not followed.
 """
@@ -31,7 +32,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from master_cluster.depot import run_fingerprint
 from master_cluster.web.origin import scheme_for
+from slap.release_sums import FINGERPRINT
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 CONTENT_TYPES = {
@@ -46,9 +49,6 @@ DIGEST_COUNT_MAX = 10_000
 """Files of which the digest is remembered; a release has some hundred."""
 
 CHUNK_BYTES = 128 * 1024
-
-FINGERPRINT_LENGTH = 64
-"""That of `make release`."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -73,14 +73,25 @@ class Digests:
         return self._known[key]
 
 
+def publish_releases(
+    gate: Resource, directory: str | None, pushed_directory: str | None
+) -> None:
+    """Serve the files of a gate's replica, if it has any."""
+    if directory is not None or pushed_directory is not None:
+        gate.putChild(b"release", ReleaseFiles(directory, pushed_directory))
+
+
 class ReleaseFiles(Resource):
     """Everything below ``/release/``."""
 
     isLeaf = True
 
-    def __init__(self, directory: str) -> None:
+    def __init__(
+        self, directory: str | None, pushed_directory: str | None = None
+    ) -> None:
         super().__init__()
-        self._top = os.path.realpath(directory)
+        self._directory = directory
+        self._pushed = pushed_directory
         self._digests = Digests()
 
     def render(self, request: Request) -> bytes | int:
@@ -96,46 +107,38 @@ class ReleaseFiles(Resource):
         names = _resolve(
             [it.decode(errors="surrogateescape") for it in request.postpath or []]
         )
-        below = ""
-        if names and names[0] == self._fingerprint():
-            below = f"/{names.pop(0)}"
-        if names == ["wheelhouse.cfg"]:
+        below, top = "", self._directory
+        named = self._top_of(names[0]) if names else None
+        if names and named is not None:
+            below, top = f"/{names.pop(0)}", named
+        if top is not None and names == ["wheelhouse.cfg"]:
             return _answer_profile(request, below)
-        path = self._find(names)
-        if path is None:
+        top = None if top is None else os.path.realpath(top)
+        path = _find(top, names)
+        if top is None or path is None:
             return _answer_text(request, 404, "no such file\n")
         if os.path.isdir(path):  # noqa: PTH112 - a text, as all of os.path here
-            return self._answer_listing(request, path)
+            return self._answer_listing(request, top, path)
         return _answer_file(request, path)
 
-    def _fingerprint(self) -> str | None:
-        """Return the name of this release; ``None`` for a directory without."""
-        try:
-            with Path(self._top, "fingerprint").open("rb") as file:
-                text = file.read(FINGERPRINT_LENGTH + 1)
-        except OSError:
+    def _top_of(self, name: str) -> str | None:
+        """Return the directory of the release of a name; ``None`` if none is here."""
+        if not FINGERPRINT.fullmatch(name):
             return None
-        return text.decode("latin-1").strip() or None
-
-    def _find(self, names: Sequence[str] | None) -> str | None:
-        """Return what a path leads to, unless it leads out or nowhere."""
-        if names is None or any("/" in it or "\0" in it for it in names):
+        if name == run_fingerprint(self._directory):
+            return self._directory
+        if self._pushed is None:
             return None
-        path = os.path.realpath(os.path.join(self._top, *names))  # noqa: PTH118
-        return path if self._is_inside(path) else None
+        top = Path(self._pushed, name)
+        return str(top) if top.is_dir() else None
 
-    def _is_inside(self, path: str) -> bool:
-        real = os.path.realpath(path)
-        is_below = os.path.commonpath([real, self._top]) == self._top
-        return is_below and os.path.exists(real)  # noqa: PTH110
-
-    def _answer_listing(self, request: Request, path: str) -> bytes:
+    def _answer_listing(self, request: Request, top: str, path: str) -> bytes:
         if request.path is None or not request.path.endswith(b"/"):
             # Links of a listing are relative to it.
             request.setHeader(b"Location", (request.path or b"") + b"/")
             return _answer_text(request, 301, "a directory ends with a slash\n")
         with os.scandir(path) as entries:
-            found = [it for it in entries if self._is_inside(it.path)]
+            found = [it for it in entries if _is_inside(top, it.path)]
             found.sort(key=lambda it: it.name)
             lines = "".join(map(self._line, found))
         request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
@@ -149,6 +152,21 @@ class ReleaseFiles(Resource):
         elif entry.is_file():
             link += f"#sha256={self._digests.digest(entry.path)}"
         return f'<a href="{html.escape(link)}">{html.escape(entry.name)}</a><br>\n'
+
+
+def _find(top: str | None, names: Sequence[str] | None) -> str | None:
+    """Return what a path leads to, unless it leads out or nowhere."""
+    is_odd = names is None or any("/" in it or "\0" in it for it in names)
+    if top is None or names is None or is_odd:
+        return None
+    path = os.path.realpath(os.path.join(top, *names))  # noqa: PTH118
+    return path if _is_inside(top, path) else None
+
+
+def _is_inside(top: str, path: str) -> bool:
+    real = os.path.realpath(path)
+    is_below = os.path.commonpath([real, top]) == top
+    return is_below and os.path.exists(real)  # noqa: PTH110
 
 
 def _resolve(names: Sequence[str]) -> list[str] | None:

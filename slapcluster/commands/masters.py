@@ -34,6 +34,13 @@ DEFAULT_LISTEN = "[::]:5443"
     help="Make no state in an empty store, but wait until one is moved there: the copy"
     " is kept in --documents meanwhile. A store that has an open state is served.",
 )
+@click.option(
+    "--pushed-releases",
+    "pushed_directory",
+    type=click.Path(file_okay=False, resolve_path=True),
+    help="Keep releases here that `slapcluster release push` sends, and serve each"
+    " below /release/FINGERPRINT/.",
+)
 @serving_options
 @pass_session
 def master(
@@ -42,6 +49,7 @@ def master(
     listen: str,
     identity_directory: str | None,
     receives: bool,
+    pushed_directory: str | None,
     store_uri: str | None,
     documents_directory: str | None,
     announced: tuple[str, str] | None,
@@ -77,6 +85,7 @@ def master(
         documents_directory=documents_directory,
         announced=announced,
         release_directory=release_directory,
+        pushed_directory=pushed_directory,
         access_log=access_log,
         is_log_json=log_format == "json",
         path_prefix=path_prefix,

@@ -13,6 +13,8 @@ LINKS_FILE = "srv/links/links.toml"
 NEO_HOME = "srv/neo"
 IDENTITY_HOME = "srv/identity"
 DOCUMENTS_HOME = "srv/documents"
+#: Of releases that were pushed to the replica; they outlive the one it runs from.
+PUSHED_HOME = "srv/releases"
 IN_FORCE_FILE = "etc/region.json"
 #: What the last pass was asked, and by whom: others look at it between passes.
 ASKED_FILE = "etc/asked.json"

@@ -27,6 +27,7 @@ from slapcluster.hosting.layout import (
     NEO_HOME,
     OWN_PIN,
     PEER_PREFIX,
+    PUSHED_HOME,
 )
 from slapcluster.hosting.places import (
     ADMIN_NODE,
@@ -244,6 +245,7 @@ def plan_replica(place: Place, name: str, uri: str) -> dict[str, str]:
         *("--documents", f"{place.home}/{DOCUMENTS_HOME}", "--receive"),
         *("--announce", place.replica_url, name),
         *("--release", place.release_directory),
+        *("--pushed-releases", f"{place.home}/{PUSHED_HOME}"),
     )
     return _wrapper(REPLICA, argv)
 

@@ -24,14 +24,14 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
-from slapgrid.recipe.section import Buildout, Options, Section
-from slapgrid.recipe.sums import (
+from slap.release_sums import (
     FINGERPRINT,
     FINGERPRINT_FILE,
     SUMS_FILE,
     BadSums,
     parse_sums,
 )
+from slapgrid.recipe.section import Buildout, Options, Section
 
 SECONDS_MAX = 90.0
 """For a connection or the next bytes; a relay gives a replica a minute."""

@@ -248,7 +248,7 @@ def test_a_storage_node_of_nobody_stands_in_the_way_of_creation():
 def test_a_replica_listens_outside_as_who_it_is():
     """Agents come to it directly; its key and its last documents are beside it.
 
-    It says that it is there, and serves what it was built from.
+    It says that it is there, and serves what it was built from, and what was pushed.
     """
     (content,) = plan_replica(a_place(2), "lyon", "neo:x@[fd00::1]:1?near=y").values()
     argv = shlex.split(content.splitlines()[1])
@@ -260,6 +260,7 @@ def test_a_replica_listens_outside_as_who_it_is():
         "--receive",
         *("--announce", "https://[fd00:2::2]:20003", "lyon"),
         *("--release", "/soft/release"),
+        *("--pushed-releases", f"{home}/releases"),
     ]
 
 

@@ -16,6 +16,7 @@ from ZODB.utils import u64
 from labsim.world.world import World
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
+from master_cluster.pushed_releases import RELEASES_KEPT_MAX
 from master_cluster.service import build_service
 from master_cluster.store import backup
 from master_cluster.store.announcing import AnnouncingStorage
@@ -33,6 +34,7 @@ from slap.transfer import Piece, TransferReport
 from tests.builders import COMPUTER_ID, an_instance_request
 from tests.unit.master_cluster.benches import StoreBench
 from tests.unit.master_cluster.faults import Away
+from tests.unit.master_cluster.releases import a_release, push_by_calls
 from tests.unit.master_cluster.test_transferring import freeze
 
 POLL = f"getFullComputerInformation?computer_id={COMPUTER_ID}"
@@ -115,6 +117,7 @@ class Bench:
             is_loopback_only=False,
             documents_directory=str(self._directory / name),
             release_directory=str(self._directory),
+            pushed_directory=str(self._directory / "depot"),
             receives=True,
         )
 
@@ -462,3 +465,17 @@ def test_an_odd_piece_is_refused(changed: dict[str, Any]) -> None:
 
     with pytest.raises(BadRequest):
         Piece(**{**fields, **changed})
+
+
+def test_a_replica_without_a_state_takes_releases(bench: Bench) -> None:
+    """Files need no store. What has to go is known from the state alone."""
+    bench.boot()
+
+    for number in range(RELEASES_KEPT_MAX):
+        release = a_release(str(number))
+        assert push_by_calls(bench.perform, release).is_whole
+        reply = bench.send(f"release/{release.name}/versions.cfg")
+        assert reply.body == release.files["versions.cfg"]
+
+    with pytest.raises(Unavailable, match="which are supplied"):
+        bench.perform(calls.offer_release(a_release().offer))

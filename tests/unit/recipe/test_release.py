@@ -14,8 +14,8 @@ import pytest
 from attrs import define, field
 from zc.buildout import UserError
 
+from slap.release_sums import BadSums, parse_sums, render_sums
 from slapgrid.recipe.release import TRIES, Recipe
-from slapgrid.recipe.sums import BadSums, parse_sums, render_sums
 
 FINGERPRINT = "0" * 63 + "1\n"
 FILES = {

@@ -23,6 +23,8 @@ from slap.form import BODY_BYTES_MAX
 from slap.method import RPC
 from slap.methods import EXTENSION, METHODS, render_reference
 from slap.products import ReleaseQuestion
+from slap.pushing import ReleaseOffer, ReleasePiece
+from slap.release_sums import fingerprint_of
 from slap.replicas import ListedReplica
 from slap.transfer import Piece
 from tests import strategies
@@ -55,6 +57,8 @@ REPLICAS = (
     ListedReplica("https://[2001:db8::1]:5443", "eu"),
     ListedReplica("https://[2001:db8::2]:5443", "us"),
 )
+SUMS = f"{'0' * 64}  versions.cfg\n"
+OFFER = ReleaseOffer(fingerprint_of(SUMS), SUMS, 7)
 COMPUTER_ONLY = st.fixed_dictionaries({"computer_id": NAME})
 SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.get_computer, NAME),
@@ -93,6 +97,16 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
     st.builds(calls.remove_product_release, TEXT, TEXT),
     st.just(calls.get_replicas()),
     st.builds(calls.forget_replica, TEXT),
+    st.just(calls.get_releases_held()),
+    st.builds(calls.offer_release, st.just(OFFER)),
+    st.builds(
+        lambda path, content: calls.receive_release(
+            ReleasePiece("0" * 64, path, 9 + len(content), 9, content)
+        ),
+        st.from_regex("[a-z+]{1,9}/[a-z]{1,9}", fullmatch=True),
+        st.binary(min_size=1, max_size=50),
+    ),
+    st.builds(calls.forget_release, NAME),
     st.just(calls.get_transfer()),
     st.just(calls.freeze()),
     st.just(calls.thaw()),

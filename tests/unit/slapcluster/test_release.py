@@ -125,7 +125,7 @@ def test_a_release_holds_wheels_pins_profiles_and_sums(tmp_path, fill):
     wheels = [f"{name.replace('.', '_')}-1.0" for name in (*PACKAGES, "sample")]
     assert listing(release) == sorted(
         [
-            *("SHA256SUMS", "fingerprint", "versions.cfg"),
+            *("SHA256SUMS", "fingerprint", "inputs", "versions.cfg"),
             "software/hello/software.cfg",
             *(f"wheelhouse/{wheel}-py3-none-any.whl" for wheel in wheels),
         ]

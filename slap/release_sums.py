@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 SUMS_FILE = "SHA256SUMS"
 FINGERPRINT_FILE = "fingerprint"
-"""Of all that decides what a release holds; it names the release."""
+"""The digest of the list: it names the release, for all that it holds."""
 
 FILE_COUNT_MAX = 10_000
 """A release has some hundred."""
@@ -18,6 +19,11 @@ _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<path>[^\n]+)")
 
 class BadSums(ValueError):
     """A list that is none, or names what is not below its directory."""
+
+
+def fingerprint_of(sums: str) -> str:
+    """Return the name of the release that has this list."""
+    return hashlib.sha256(sums.encode()).hexdigest()
 
 
 def render_sums(digests: Mapping[str, str]) -> str:
@@ -37,7 +43,16 @@ def parse_sums(text: str) -> dict[str, str]:
         if matched is None or not _is_below(path) or path in found:
             raise BadSums(f"{line[:200]!r} names no file of a release")
         found[path] = matched["digest"]
+    for path in found:
+        inside = next((it for it in _parents(path) if it in found), None)
+        if inside is not None:
+            raise BadSums(f"{inside!r} is a file, and {path[:200]!r} is below it")
     return found
+
+
+def _parents(path: str) -> Iterator[str]:
+    names = path.split("/")
+    return ("/".join(names[:count]) for count in range(1, len(names)))
 
 
 def _is_below(path: str) -> bool:
