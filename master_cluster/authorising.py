@@ -92,6 +92,7 @@ slapcluster.v0.status                             -      -     all   all    -   
 slapcluster.v0.computer                           -      own   all   all    -     -
 slapcluster.v0.set_computer_attributes            -      -     -     all    -     -
 slapcluster.v0.instance_tree                      -      -     -     all    -     -
+slapcluster.v0.requested                          -      own   -     all    own   -
 slapcluster.v0.why                                -      -     -     all    -     -
 slapcluster.v0.usage                              -      own   all   all    -     -
 slapcluster.v0.usage_document                     -      own   all   all    -     -

@@ -505,6 +505,11 @@ def get_tree_report(title: str) -> Call:
     return Call(EXTENSION + "instance_tree", {"title": title})
 
 
+def get_requested(partition: PartitionKey) -> Call:
+    """Ask what the instance in a partition requested, and what came of it."""
+    return Call(EXTENSION + "requested", {"partition": partition})
+
+
 def explain_allocation(title: str, root_title: str = "") -> Call:
     """Ask why an instance is where it is; without ``root_title``, the root itself."""
     return Call(EXTENSION + "why", {"title": title, "root_title": root_title})

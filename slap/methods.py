@@ -363,6 +363,13 @@ _TABLE = (
         arguments.text("title"),
     ),
     _extension(
+        "requested",
+        answers.TREE_REPORT,
+        "The instances that the one in a partition requested last, below the title of"
+        " that one.",
+        arguments.PARTITION,
+    ),
+    _extension(
         "why",
         answers.ALLOCATION_REPORT,
         "Why an instance is where it is, or nowhere.",

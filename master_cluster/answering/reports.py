@@ -5,6 +5,7 @@ from __future__ import annotations
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.store import documents
 from slap.methods import EXTENSION
+from slap.model import PartitionKey
 from slap.reports import AllocationReport, CloudReport, ComputerReport, TreeReport
 
 
@@ -19,6 +20,7 @@ class ReportAnswers:
             EXTENSION + "status": self._report_cloud,
             EXTENSION + "computer": self._report_computer,
             EXTENSION + "instance_tree": self._report_tree,
+            EXTENSION + "requested": self._report_requested,
             EXTENSION + "why": self._report_allocation,
         }
 
@@ -30,6 +32,9 @@ class ReportAnswers:
 
     async def _report_tree(self, title: str) -> TreeReport:
         return await self._desk.read(documents.report_of_tree, title)
+
+    async def _report_requested(self, partition: PartitionKey) -> TreeReport:
+        return await self._desk.read(documents.report_of_requested, partition)
 
     async def _report_allocation(self, title: str, root_title: str) -> AllocationReport:
         return await self._desk.ask(

@@ -151,6 +151,22 @@ def report_of_tree(cloud: Cloud, title: str) -> TreeReport:
     return TreeReport(title, (*reports, *elsewhere))
 
 
+def report_of_requested(cloud: Cloud, key: PartitionKey) -> TreeReport:
+    """Report what the instance in a partition requested here, by title.
+
+    Not itself, and not what others of its tree requested.
+    """
+    requester = cloud.occupant(key)
+    root = cloud.instance(requester.root_guid)
+    requested = (
+        it
+        for it in cloud.children(root.instance_guid)
+        if it.requester_guid == requester.instance_guid
+    )
+    reports = tuple(_report(cloud, root.title, it) for it in requested)
+    return TreeReport(requester.title, reports)
+
+
 def report_of_allocation(
     cloud: Cloud, title: str, root_title: str, default_computer_id: str | None
 ) -> AllocationReport:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     # Loads Twisted, and the shell loads this module at every TAB.
     from runtime.ports import Runtime
     from slapcluster.hosting.judging import Judgement
+    from slapcluster.hosting.rolling import Roll
     from slapcluster.hosting.wanted import PublishedRegion
 
 INPUT_BYTES_MAX = 1024 * 1024
@@ -32,9 +33,10 @@ def hosted() -> None:
 
 
 @hosted.command(
-    epilog="JSON: {names, regions, storage, neo-cluster, neo-partitions}: what the root"
-    " asks its regions for; of a region they are empty, and {published} is what others"
-    " need to know."
+    epilog="JSON: {names, regions, storage, neo-cluster, neo-partitions, authority}:"
+    " what the root asks its regions for, {each} in what they differ, and {held} what"
+    " another release waits for; of a region they are empty, and {published} is what"
+    " others need to know."
 )
 @click.option(
     "--home",
@@ -68,9 +70,9 @@ def configure(
 ) -> None:
     """Bring an instance into force, and write what follows from its parameters.
 
-    Standard input is JSON: {software_type, parameters, connection, ipv4, ipv6,
-    first_port}. Done again it changes nothing; killed anywhere it goes on when it is
-    done again.
+    Standard input is JSON: {software_type, release_url, parameters, connection, ipv4,
+    ipv6, first_port}. Done again it changes nothing; killed anywhere it goes on when it
+    is done again.
     """
     from slapcluster.hosting import configuring, places, wanted  # noqa: PLC0415 - as above
 
@@ -91,19 +93,19 @@ def configure(
             asked = wanted.read_region(parameters)
     except wanted.Misasked as error:
         raise CommandFailed(f"{error}.") from error
+    connection = _texts(document.get("connection"))
     if document.get("software_type") != "region":
 
-        async def configure_root(runtime: Runtime) -> None:
-            configuring.configure_root(runtime, place)
+        async def configure_root(runtime: Runtime) -> Roll:
+            return configuring.configure_root(runtime, place, asked_root, connection)
 
-        session.launch(configure_root)
-        session.answer(wanted.describe_root(asked_root))
+        roll = session.launch(configure_root)
+        session.answer(wanted.describe_root(asked_root, roll))
         return
 
     async def main(runtime: Runtime) -> PublishedRegion:
         return await configuring.configure(runtime, place, asked, told)
 
-    connection = _texts(document.get("connection"))
     told = json.dumps({"parameters": parameters, "connection": connection}).encode()
     published = wanted.render_published(session.launch(main))
     session.answer({**wanted.NO_REGIONS, "published": published})
@@ -123,6 +125,26 @@ def create(session: Session, *, home: str) -> None:
 
     async def main(runtime: Runtime) -> None:
         await have_cells_made(runtime, home)
+
+    session.launch(main)
+
+
+@hosted.command()
+@click.argument(
+    "home", type=click.Path(file_okay=False, exists=True, resolve_path=True)
+)
+@click.argument("leg")
+@pass_session
+def prove(session: Session, *, home: str, leg: str) -> None:
+    """Have it known that the region runs well in its LEG; runs until it is stopped.
+
+    That is when all of its promises are kept. Then the instance is processed again,
+    and the next region may follow.
+    """
+    from slapcluster.hosting.proving import have_leg_proved  # noqa: PLC0415 - as above
+
+    async def main(runtime: Runtime) -> None:
+        await have_leg_proved(runtime, home, leg)
 
     session.launch(main)
 

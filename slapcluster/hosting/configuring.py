@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from replication.answers import Answer
 from replication.neo.neoctl import ask
 from runtime.ports import IFileTree, Runtime
+from slap.errors import SlapError
 from slapcluster.hosting.connections import Connection
 from slapcluster.hosting.identities import keep_identity
 from slapcluster.hosting.keys import KEY_DAYS, KeyStep, decide_key_step
@@ -30,6 +31,7 @@ from slapcluster.hosting.layout import (
     PROMISES,
     ROOT_PROMISE,
     SERVICE_DIRECTORY,
+    SETTLED_FILE,
 )
 from slapcluster.hosting.places import ADMIN_NODE, Place
 from slapcluster.hosting.planning import (
@@ -43,11 +45,19 @@ from slapcluster.hosting.planning import (
     plan_links,
     plan_programs,
     plan_promises,
+    plan_prover,
     plan_replica,
     render_in_force,
     store_uri,
 )
-from slapcluster.hosting.wanted import PublishedRegion, WantedRegion, read_region
+from slapcluster.hosting.restarting import obstacle_to_restart
+from slapcluster.hosting.rolling import Roll, decide_roll, read_legs, read_number
+from slapcluster.hosting.wanted import (
+    PublishedRegion,
+    WantedRegion,
+    WantedRoot,
+    read_region,
+)
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapgrid.neighbours.lock import hold_directory
 from stunnel_conf.applying import Applied, Applier, NotTaken
@@ -56,12 +66,37 @@ from stunnel_conf.pins import Pin, read_own, sign_itself
 from stunnel_conf.process import StunnelProcess
 from stunnel_conf.writing import encode_links
 
+HELD = "It goes on with the release that it has"
+"""How the error of a region begins whose leg has come and that is needed."""
 
-def configure_root(runtime: Runtime, place: Place) -> None:
-    """Have the root promise that its regions are there."""
+
+@frozen
+class _Found:
+    """What a pass finds: what is in force, which leg was proved, what NEO says."""
+
+    in_force: InForce | None
+    settled: str
+    answer: Answer | None = None
+
+
+def configure_root(
+    runtime: Runtime,
+    place: Place,
+    wanted: WantedRoot,
+    connection: Mapping[str, str],
+) -> Roll:
+    """Have the root promise that its regions are there; return what each one runs."""
     tree = runtime.file_tree(place.home)
     tree.make_directory(PROMISE_DIRECTORY, 0o750)
     _replace_all(tree, PROMISE_DIRECTORY, plan_promises(place, (ROOT_PROMISE,)))
+    try:
+        reports = Connection(**connection).requested()
+    except SlapError as error:
+        raise CommandFailed(
+            f"The master does not say what was requested: {error.sentence}"
+        ) from error
+    known = read_legs(wanted.names, reports)
+    return decide_roll(place.release_url, wanted.names, known)
 
 
 async def configure(
@@ -81,16 +116,23 @@ async def configure(
             f"Another run changes {links_home} just now.", ExitCode.ANOTHER_RUNS
         )
     try:
+        found = await _find(runtime, tree)
+        obstacle = obstacle_to_restart(
+            found.in_force, wanted, place.release_url, found.settled, found.answer
+        )
+        if obstacle:
+            # Before anything is written: the release that it has goes on as it was.
+            raise CommandFailed(f"{HELD}: {obstacle}.")
         _write(tree, ASKED_FILE, asked, 0o600)
-        return await _configure(runtime, tree, place, wanted)
+        return await _configure(runtime, tree, place, wanted, found)
     finally:
         hold.release()
 
 
 async def _configure(
-    runtime: Runtime, tree: IFileTree, place: Place, wanted: WantedRegion
+    runtime: Runtime, tree: IFileTree, place: Place, wanted: WantedRegion, found: _Found
 ) -> PublishedRegion:
-    before = read_in_force(tree)
+    before = found.in_force
     certificates = _keep_keys(runtime, tree, wanted.name)
     is_created = before is not None and before.own.is_created
     standing = keep_identity(
@@ -100,10 +142,11 @@ async def _configure(
         own_region(wanted, place, certificates, is_created=is_created),
         certificate_request=standing.certificate_request,
         replica_url=place.replica_url if standing.is_certified else "",
+        release_url=place.release_url,
+        settled=found.settled,
     )
     published = merge(wanted, own, before)
-    answer = await _ask(runtime, before)
-    if has_cells(answer):
+    if has_cells(found.answer):
         own = evolve(own, is_created=True)
         published[wanted.name] = own
     missing = missing_of(wanted, published)
@@ -112,6 +155,7 @@ async def _configure(
         applied = await _apply(runtime, tree, place, wanted.name, published)
         programs = plan_programs(place, wanted, published, applied.entries)
         programs |= plan_creator(place, wanted, published)
+        programs |= plan_prover(place, wanted, own.settled)
         uri = store_uri(place, wanted, published, applied.entries)
         if standing.is_certified:
             programs |= plan_replica(place, wanted.name, uri)
@@ -120,6 +164,8 @@ async def _configure(
             in_force,
             admin_node=str(place.bound(ADMIN_NODE)),
             store_uri=uri,
+            release_url=place.release_url,
+            leg=wanted.leg,
         )
     _replace_all(tree, PROMISE_DIRECTORY, plan_promises(place, PROMISES))
     _write(tree, IN_FORCE_FILE, render_in_force(in_force), 0o640)
@@ -134,6 +180,13 @@ def read_in_force(tree: IFileTree) -> InForce | None:
         return parse_in_force(tree.read(IN_FORCE_FILE))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def read_settled(tree: IFileTree) -> str:
+    """Return the leg that was proved last, ``""`` when none was."""
+    if tree.status(SETTLED_FILE) is None:
+        return ""
+    return read_number(tree.read(SETTLED_FILE).decode(errors="replace").strip())
 
 
 @frozen
@@ -180,11 +233,12 @@ def read_key(tree: IFileTree, file: str, name: str) -> Pin | None:
         raise CommandFailed(f"{tree.root}/{file}: {error}; remove it.") from error
 
 
-async def _ask(runtime: Runtime, before: InForce | None) -> Answer | None:
+async def _find(runtime: Runtime, tree: IFileTree) -> _Found:
+    before, settled = read_in_force(tree), read_settled(tree)
     if before is None or not before.admin_node:
-        return None
+        return _Found(before, settled)
     (answer, *_) = await ask(runtime, (before.admin_node,))
-    return answer
+    return _Found(before, settled, answer)
 
 
 async def _apply(

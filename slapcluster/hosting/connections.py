@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from slap.calls import bang_instance
+from slap.calls import Call, bang_instance, get_requested
 from slap.model import PartitionKey
+from slap.reports import InstanceReport, TreeReport
 from slapgrid.recipe.master_link import link_all
 
 
@@ -20,13 +21,25 @@ class Connection:
     cert_file: str = ""
     master_ca_file: str = ""
 
+    @property
+    def partition(self) -> PartitionKey:
+        return PartitionKey(self.computer_id, self.partition_id)
+
     def bang(self, message: str) -> None:
         """Have the tree of the instance processed again; raises ``SlapError``."""
+        self._perform(bang_instance(self.partition, message))
+
+    def requested(self) -> tuple[InstanceReport, ...]:
+        """Return what the instance requested so far; raises ``SlapError``."""
+        told = self._perform(get_requested(self.partition))
+        assert isinstance(told, TreeReport)
+        return told.instances
+
+    def _perform(self, call: Call) -> object:
         links = link_all(
             self.server_urls.split(),
             self.key_file,
             self.cert_file,
             self.master_ca_file,
         )
-        partition = PartitionKey(self.computer_id, self.partition_id)
-        links.perform(bang_instance(partition, message))
+        return links.perform(call)

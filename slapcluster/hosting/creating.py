@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from replication.neo.neoctl import ask, start_neo_cluster
 from runtime.ports import Runtime
-from slap.errors import SlapError
+from slapcluster.hosting.banging import bang_until_heard
 from slapcluster.hosting.configuring import read_asked, read_in_force
 from slapcluster.hosting.planning import has_cells, may_create
 from slapcluster.pausing import pause
@@ -19,9 +19,6 @@ from slapcluster.printing import print_note
 
 LOOK_SECONDS = 2.0
 """Each look is a Python program of its own."""
-
-BANG_SECONDS = 10.0
-"""Between two attempts to reach a master that is away."""
 
 
 async def have_cells_made(runtime: Runtime, home: str) -> None:
@@ -36,8 +33,7 @@ async def have_cells_made(runtime: Runtime, home: str) -> None:
             told = obstacle
         await pause(runtime.clock, LOOK_SECONDS)
     print_note("there are cells")
-    while not _bang(runtime, home):
-        await pause(runtime.clock, BANG_SECONDS)
+    await bang_until_heard(runtime, home, "the neo_cluster has cells")
     # What ended would be started again.
     await Deferred()
 
@@ -57,13 +53,3 @@ async def _look(runtime: Runtime, home: str) -> str | None:
     # Refused when a storage node is just entering; the next turn asks again.
     refusal = await start_neo_cluster(runtime, answer.admin_node)
     return refusal or "they are being made"
-
-
-def _bang(runtime: Runtime, home: str) -> bool:
-    try:
-        connection = read_asked(runtime.file_tree(home)).connection
-        connection.bang("the neo_cluster has cells")
-    except SlapError as error:
-        print_note(f"the master is not told: {error.sentence}")
-        return False
-    return True

@@ -169,12 +169,18 @@ def judge_regions(
     names: Collection[str],
     published: Mapping[str, Mapping[str, str]],
     pending: Mapping[str, str],
+    held: str = "",
 ) -> Judgement:
-    """Judge for the root whether all of its regions are there and have cells."""
+    """Judge for the root whether all of its regions are there and have cells.
+
+    ``held`` is what another release waits for that not all of them run yet.
+    """
     if pending:
         told = (f"{title}: {reason}" for title, reason in sorted(pending.items()))
         return _broken("; ".join(told))
     without = [it for it in names if published.get(it, {}).get("storage") != "created"]
     if without:
         return _broken(f"{', '.join(without)} has no cells yet")
+    if held:
+        return _broken(held)
     return _kept(f"all {len(names)} regions are there")

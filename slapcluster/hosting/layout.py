@@ -18,6 +18,8 @@ PUSHED_HOME = "srv/releases"
 IN_FORCE_FILE = "etc/region.json"
 #: What the last pass was asked, and by whom: others look at it between passes.
 ASKED_FILE = "etc/asked.json"
+#: The number of the last leg in which all promises were kept.
+SETTLED_FILE = "etc/settled"
 #: Of the root: what its regions published, and what they wait for.
 REGIONS_FILE = "etc/regions.json"
 SERVICE_DIRECTORY = "etc/service"

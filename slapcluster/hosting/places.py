@@ -48,7 +48,7 @@ class Place:
     """The partition, and what the release has; paths are absolute.
 
     ``python`` runs the scripts of ``bin_directory``; ``release_directory`` has what the
-    release was built from.
+    release was built from, and ``release_url`` is the one that is asked for.
     """
 
     home: str
@@ -59,6 +59,7 @@ class Place:
     bin_directory: str
     stunnel: str
     release_directory: str
+    release_url: str = ""
 
     def script(self, name: str, *arguments: str) -> tuple[str, ...]:
         return (self.python, *_FLAGS, f"{self.bin_directory}/{name}", *arguments)
@@ -116,6 +117,7 @@ def read_place(
         bin_directory,
         stunnel,
         release_directory,
+        str(document.get("release_url", "")),
     )
     if first_port < FIRST_PORT or place.entries.last >= FIRST_PORT:
         raise Misasked(f"the partition has ports from {first_port} on: too many before")

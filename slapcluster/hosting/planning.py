@@ -62,7 +62,8 @@ class InForce:
     """What a region runs, as ``IN_FORCE_FILE`` keeps it.
 
     ``published`` has this region too; ``admin_node`` and ``store_uri``, which is what
-    its replica opens, are ``""`` while nothing runs.
+    its replica opens, are ``""`` while nothing runs. ``release_url`` and ``leg`` are
+    those of its programs.
     """
 
     name: str
@@ -71,6 +72,8 @@ class InForce:
     missing: tuple[str, ...] = ()
     admin_node: str = ""
     store_uri: str = ""
+    release_url: str = ""
+    leg: str = ""
 
     @property
     def own(self) -> PublishedRegion:
@@ -84,6 +87,8 @@ def render_in_force(in_force: InForce) -> bytes:
         "missing": list(in_force.missing),
         "admin_node": in_force.admin_node,
         "store_uri": in_force.store_uri,
+        "release_url": in_force.release_url,
+        "leg": in_force.leg,
         "published": {
             name: render_published(it) for name, it in in_force.published.items()
         },
@@ -101,6 +106,8 @@ def parse_in_force(content: bytes) -> InForce:
         tuple(document["missing"]),
         document["admin_node"],
         document["store_uri"],
+        document.get("release_url", ""),
+        document.get("leg", ""),
     )
 
 
@@ -260,6 +267,14 @@ def plan_creator(
         return {}
     argv = place.script("slapcluster", "hosted", "create", place.home)
     return _wrapper("creator", argv)
+
+
+def plan_prover(place: Place, wanted: WantedRegion, settled: str) -> dict[str, str]:
+    """Return the program that proves a leg, while it is not proved."""
+    if wanted.leg == settled:
+        return {}
+    argv = place.script("slapcluster", "hosted", "prove", place.home, wanted.leg)
+    return _wrapper("prover", argv)
 
 
 def plan_promises(place: Place, names: Iterable[str]) -> dict[str, str]:

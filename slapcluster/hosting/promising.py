@@ -57,7 +57,12 @@ async def check(runtime: Runtime, name: str, home: str) -> Judgement:
     tree = runtime.file_tree(home)
     if name == ROOT_PROMISE:
         told = json.loads(tree.read(REGIONS_FILE))
-        return judge_regions(told["names"].split(), told["published"], told["pending"])
+        return judge_regions(
+            told["names"].split(),
+            told["published"],
+            told["pending"],
+            told.get("configured", {}).get("held", ""),
+        )
     in_force = read_in_force(tree)
     waiting = judge_waiting(in_force)
     if waiting is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -20,6 +20,13 @@ from replication.regions import (
     NAME_RULE,
     PARTITION_COUNT_MAX,
     REGION_COUNT_MAX,
+)
+from slapcluster.hosting.rolling import (
+    LEG_KEY,
+    RELEASE_KEY,
+    SETTLED_KEY,
+    Roll,
+    read_number,
 )
 from stunnel_conf.links import BadLinks, read_host, read_port
 
@@ -35,7 +42,6 @@ _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 ROOT_KEYS = frozenset(
     {"regions", "storage", "neo-cluster", "neo-partitions", "authority"}
 )
-REGION_KEYS = ROOT_KEYS | {"region", "published"}
 
 
 class Misasked(Exception):
@@ -75,22 +81,29 @@ class PublishedRegion:
 
     ``is_created`` is for ever: it has seen cells of this neo_cluster.
     ``certificate_request`` is of the key that signs in the region, and ``replica_url``
-    is there once that is signed.
+    is there once that is signed. ``release_url`` is what its last pass ran from, and
+    ``settled`` the number of the last leg in which its promises were kept.
     """
 
     linked: LinkedRegion
     is_created: bool = False
     certificate_request: str = ""
     replica_url: str = ""
+    release_url: str = ""
+    settled: str = ""
 
 
 @frozen
 class WantedRegion:
-    """One region of it; ``others`` are those that have published."""
+    """One region of it; ``others`` are those that have published.
+
+    ``leg`` numbers the changes of its release, ``""`` before the first one.
+    """
 
     name: str
     root: WantedRoot
     others: Mapping[str, PublishedRegion] = field(factory=dict)
+    leg: str = ""
 
     @property
     def number(self) -> int:
@@ -104,13 +117,18 @@ class WantedRegion:
 
 def read_root(parameters: Mapping[str, str]) -> WantedRoot:
     """Return what the root is asked for; ``Misasked`` for what cannot be."""
-    _check_keys(parameters, ROOT_KEYS)
+    for key in sorted(parameters):
+        if key not in ROOT_KEYS:
+            known = ", ".join(sorted(ROOT_KEYS))
+            raise Misasked(f"{key}: no such parameter; {known} are")
     return _root(parameters)
 
 
 def read_region(parameters: Mapping[str, str]) -> WantedRegion:
-    """Return what a region is asked for; ``Misasked`` for what cannot be."""
-    _check_keys(parameters, REGION_KEYS)
+    """Return what a region is asked for; ``Misasked`` for what cannot be.
+
+    Its root may be of a later release and say more: that is left to later regions.
+    """
     root = _root(parameters)
     name = parameters.get("region", "")
     if name not in root.numbers:
@@ -120,13 +138,7 @@ def read_region(parameters: Mapping[str, str]) -> WantedRegion:
     published = _published(parameters.get("published", "{}"))
     others = {it: published[it] for it in root.names if it in published}
     others.pop(name, None)
-    return WantedRegion(name, root, others)
-
-
-def _check_keys(parameters: Mapping[str, str], known: Iterable[str]) -> None:
-    for key in sorted(parameters):
-        if key not in known:
-            raise Misasked(f"{key}: no such parameter; {', '.join(sorted(known))} are")
+    return WantedRegion(name, root, others, read_number(parameters.get(LEG_KEY)))
 
 
 def _root(parameters: Mapping[str, str]) -> WantedRoot:
@@ -214,6 +226,8 @@ def render_published(published: PublishedRegion) -> dict[str, str]:
         "storage": "created" if published.is_created else "none",
         "certificate-request": published.certificate_request,
         "replica-url": published.replica_url,
+        RELEASE_KEY: published.release_url,
+        SETTLED_KEY: published.settled,
     }
 
 
@@ -238,6 +252,8 @@ def read_published(name: str, document: object) -> PublishedRegion:
         document.get("storage") == "created",
         str(document.get("certificate-request", "")),
         str(document.get("replica-url", "")),
+        str(document.get(RELEASE_KEY, "")),
+        str(document.get(SETTLED_KEY, "")),
     )
 
 
@@ -252,9 +268,11 @@ def split_certificates(text: str) -> tuple[str, ...]:
     return tuple(f"{piece}{_END}" for piece in pieces)
 
 
-def describe_root(wanted: WantedRoot) -> dict[str, str]:
+def describe_root(wanted: WantedRoot, roll: Roll) -> dict[str, str]:
     """Return what the root has of each of its regions asked; defaults are filled in."""
     return {
+        "each": json.dumps(roll.document(), sort_keys=True),
+        "held": roll.held,
         "names": " ".join(wanted.names),
         "regions": " ".join(f"{it}={wanted.numbers[it]}" for it in wanted.names),
         "storage": wanted.storage.value,
@@ -265,6 +283,8 @@ def describe_root(wanted: WantedRoot) -> dict[str, str]:
 
 
 NO_REGIONS = {
+    "each": "{}",
+    "held": "",
     "names": "",
     "regions": "",
     "storage": "",
@@ -281,9 +301,11 @@ def summarise(published: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     created = sorted(it for it in there if there[it].get("storage") == "created")
     asked = {name: it.get("certificate-request", "") for name, it in there.items()}
     replicas = (it.get("replica-url", "") for _, it in sorted(there.items()))
+    releases = {name: it.get(RELEASE_KEY, "") for name, it in there.items()}
     return {
         "regions": " ".join(sorted(there)),
         "storage": " ".join(created),
         "replicas": " ".join(filter(None, replicas)),
         "certificate-requests": json.dumps(asked, sort_keys=True),
+        "releases": json.dumps(releases, sort_keys=True),
     }

@@ -10,10 +10,15 @@ Options:
     The titles themselves, instead: words, possibly none.
 ``config-of-title``, ``sla-of-title``
     With ``names``: the parameter, and the key of the filter, that is the title.
+``each``
+    In what one differs from the others: a JSON object by title, of objects with
+    ``software-url``, ``parameters``, or both.
 ``share-as``
     The parameter in which each is handed what all of them have published, as a JSON
     object by title, of those that lack nothing of ``return``. Who has published keeps
     its place in it until it is asked for no longer.
+``share``
+    With ``share-as``: the keys of it that the others need, all by default.
 ``software-url``, ``software-type``
     What it runs: by default the release of this instance, in type ``default``.
 ``config-<key>``, ``sla-<key>``
@@ -46,10 +51,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from slap import calls
 from slap.errors import NotFound, NotReady, SlapError
@@ -80,6 +85,22 @@ class Outcome:
         return not self.reason
 
 
+@frozen
+class Difference:
+    """In what the request of one title differs from those of the others."""
+
+    software_release_url: str = ""
+    parameters: Mapping[str, str] = field(factory=dict)
+
+    def apply(self, wanted: InstanceRequest) -> InstanceRequest:
+        url = self.software_release_url or wanted.software_release_url
+        parameters = {**wanted.parameters, **self.parameters}
+        return evolve(wanted, software_release_url=url, parameters=parameters)
+
+
+NO_DIFFERENCE = Difference()
+
+
 class Recipe:
     """Asks when the profile is read, because other sections read what it exposes."""
 
@@ -89,6 +110,7 @@ class Recipe:
         titles = _read_titles(section)
         wanted = _read_wanted(section, connection)
         returned = tuple(section.text("return", "").split())
+        differing = _read_differing(section)
 
         var = Path(buildout["buildout"]["directory"], "var")
         memory = var / f"requested-{name}.json"
@@ -101,7 +123,11 @@ class Recipe:
                 _judge(
                     title,
                     _ask(
-                        section, connection, _of_title(section, wanted, title, shared)
+                        section,
+                        connection,
+                        differing.get(title, NO_DIFFERENCE).apply(
+                            _of_title(section, wanted, title, shared)
+                        ),
                     ),
                     returned,
                 )
@@ -109,7 +135,12 @@ class Recipe:
             ]
 
         if "share-as" in options:
-            outcomes = _ask_with_shared(var / f"shared-{name}.json", ask_all, titles)
+            outcomes = _ask_with_shared(
+                var / f"shared-{name}.json",
+                ask_all,
+                titles,
+                frozenset(section.text("share", "").split()),
+            )
         else:
             outcomes = ask_all("")
         for title in sorted(remembered.difference(titles)):
@@ -128,12 +159,26 @@ class Recipe:
 
 
 def _ask_with_shared(
-    memory: Path, ask_all: Callable[[str], list[Outcome]], titles: Iterable[str]
+    memory: Path,
+    ask_all: Callable[[str], list[Outcome]],
+    titles: Iterable[str],
+    keys: Collection[str],
 ) -> list[Outcome]:
-    """Ask with what is known, and again while the answers add to it."""
+    """Ask with what is known, and again while the answers add to it.
+
+    Without ``keys`` all of them are shared.
+    """
     shared = _recall_shared(memory, titles)
     outcomes = ask_all(documents.encode(shared))
-    told = {it.title: dict(it.connection_parameters) for it in outcomes if it.is_ready}
+    told = {
+        it.title: {
+            key: value
+            for key, value in it.connection_parameters.items()
+            if not keys or key in keys
+        }
+        for it in outcomes
+        if it.is_ready
+    }
     if not told.items() <= shared.items():
         shared |= told
         write_whole(memory, documents.encode(shared) + "\n", 0o600)
@@ -204,6 +249,28 @@ def _read_wanted(section: Section, connection: SlapConnection) -> InstanceReques
         is_shared=section.truth("shared", default=False),
         requester=connection.partition,
     )
+
+
+def _read_differing(section: Section) -> dict[str, Difference]:
+    try:
+        found = json.loads(section.text("each", "{}"))
+        return {
+            str(title): _read_difference(dict(it)) for title, it in dict(found).items()
+        }
+    except (ValueError, TypeError) as error:
+        sentence = f"is no JSON object of objects: {error}"
+        raise section.refusal("each", sentence) from error
+
+
+def _read_difference(document: dict[str, object]) -> Difference:
+    url = document.pop("software-url", "")
+    parameters = document.pop("parameters", {})
+    if document:
+        raise ValueError(f"{', '.join(document)} is nothing in which they differ")
+    texts = [url, *(parameters.values() if isinstance(parameters, dict) else (None,))]
+    if not isinstance(parameters, dict) or not all(isinstance(it, str) for it in texts):
+        raise ValueError("software-url and all parameters are texts")
+    return Difference(str(url), parameters)
 
 
 def _without_title(texts: dict[str, str]) -> dict[str, str]:

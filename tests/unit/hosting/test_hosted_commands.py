@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from click.testing import CliRunner, Result
 
 from runtime.ports import Runtime
 from runtime.real import build_runtime
+from slap.reports import InstanceReport, TreeReport
 from slapcluster.cli import cli
 from slapcluster.session import Session
 from tests.reactor import ReactorBench
 from tests.unit.hosting.regions import NAMES
+from tests.unit.recipe.loopback_master import LoopbackMaster, serve
 
 ROOT_PARAMETERS = {"regions": " ".join(NAMES), "storage": "create"}
 
@@ -25,6 +28,7 @@ class Computers:
 
     top: Path
     run_real: ReactorBench
+    master: LoopbackMaster
 
     def type(self, *words: str, told: object = None) -> Result:
         runtime: Runtime = build_runtime(self.run_real.reactor)
@@ -32,20 +36,23 @@ class Computers:
         argv = ("--output", "json", *words)
         return CliRunner().invoke(cli, argv, obj=session, input=json.dumps(told))
 
-    def configure(self, name: str = "", **parameters: str) -> Result:
+    def configure(
+        self, name: str = "", release_url: str = "http://old/", **parameters: str
+    ) -> Result:
         """A pass of a region, or of the root; the former has published itself."""
         home = self.top / (name or "root")
         home.mkdir(exist_ok=True)
         number = NAMES.index(name) + 1 if name else 9
         told = {
             "software_type": "region" if name else "default",
+            "release_url": release_url,
             "parameters": {
                 **ROOT_PARAMETERS,
                 **({"region": name} if name else {}),
                 **parameters,
             },
             "connection": {
-                "server_urls": "http://127.0.0.1:1",
+                "server_urls": self.master.url,
                 "computer_id": "COMP-1",
                 "partition_id": "slappart0",
             },
@@ -57,7 +64,7 @@ class Computers:
         options += ("--release", str(self.top / "release"))
         return self.type("hosted", "configure", *options, told=told)
 
-    def publish(self, name: str, **parameters: str) -> dict[str, str]:
+    def publish(self, name: str, /, **parameters: str) -> dict[str, str]:
         done = self.configure(name, **parameters)
         assert done.exit_code == 0, done.output
         published: dict[str, str] = json.loads(done.stdout)["published"]
@@ -74,8 +81,29 @@ class Computers:
 
 
 @pytest.fixture
-def computers(tmp_path: Path, run_real: ReactorBench) -> Computers:
-    return Computers(tmp_path, run_real)
+def computers(tmp_path: Path, run_real: ReactorBench) -> Iterator[Computers]:
+    requested = TreeReport("cloud", (a_requested("paris", leg="1"),))
+    with serve(lambda _: requested) as master:
+        yield Computers(tmp_path, run_real, master)
+
+
+def a_requested(name: str, **parameters: str) -> InstanceReport:
+    """A region as the master knows it, which is settled."""
+    return InstanceReport(
+        name,
+        "cloud",
+        f"I-{name}",
+        "cloud",
+        "http://old/",
+        "region",
+        is_shared=False,
+        requested_state="started",
+        parameters=parameters,
+        connection_parameters={
+            "address": "fd00::1",
+            "settled": parameters.get("leg", ""),
+        },
+    )
 
 
 def test_regions_run_when_all_are_there_and_stay_when_one_is_silent(computers):
@@ -137,6 +165,13 @@ def test_the_root_names_its_regions_and_promises_them(computers):
     done = computers.configure()
     told = json.loads(done.stdout)
     assert told["names"] == "paris lyon tokyo"
+    old = {"software-url": "http://old/", "parameters": {}}
+    assert json.loads(told["each"]) == {
+        "paris": {**old, "parameters": {"leg": "1"}},
+        "lyon": old,
+        "tokyo": old,
+    }
+    assert told["held"] == ""
     promises = (computers.top / "root" / "etc" / "promise").iterdir()
     assert [it.name for it in promises] == ["regions"]
     published = {"paris": {"address": "fd00::1", "storage": "created"}, "lyon": {}}
@@ -151,11 +186,62 @@ def test_the_root_names_its_regions_and_promises_them(computers):
     assert (kept.exit_code, json.loads(kept.stdout)["is_kept"]) == (0, True)
 
 
+def test_the_root_has_one_region_take_up_another_release(computers):
+    """And its promise says which one is waited for."""
+    told = json.loads(computers.configure(release_url="http://new/").stdout)
+
+    assert json.loads(told["each"])["paris"] == {
+        "software-url": "http://new/",
+        "parameters": {"leg": "2"},
+    }
+    assert told["held"] == "paris takes up http://new/"
+    published = {it: {"storage": "created"} for it in NAMES}
+    (computers.top / "root" / "etc" / "regions.json").write_text(
+        json.dumps(
+            {
+                "names": told["names"],
+                "published": published,
+                "pending": {},
+                "configured": told,
+            }
+        )
+    )
+    broken = computers.type("hosted", "check", "regions", str(computers.top / "root"))
+    assert broken.exit_code == 1
+    assert json.loads(broken.stdout)["sentence"] == told["held"]
+
+
+def test_a_region_proves_its_turn_until_it_is_settled(computers):
+    """And one that is needed goes on as it was."""
+    alone = {name: computers.publish(name) for name in NAMES}
+    shared = {"published": json.dumps(alone)}
+    computers.publish("lyon", **shared)
+    assert "prover" not in computers.programs("lyon")
+
+    begun = computers.publish("lyon", release_url="http://new/", leg="1", **shared)
+    assert (begun["release-url"], begun["settled"]) == ("http://new/", "")
+    assert "prover" in computers.programs("lyon")
+    (computers.top / "lyon/etc/settled").write_text("1\n")
+    settled = computers.publish("lyon", release_url="http://new/", leg="1", **shared)
+    assert settled["settled"] == "1"
+    assert "prover" not in computers.programs("lyon")
+
+    in_force = computers.top / "lyon/etc/region.json"
+    in_force.write_text(in_force.read_text().replace('"none"', '"created"'))
+    before = computers.content("lyon")
+    held = computers.configure(
+        "lyon", release_url="http://old/", leg="2", colour="red", **shared
+    )
+    assert held.exit_code == 1
+    assert "It goes on with the release that it has: nobody knows" in held.output
+    assert computers.content("lyon") == before
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "sentence"),
     [
         ("", {"regions": "paris"}, "regions: 1 are named; an odd number, 3 or more"),
-        ("lyon", {"colour": "red"}, "colour: no such parameter"),
+        ("", {"colour": "red"}, "colour: no such parameter"),
         ("lyon", {"authority": '{"lyon": "x"}'}, "The certificate of lyon: "),
     ],
 )

@@ -177,6 +177,11 @@ AWAY = evolve(RUNNING, nodes=RUNNING.nodes[1:])
             "b has no cells yet",
         ),
         (
+            judge_regions(("a",), {"a": {"storage": "created"}}, {}, "a takes up x"),
+            False,
+            "a takes up x",
+        ),
+        (
             judge_regions(("a",), {"a": {"storage": "created"}}, {}),
             True,
             "all 1 regions are there",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slapcluster.hosting.rolling import LEG_KEY, Roll
 from slapcluster.hosting.wanted import (
-    REGION_KEYS,
     ROOT_KEYS,
     Misasked,
     StorageWish,
@@ -36,7 +36,8 @@ def schema(name: str) -> dict:
 def test_defaults_are_filled_in_and_given_on_as_they_were_read():
     """The root asks its regions for what it understood itself."""
     wanted = read_root({"regions": "paris lyon tokyo"})
-    told = describe_root(wanted)
+    told = describe_root(wanted, Roll())
+    assert (told.pop("each"), told.pop("held")) == ("{}", "")
     assert wanted == WantedRoot({"paris": 1, "lyon": 2, "tokyo": 3})
     assert told.pop("names") == "paris lyon tokyo"
     assert read_root({**told, "storage": "create"}).storage is StorageWish.CREATE
@@ -125,6 +126,13 @@ def test_a_region_reads_what_another_one_published():
     assert a_region(others=("lyon", "paris")).others == {"lyon": a_published("lyon")}
 
 
+def test_a_region_leaves_what_a_later_root_says_to_later_regions():
+    """During a roll the root is of the later release, and most regions are not."""
+    assert a_region("lyon", colour="red") == a_region("lyon")
+    assert a_region("lyon", leg="7").leg == "7"
+    assert a_region("lyon", leg="-7").leg == ""
+
+
 @given(st.lists(st.text("ABCab+/=\n", min_size=1).filter(str.strip), min_size=1))
 def test_certificates_are_told_apart(texts):
     """However many there are, and whoever trimmed the whole."""
@@ -141,13 +149,17 @@ def test_the_root_tells_which_regions_are_there():
         "storage": "lyon",
         "replicas": "https://[fd00:2::2]:20003",
         "certificate-requests": '{"lyon": ""}',
+        "releases": '{"lyon": ""}',
     }
 
 
 def test_the_schemas_speak_of_the_parameters_that_are_read():
     """Neither more nor less, in both directions."""
     assert set(schema("instance-input-schema.json")["properties"]) == ROOT_KEYS
-    assert set(schema("region-input-schema.json")["properties"]) == REGION_KEYS
+    assert set(schema("region-input-schema.json")["properties"]) == {
+        *ROOT_KEYS,
+        *("region", "published", LEG_KEY),
+    }
     published = render_published(a_published("lyon"))
     assert set(schema("region-output-schema.json")["properties"]) == set(published)
     assert set(schema("instance-output-schema.json")["properties"]) == set(

@@ -80,6 +80,7 @@ def right_calls(guid: str) -> Iterator[Call]:
     yield calls.get_cloud_report()
     yield calls.get_computer_report(COMPUTER_ID)
     yield calls.get_tree_report("renamed")
+    yield calls.get_requested(KEY)
     yield calls.explain_allocation("renamed")
     yield from rpc_calls(guid)
 

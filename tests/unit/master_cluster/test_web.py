@@ -95,6 +95,30 @@ def test_every_call_of_a_life_is_answered(bench: WebBench) -> None:
     assert computer.partitions[0] == bench.perform(calls.get_partition(root.key))
 
 
+def test_an_instance_is_told_what_it_requested_itself(bench: WebBench) -> None:
+    root = requested(bench)
+    child = requested(bench, "child", requester=root.key, parameters={"leg": "1"})
+    requested(bench, "grandchild", requester=child.key)
+    bench.perform(calls.publish_connection(child.key, {"url": "http://[::1]/"}))
+
+    of_root = bench.perform(calls.get_requested(root.key))
+    of_child = bench.perform(calls.get_requested(child.key))
+
+    assert isinstance(of_root, TreeReport)
+    assert isinstance(of_child, TreeReport)
+    (told,) = of_root.instances
+    assert (of_root.title, told.title, told.software_release_url) == (
+        *("root", "child", SOFTWARE_RELEASE_URL),
+    )
+    assert (told.parameters, told.connection_parameters) == (
+        {"leg": "1"},
+        {"url": "http://[::1]/"},
+    )
+    assert [it.title for it in of_child.instances] == ["grandchild"]
+    with pytest.raises(NotFound, match="no partition"):
+        bench.perform(calls.get_requested(a_partition_key(5)))
+
+
 def test_a_tree_goes_and_its_partitions_are_free(bench: WebBench) -> None:
     root = requested(bench)
     child = requested(bench, "child", requester=root.key)

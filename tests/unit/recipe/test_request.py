@@ -176,6 +176,16 @@ def test_the_agent_is_told_what_was_asked_for(tmp_path, monkeypatch):
         ({"name": "x", "count": "9" * 5000}, "option count: '999"),
         ({"name": "x", "shared": "yes"}, "option shared: 'yes' is neither true nor"),
         ({"name": "x", "state": "destroyed"}, "option state: 'destroyed' is none of"),
+        ({"name": "x", "each": "["}, "option each: is no JSON object of objects"),
+        ({"name": "x", "each": '{"x": 1}'}, "option each: is no JSON object of"),
+        (
+            {"name": "x", "each": '{"x": {"state": "stopped"}}'},
+            "option each: is no JSON object of objects: state is nothing in which",
+        ),
+        (
+            {"name": "x", "each": '{"x": {"parameters": {"a": 1}}}'},
+            "option each: is no JSON object of objects: software-url and all",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_asked(
@@ -229,6 +239,28 @@ def test_what_one_published_is_handed_to_all_at_once_and_kept(tmp_path):
     asked = [(it.title, it.parameters["published"]) for it in allocator.wanted[:1]]
     assert asked == [("tokyo", "{}")]
     assert allocator.take()[1:] == [("lyon", "destroyed")]
+
+
+def test_one_may_run_another_release_than_the_others(tmp_path):
+    """With parameters of its own; what is said of nobody who is asked is left."""
+    allocator = Allocator()
+    each = {
+        "lyon": {"software-url": "http://new/", "parameters": {"word": "y"}},
+        "oslo": {},
+    }
+    request(tmp_path, allocator, **NAMED, each=json.dumps(each))
+    asked = [
+        (it.software_release_url, it.parameters["word"]) for it in allocator.wanted
+    ]
+    assert asked == [("http://new/", "y"), (RELEASE_URL, "x")]
+
+
+def test_only_what_the_others_need_is_shared(tmp_path):
+    """What changes besides has nobody processed."""
+    allocator = Allocator({"lyon": {"url": "1", "since": "today"}})
+    request(tmp_path, allocator, **NAMED, share="url")
+    shared = [it.parameters["published"] for it in allocator.wanted[2:]]
+    assert shared == ['{"lyon": {"url": "1"}}'] * 2
 
 
 def test_no_names_ask_for_nothing(tmp_path):

@@ -125,6 +125,7 @@ SOME_CALL: st.SearchStrategy[Call] = st.one_of(
         calls.set_computer_attributes, NAME, st.dictionaries(TEXT, TEXT, max_size=2)
     ),
     st.builds(calls.get_tree_report, NAME),
+    st.builds(calls.get_requested, KEY),
     st.builds(calls.explain_allocation, NAME, NAME),
     st.builds(calls.list_usage, NAME, st.floats(0, 1e11), NAME),
     st.builds(calls.get_usage_document, NAME, NAME),

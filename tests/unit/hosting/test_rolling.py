@@ -1,0 +1,257 @@
+"""Which release each region is asked to run, one region at a time."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import define, evolve, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slap.model import PartitionKey
+from slap.reports import InstanceReport
+from slapcluster.hosting.rolling import (
+    Leg,
+    RegionLeg,
+    decide_roll,
+    read_legs,
+)
+
+NAMES = ("paris", "lyon", "tokyo")
+OLD, NEW, THIRD = "http://old/", "http://new/", "http://third/"
+
+
+def at(url: str, number: str = "", settled: str | None = "=", trouble: str = ""):
+    """A region that is asked for this; by default it is settled."""
+    return RegionLeg(Leg(url, number), number if settled == "=" else settled, trouble)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "asked", "held"),
+    [
+        ("a cloud begins", (), (NEW, NEW, NEW), ""),
+        (
+            "nothing changes",
+            (at(NEW), at(NEW, "3"), at(NEW)),
+            (NEW, (NEW, "3"), NEW),
+            "",
+        ),
+        (
+            "the first region goes first",
+            (at(OLD), at(OLD), at(OLD)),
+            ((NEW, "1"), OLD, OLD),
+            "paris takes up http://new/; lyon, tokyo are next",
+        ),
+        (
+            "nobody follows before it is settled",
+            (at(NEW, "1", ""), at(OLD), at(OLD)),
+            ((NEW, "1"), OLD, OLD),
+            "paris takes up http://new/; lyon, tokyo are next",
+        ),
+        (
+            "the next one follows then",
+            (at(NEW, "1"), at(OLD), at(OLD)),
+            ((NEW, "1"), (NEW, "1"), OLD),
+            "lyon takes up http://new/; tokyo is next",
+        ),
+        (
+            "one that fails holds the others, and says why",
+            (at(NEW, "1", "", "log\nno disk"), at(OLD), at(OLD)),
+            ((NEW, "1"), OLD, OLD),
+            "paris takes up http://new/ (no disk); lyon, tokyo are next",
+        ),
+        (
+            "one that fails after it was settled does too",
+            (at(NEW, "1", trouble="no disk"), at(OLD), at(OLD)),
+            ((NEW, "1"), OLD, OLD),
+            "paris takes up http://new/ (no disk); lyon, tokyo are next",
+        ),
+        (
+            "one that fails with the former release goes first",
+            (at(OLD), at(OLD), at(OLD, trouble="x")),
+            (OLD, OLD, (NEW, "1")),
+            "tokyo takes up http://new/ (x); paris, lyon are next",
+        ),
+        (
+            "who is in the middle goes back first, and nobody else meanwhile",
+            (at(OLD, "1"), at(OLD, "4", "3"), at(NEW)),
+            ((OLD, "1"), (NEW, "5"), NEW),
+            "lyon takes up http://new/; paris is next",
+        ),
+        (
+            "of two that are in the middle one after the other",
+            (at(OLD, "1", ""), at(OLD, "4", "3"), at(NEW)),
+            ((NEW, "2"), (OLD, "4"), NEW),
+            "paris takes up http://new/, lyon takes up http://old/; lyon is next",
+        ),
+        (
+            "three releases at once",
+            (at(THIRD, "1"), at(OLD), at(NEW, "2")),
+            ((NEW, "2"), OLD, (NEW, "2")),
+            "paris takes up http://new/; lyon is next",
+        ),
+        (
+            "one that never was there waits for nobody, and nobody for it",
+            (at(OLD, settled=None), at(OLD)),
+            ((NEW, "1"), (NEW, "1"), NEW),
+            "lyon takes up http://new/",
+        ),
+    ],
+)
+def test_what_each_region_is_asked(wanted, known, asked, held):
+    roll = decide_roll(NEW, NAMES, dict(zip(NAMES, known, strict=False)))
+
+    legs = (it if isinstance(it, tuple) else (it,) for it in asked)
+    assert roll.legs == {n: Leg(*it) for n, it in zip(NAMES, legs, strict=True)}, wanted
+    assert roll.held.startswith(held), wanted
+    assert bool(roll.held) == bool(held), wanted
+
+
+def test_the_last_region_is_waited_for_too():
+    roll = decide_roll(
+        NEW, NAMES, {"paris": at(NEW), "lyon": at(NEW, "1"), "tokyo": at(NEW, "1", "")}
+    )
+
+    assert roll.held == "tokyo takes up http://new/"
+
+
+def test_a_region_is_asked_in_the_words_of_the_recipe():
+    roll = decide_roll(NEW, NAMES[:2], {"paris": at(OLD)})
+
+    assert roll.document() == {
+        "paris": {"software-url": NEW, "parameters": {"leg": "1"}},
+        "lyon": {"software-url": NEW, "parameters": {}},
+    }
+
+
+def a_report(title: str, **fields) -> InstanceReport:
+    known = {
+        "root_title": "cloud",
+        "instance_guid": f"I-{title}",
+        "requester_title": "cloud",
+        "software_release_url": OLD,
+        "software_type": "region",
+        "is_shared": False,
+        "requested_state": "started",
+        "reported_state": "started",
+        "message": "fine",
+        "partition": PartitionKey(f"COMP-{title}", "slappart0"),
+        "connection_parameters": {"address": "fd00::1"},
+    }
+    return InstanceReport(title, **{**known, **fields})
+
+
+def test_regions_are_read_from_what_the_master_tells():
+    """Those of a release that knew no legs are settled in none."""
+    reports = [
+        a_report("paris"),
+        a_report(
+            "lyon",
+            parameters={"leg": "2"},
+            connection_parameters={"address": "fd00::2", "settled": "1"},
+            reported_state="error",
+            message="no\ndisk\n",
+        ),
+        a_report(
+            "tokyo", connection_parameters={"settled": ""}, parameters={"leg": "x"}
+        ),
+        a_report("oslo"),
+        a_report("rome", requested_state="destroyed"),
+    ]
+
+    assert read_legs((*NAMES, "rome"), reports) == {
+        "paris": RegionLeg(Leg(OLD), ""),
+        "lyon": RegionLeg(Leg(OLD, "2"), "1", "no\ndisk"),
+        "tokyo": RegionLeg(Leg(OLD), None),
+    }
+
+
+@define
+class Cloud:
+    """Regions that do what they were asked, late, in pieces, or not at all.
+
+    ``restarting`` are those whose programs were told to be of another leg, and whose
+    promises were not seen kept since.
+    """
+
+    known: dict[str, RegionLeg] = field(factory=dict)
+    running: dict[str, Leg] = field(factory=dict)
+    restarting: set[str] = field(factory=set)
+
+    def ask(self, wanted_url: str) -> None:
+        """A pass of the root."""
+        roll = decide_roll(wanted_url, NAMES, self.known)
+        for name, leg in roll.legs.items():
+            before = self.known.get(name, RegionLeg(leg, None))
+            self.known[name] = evolve(before, asked=leg)
+
+    def begin(self, name: str) -> None:
+        """A pass of a region begins what it is asked, and is killed."""
+        if self.running.get(name) != self.known[name].asked:
+            if name in self.running:
+                self.restarting.add(name)
+            self.running[name] = self.known[name].asked
+
+    def publish(self, name: str) -> None:
+        """It comes to its end, of what it was asked."""
+        self.begin(name)
+        if not self.known[name].is_there:
+            self.known[name] = evolve(self.known[name], settled="")
+
+    def prove(self, name: str) -> None:
+        """Its promises are seen kept, and a pass publishes that."""
+        leg = self.running.get(name)
+        if leg is None or not self.known[name].is_there:
+            return
+        if leg == self.known[name].asked:
+            self.restarting.discard(name)
+        self.known[name] = evolve(self.known[name], settled=leg.number)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from([OLD, NEW, THIRD])),
+        st.tuples(
+            st.sampled_from(["begin", "publish", "prove"]), st.sampled_from(NAMES)
+        ),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_one_region_is_restarted_at_a_time_and_all_come_to_what_is_wanted(steps):
+    """Whatever was wanted meanwhile, and whoever was killed when."""
+    cloud = Cloud()
+    cloud.ask(OLD)
+    for name in NAMES:
+        cloud.publish(name)
+
+    for step, word in steps:
+        getattr(cloud, step)(word)
+        assert len(cloud.restarting) <= 1
+
+    for _ in range(2 * len(NAMES) + 1):
+        cloud.ask(NEW)
+        for name in NAMES:
+            cloud.publish(name)
+            assert len(cloud.restarting) <= 1
+            cloud.prove(name)
+    assert {it.asked.release_url for it in cloud.known.values()} == {NEW}
+    assert all(it.is_settled for it in cloud.known.values())
+    assert decide_roll(NEW, NAMES, cloud.known).held == ""
+
+
+@given(STEPS)
+@settings(max_examples=50, deadline=None)
+def test_what_was_decided_is_decided_again(steps):
+    cloud = Cloud()
+    cloud.ask(OLD)
+    for step, word in steps:
+        getattr(cloud, step)(word)
+        if step == "ask":
+            before = dict(cloud.known)
+            unsettled = sum(not it.is_settled for it in before.values() if it.is_there)
+            cloud.ask(word)
+            if unsettled <= 1:
+                assert cloud.known == before
