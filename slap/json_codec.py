@@ -1,6 +1,7 @@
 """Core. JSON documents of our own extension, to frozen values and back.
 
-Nothing is guessed: an unknown key, a missing one or a value of another type is refused.
+Nothing is guessed: a missing key or a value of another type is refused. A key that is
+unknown is left: replicas of a later version tell more.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _build_converter() -> Converter:
     converter = Converter()
 
     def from_object(kind: type[AttrsInstance]) -> Callable[[object, object], object]:
-        read = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+        read = make_dict_structure_fn(kind, converter)
         return lambda value, _: read(_exact(value, dict), kind)
 
     def from_array(value: object, kind: Any) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from master_cluster.provisioning import TOKEN_COUNT_MAX, TokenRecord
 from master_cluster.store.schema import (
     Stored,
     StoredCertificates,
+    fields_after,
     fields_of,
     hashed,
     record_of,
@@ -94,7 +95,8 @@ class Certificates:
 
     def mark_token(self, token_hash: str, record: TokenRecord) -> None:
         """Remember who has used a token, for as long as it would have been good."""
-        self._stored.tokens[token_hash] = fields_of(record)
+        before = self._stored.tokens[token_hash]
+        self._stored.tokens[token_hash] = fields_after(before, record)
 
     def keep_token(self, token_hash: str, record: TokenRecord) -> None:
         """Keep a token; the oldest one goes when there are too many."""

@@ -55,6 +55,20 @@ def record_of(kind: type[T], fields: Mapping[str, Any]) -> T:
     return _CONVERTER.structure(fields, kind)
 
 
+def fields_after(before: Mapping[str, Any], record: object) -> Mapping[str, Any]:
+    """Return as plain values a record that takes the place of another one.
+
+    Processes of two versions may serve one store. What a later one wrote stays: fields
+    that are unknown here, and the insides of those that this record does not change.
+    """
+    known = fields_of(record_of(type(record), before))
+    changed = {
+        name: before[name] if name in before and known[name] == value else value
+        for name, value in fields_of(record).items()
+    }
+    return changed | {name: it for name, it in before.items() if name not in changed}
+
+
 def hashed(*names: str) -> str:
     """Return a key for names that come in series, so that a series does not cluster."""
     digest = hashlib.sha256("\0".join(names).encode(errors="surrogatepass"))
@@ -86,7 +100,7 @@ class Stored(Persistent):  # type: ignore[misc] # persistent has no types
 
     def write(self, record: object) -> None:
         assert not self.is_gone
-        self.fields = fields_of(record)
+        self.fields = fields_after(self.fields, record)
 
 
 class StoredInstance(Stored):

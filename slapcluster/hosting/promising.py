@@ -61,7 +61,7 @@ async def check(runtime: Runtime, name: str, home: str) -> Judgement:
             told["names"].split(),
             told["published"],
             told["pending"],
-            told.get("configured", {}).get("held", ""),
+            told.get("held", ""),
         )
     in_force = read_in_force(tree)
     waiting = judge_waiting(in_force)

@@ -269,10 +269,13 @@ def split_certificates(text: str) -> tuple[str, ...]:
 
 
 def describe_root(wanted: WantedRoot, roll: Roll) -> dict[str, str]:
-    """Return what the root has of each of its regions asked; defaults are filled in."""
+    """Return what the root has of each of its regions asked; defaults are filled in.
+
+    ``each`` and ``held`` are JSON: no option can hold a sentence of several lines.
+    """
     return {
         "each": json.dumps(roll.document(), sort_keys=True),
-        "held": roll.held,
+        "held": json.dumps(roll.held),
         "names": " ".join(wanted.names),
         "regions": " ".join(f"{it}={wanted.numbers[it]}" for it in wanted.names),
         "storage": wanted.storage.value,
@@ -284,7 +287,7 @@ def describe_root(wanted: WantedRoot, roll: Roll) -> dict[str, str]:
 
 NO_REGIONS = {
     "each": "{}",
-    "held": "",
+    "held": '""',
     "names": "",
     "regions": "",
     "storage": "",

@@ -37,7 +37,7 @@ def test_defaults_are_filled_in_and_given_on_as_they_were_read():
     """The root asks its regions for what it understood itself."""
     wanted = read_root({"regions": "paris lyon tokyo"})
     told = describe_root(wanted, Roll())
-    assert (told.pop("each"), told.pop("held")) == ("{}", "")
+    assert (told.pop("each"), told.pop("held")) == ("{}", '""')
     assert wanted == WantedRoot({"paris": 1, "lyon": 2, "tokyo": 3})
     assert told.pop("names") == "paris lyon tokyo"
     assert read_root({**told, "storage": "create"}).storage is StorageWish.CREATE
