@@ -22,6 +22,7 @@ from slapcluster.commands.play import play
 from slapcluster.commands.products import product
 from slapcluster.commands.proxies import proxy
 from slapcluster.commands.pushing import release
+from slapcluster.commands.recover import recover
 from slapcluster.commands.replicas import replica
 from slapcluster.commands.requesting import request
 from slapcluster.commands.services import service
@@ -97,6 +98,7 @@ def cli(
 for _command in (
     doctor,
     bootstrap,
+    recover,
     proxy,
     master,
     storage,

@@ -88,7 +88,7 @@ ALLOWED: Mapping[str, Mapping[str, Sequence[str]]] = {
         **dict.fromkeys(PACKAGES, EVERYTHING),
         "labsim": (),
         **dict.fromkeys(TWISTED, EVERYTHING),
-        "cattrs": ("slapcluster.doctor.*",),
+        "cattrs": ("slapcluster.doctor.*", "slapcluster.recovery.*"),
         "click": EVERYTHING,
         "rich": EVERYTHING,
     },

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from persistent.timestamp import TimeStamp  # type: ignore[import-untyped]
+from ZODB.DB import DB  # type: ignore[import-untyped]
 from ZODB.POSException import POSKeyError  # type: ignore[import-untyped]
 from ZODB.utils import p64, u64, z64  # type: ignore[import-untyped]
 
@@ -54,6 +56,7 @@ class LeftCloud:
     """What a state knows of the cloud that it is of.
 
     ``masters`` are the titles of trees that were its master, ``services`` of others.
+    ``last_at`` is when its last transaction was made.
     """
 
     histories: tuple[CloudHistory, ...]
@@ -62,6 +65,7 @@ class LeftCloud:
     services: tuple[str, ...]
     computers: tuple[LeftComputer, ...]
     last_tid: str
+    last_at: float
 
 
 @frozen
@@ -92,7 +96,8 @@ def look_at(path: Path, release_path: str) -> LeftCloud:
             tuple(sorted(masters)),
             tuple(it.title for it in roots if it.title not in masters),
             tuple(_computers(cloud)),
-            last,
+            last.hex(),
+            TimeStamp(last).timeTime(),
         )
 
 
@@ -101,9 +106,7 @@ def histories_of(stored: StoredCloud) -> tuple[CloudHistory, ...]:
 
 
 @contextmanager
-def _opened_to_read(path: Path) -> Iterator[tuple[StoredCloud, str]]:
-    from ZODB.DB import DB  # type: ignore[import-untyped]  # noqa: PLC0415
-
+def _opened_to_read(path: Path) -> Iterator[tuple[StoredCloud, bytes]]:
     with snapshot_of(path) as snapshot:
         _check_opened(path, snapshot.storage)
         with closing(DB(snapshot.storage)) as database:
@@ -111,7 +114,7 @@ def _opened_to_read(path: Path) -> Iterator[tuple[StoredCloud, str]]:
             try:
                 stored = attempt.root[ROOT_KEY]
                 check_layout(stored.layout)
-                yield stored, snapshot.storage.lastTransaction().hex()
+                yield stored, snapshot.storage.lastTransaction()
             finally:
                 attempt.end()
 

@@ -13,8 +13,10 @@ from attrs import evolve
 from slap.errors import NotFound, NotReady
 from slap.model import InstanceRequest, SoftwareInstallation
 from slap.reports import ComputerReport, TreeReport
+from slap.statuses import AccessStatus
 from slapcluster.bootstrap.errands import Errand, run_errands
 from slapcluster.bootstrap.identifying import identify, sign_regions
+from slapcluster.bootstrap.logbook import Undertaking
 from slapcluster.bootstrap.wanted_cloud import WantedComputer
 from slapcluster.bootstrap.work import Work
 from slapcluster.master import Master
@@ -39,13 +41,21 @@ class Gathering:
         identify(self._work.home, self._wanted.host)
 
     async def have_computers_join(self) -> None:
+        await self.have_join()
+        await self.check_room()
+
+    async def have_join(self) -> None:
+        """Have each computer come in, or come back to a state that knows it."""
         for computer in self._wanted.computers:
             await self._register(computer)
         invited = [await self._invite(it) for it in self._wanted.computers]
         await self._have_join(tuple(it for it in invited if it is not None))
         for computer in self._wanted.computers:
             await self._take_in(computer)
-        await self._check_room()
+
+    @property
+    def _is_recovery(self) -> bool:
+        return self._work.logbook.undertaking is Undertaking.RECOVER
 
     async def _take_in(self, computer: WantedComputer) -> None:
         """Wait for the partitions of a computer, and say in which region they are."""
@@ -55,12 +65,29 @@ class Gathering:
                 "" if report.partitions else f"{computer.title} has no partitions yet"
             )
 
+        await self._hear(computer)
         await self._work.wait(lambda _: self._report(computer), activity)
         computer_id = self._work.logbook.computer_ids[computer.title]
         attributes = {"region": computer.region}
         await self._work.ask(
             lambda master: master.set_computer_attributes(computer_id, attributes)
         )
+
+    async def _hear(self, computer: WantedComputer) -> None:
+        """Wait for one that was known before: its partitions say nothing of now."""
+        logbook = self._work.logbook
+        if not self._is_recovery or computer.title in logbook.joined:
+            return
+        computer_id = logbook.computer_ids[computer.title]
+
+        def activity(status: AccessStatus) -> str:
+            return "" if status.is_known else f"{computer.title} was not heard yet"
+
+        await self._work.wait(
+            lambda master: master.computer_status(computer_id), activity
+        )
+        joined = (*logbook.joined, computer.title)
+        self._work.write(evolve(logbook, joined=joined))
 
     async def _register(self, computer: WantedComputer) -> None:
         registered = await self._work.ask(
@@ -74,7 +101,7 @@ class Gathering:
 
     async def _invite(self, computer: WantedComputer) -> Errand | None:
         """Return what has a computer come in; a person is told where nothing does."""
-        if (await self._report(computer)).partitions:
+        if await self._is_in(computer):
             return None
         token = await self._work.ask(lambda master: master.token("computer"))
         url, title = self._wanted.mini_master_url, computer.title
@@ -87,6 +114,11 @@ class Gathering:
         )
         return None
 
+    async def _is_in(self, computer: WantedComputer) -> bool:
+        if self._is_recovery:
+            return computer.title in self._work.logbook.joined
+        return bool((await self._report(computer)).partitions)
+
     async def _have_join(self, errands: tuple[Errand, ...]) -> None:
         ran = await run_errands(self._work.home.runtime, errands, self._work.show)
         for errand in errands:
@@ -96,10 +128,10 @@ class Gathering:
                 said = ended.failure.replace(token, "TOKEN")
                 raise CommandFailed(
                     f"{errand.computer.title} does not join: {said}\n"
-                    "Repeat the bootstrap when that is mended."
+                    "Repeat the command when that is mended."
                 )
 
-    async def _check_room(self) -> None:
+    async def check_room(self) -> None:
         """See that each region has a partition, and one of them a second one."""
         reports = [await self._report(it) for it in self._wanted.computers]
         free: dict[str, int] = {}

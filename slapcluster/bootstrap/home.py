@@ -33,14 +33,23 @@ COPY = "state-of-mini-master.fs"
 
 @frozen
 class Home:
-    """The directory at an absolute path, of whoever bootstraps alone."""
+    """The directory at an absolute path, of whoever bootstraps alone.
+
+    ``root_path`` is where the offline root is, when it is not below this.
+    """
 
     runtime: Runtime
     path: str
+    root_path: str = ""
     tree: IFileTree = field(
         init=False,
         default=Factory(lambda it: it.runtime.file_tree(it.path), takes_self=True),
     )
+
+    @property
+    def root_tree(self) -> IFileTree:
+        """The offline directory of the root."""
+        return self.runtime.file_tree(self.root_path or self.below(ROOT))
 
     def below(self, name: str) -> str:
         return join(self.path, name)
@@ -52,7 +61,7 @@ class Home:
         hold = hold_directory(self.path)
         if hold is None:
             raise CommandFailed(
-                f"Another bootstrap works in {self.path} just now.",
+                f"Another bootstrap or recovery works in {self.path} just now.",
                 ExitCode.ANOTHER_RUNS,
             )
         try:

@@ -17,18 +17,22 @@ from runtime.identity_directory import IdentityDirectory
 from runtime.ports import Runtime
 from slap.identities import Identity, Role
 from slapcluster.authorities import speaking
-from slapcluster.bootstrap.home import IDENTITY, MINI_MASTER, OPERATOR, ROOT, Home
+from slapcluster.bootstrap.home import IDENTITY, MINI_MASTER, OPERATOR, Home
 
 
 def identify(home: Home, host: str) -> None:
-    """Make the root, the mini-master at ``host``, and the person who bootstraps."""
+    """Make the root, the mini-master at ``host``, and the person who bootstraps.
+
+    A root that is elsewhere is there already: ``CommandFailed`` when it is not.
+    """
     runtime, tree = home.runtime, home.tree
     keys, now = runtime.keys, runtime.calendar.now()
     with speaking():
-        root = IdentityDirectory(tree.subtree(ROOT))
-        root_key = root.make_key(keys.new_private_key, Holding.ROOT)
-        if not root.roots():
-            root.keep_roots(build_root(root_key, now).certificate)
+        root = IdentityDirectory(home.root_tree)
+        if not home.root_path:
+            root_key = root.make_key(keys.new_private_key, Holding.ROOT)
+            if not root.roots():
+                root.keep_roots(build_root(root_key, now).certificate)
         authority = _root_of(runtime, root)
 
         tree.make_directory(MINI_MASTER, 0o700)
@@ -64,8 +68,7 @@ def sign_regions(
     """Return the certificates of regions, each with the root, by name."""
     runtime = home.runtime
     with speaking():
-        root = IdentityDirectory(home.tree.subtree(ROOT))
-        authority = _root_of(runtime, root)
+        authority = _root_of(runtime, IdentityDirectory(home.root_tree))
         now = runtime.calendar.now()
         return {
             name: issue_region(authority, name, read_request(requests[name]), now)

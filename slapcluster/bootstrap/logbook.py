@@ -1,4 +1,4 @@
-"""Core. What of a bootstrap is done, and what comes next.
+"""Core. What of a bootstrap or a recovery is done, and what comes next.
 
 Steps are done in their order. Each may be done again: it finds what it did and changes
 nothing. So a step is written down when it is done, and not when it begins, but for
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -28,7 +29,10 @@ class Step(Enum):
     """
 
     IDENTIFY = "the authority of the cloud"
+    TAKE = "the state that is left begins a new history"
+    LEAVE = "nobody serves the lost cloud any more"
     JOIN = "computers join the mini-master"
+    CLEAR = "the lost master is gone from its computers"
     SUPPLY = "the master is built as a release"
     REQUEST = "an instance of it in each region"
     SIGN = "the keys of regions are signed"
@@ -42,6 +46,23 @@ class Step(Enum):
     RETIRE = "the mini-master is gone"
 
 
+class Undertaking(Enum):
+    """What the steps are done for, by the name of its command."""
+
+    BOOTSTRAP = "bootstrap"
+    RECOVER = "recover"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return its steps in their order."""
+        return tuple(
+            it for it in Step if self is Undertaking.RECOVER or it not in _OF_RECOVERIES
+        )
+
+
+_OF_RECOVERIES = frozenset({Step.TAKE, Step.LEAVE, Step.CLEAR})
+
+
 class Otherwise(Exception):
     """What is wanted is not what was begun; the sentence says what to do."""
 
@@ -53,6 +74,9 @@ class Logbook:
     ``description`` is what the steps were begun for. ``computer_ids`` are by title,
     ``digest`` is of the state that is transferred, ``replica_urls`` are those of the
     new master. ``is_opening`` once the new master may have opened.
+
+    Of a recovery: ``recovered`` is what is told of the state that was taken, ``joined``
+    has the titles of computers that came back.
     """
 
     description: Mapping[str, object]
@@ -62,11 +86,18 @@ class Logbook:
     digest: str = ""
     replica_urls: Mapping[str, str] = field(factory=dict)
     is_opening: bool = False
+    undertaking: Undertaking = Undertaking.BOOTSTRAP
+    recovered: Mapping[str, Any] = field(factory=dict)
+    joined: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.undertaking.steps
 
     @property
     def next_step(self) -> Step | None:
         """Return the first step that is not done; ``None`` when all are."""
-        return next((it for it in Step if it not in self.done), None)
+        return next((it for it in self.steps if it not in self.done), None)
 
     @property
     def is_self_hosted(self) -> bool:
@@ -84,14 +115,16 @@ class Logbook:
         return evolve(self, done=done, seconds=spent)
 
 
-def describe(wanted: WantedCloud) -> dict[str, object]:
+def describe(wanted: WantedCloud, source: str = "") -> dict[str, object]:
     """Return what may not change between two turns; how computers join may."""
+    of_recovery = {"source": source} if source else {}
     return {
         "name": wanted.name,
         "mini_master": wanted.mini_master_url,
         "release": wanted.release_url,
         "regions": list(wanted.regions),
         "neo_partitions": wanted.neo_partition_count,
+        **of_recovery,
     }
 
 
@@ -99,15 +132,24 @@ def begin(wanted: WantedCloud) -> Logbook:
     return Logbook(describe(wanted))
 
 
-def check_same(logbook: Logbook, wanted: WantedCloud) -> None:
-    """See that a logbook is of this cloud; ``Otherwise`` names what differs."""
-    asked = describe(wanted)
-    for key, value in asked.items():
+def begin_recovery(wanted: WantedCloud, source: str) -> Logbook:
+    """Return that of a recovery from what is at an absolute path."""
+    return Logbook(describe(wanted, source), undertaking=Undertaking.RECOVER)
+
+
+def check_same(logbook: Logbook, asked: Logbook) -> None:
+    """See that a logbook is of what is asked; ``Otherwise`` names what differs."""
+    if logbook.undertaking is not asked.undertaking:
+        raise Otherwise(
+            f"it is of `slapcluster {logbook.undertaking.value}`, which is another"
+            " command: name another home"
+        )
+    for key, value in asked.description.items():
         was = logbook.description.get(key)
         if was != value:
             raise Otherwise(
-                f"it was begun with {key.replace('_', '-')} = {was!r}, and the file "
-                f"has {value!r} now: put that back, or name another home"
+                f"it was begun with {key.replace('_', '-')} = {was!r}, and now it is "
+                f"{value!r}: put that back, or name another home"
             )
 
 
@@ -121,6 +163,9 @@ def render_logbook(logbook: Logbook) -> bytes:
         "digest": logbook.digest,
         "replica_urls": dict(logbook.replica_urls),
         "is_opening": logbook.is_opening,
+        "undertaking": logbook.undertaking.name,
+        "recovered": dict(logbook.recovered),
+        "joined": list(logbook.joined),
     }
     return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
@@ -142,6 +187,9 @@ def parse_logbook(content: bytes) -> Logbook:
             document["digest"],
             document["replica_urls"],
             document["is_opening"],
+            Undertaking[document.get("undertaking", Undertaking.BOOTSTRAP.name)],
+            document.get("recovered", {}),
+            tuple(document.get("joined", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Otherwise(

@@ -1,8 +1,9 @@
-"""Shell. The steps of a bootstrap, one after the other."""
+"""Shell. Steps, one after the other; those of a bootstrap."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from slapcluster.bootstrap.gathering import Gathering
 from slapcluster.bootstrap.logbook import Step
@@ -10,16 +11,20 @@ from slapcluster.bootstrap.moving import Moving
 from slapcluster.bootstrap.work import Work
 from slapcluster.outcomes import CommandFailed
 
+Performing: TypeAlias = Mapping[Step, Callable[[], Awaitable[None]]]
 
-async def perform_all(work: Work) -> None:
+WITHOUT_MINI_MASTER = frozenset({Step.IDENTIFY, Step.TAKE, Step.LEAVE, Step.RETIRE})
+"""It has no identity or no state yet, or none any more."""
+
+
+async def perform_all(work: Work, performing: Performing) -> None:
     """Do all steps that are left; each is in the logbook when it is done."""
-    performing = _steps_of(work)
     clock = work.home.runtime.clock
     try:
         while (step := work.logbook.next_step) is not None:
             begun = clock.seconds()
             work.show(step.value)
-            if step not in {Step.IDENTIFY, Step.RETIRE}:
+            if step not in WITHOUT_MINI_MASTER:
                 await work.begin_mini_master()
             try:
                 await performing[step]()
@@ -33,7 +38,7 @@ async def perform_all(work: Work) -> None:
         await work.mini_master.stop()
 
 
-def _steps_of(work: Work) -> Mapping[Step, Callable[[], Awaitable[None]]]:
+def bootstrap_steps(work: Work) -> Performing:
     gathering, moving = Gathering(work), Moving(work)
     return {
         Step.IDENTIFY: gathering.identify,

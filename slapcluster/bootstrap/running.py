@@ -20,7 +20,7 @@ from slapcluster.bootstrap.logbook import (
     check_same,
 )
 from slapcluster.bootstrap.mini_master import MiniMaster
-from slapcluster.bootstrap.performing import perform_all
+from slapcluster.bootstrap.performing import bootstrap_steps, perform_all
 from slapcluster.bootstrap.wanted_cloud import WantedCloud, release_url_of
 from slapcluster.bootstrap.work import Work
 from slapcluster.outcomes import CommandFailed
@@ -44,7 +44,7 @@ def foresee(session: Session, wanted: WantedCloud, options: Options) -> Logbook:
     """Return what is done; nothing is changed, nobody is asked."""
 
     async def main(runtime: Runtime) -> Logbook:
-        home = Home(runtime, _path(options))
+        home = Home(runtime, path_of(options))
         logbook, _ = _begin(home, wanted, options.release.resolve())
         return logbook
 
@@ -62,7 +62,7 @@ def bootstrap(
     release = options.release.resolve()
 
     async def main(runtime: Runtime) -> Logbook:
-        home = Home(runtime, _path(options))
+        home = Home(runtime, path_of(options))
         with home.held():
             logbook, found = _begin(home, wanted, release)
             if logbook.is_self_hosted:
@@ -77,7 +77,7 @@ def bootstrap(
                 options.limit_seconds,
             )
             work.write(logbook)
-            await perform_all(work)
+            await perform_all(work, bootstrap_steps(work))
             return work.logbook
 
     try:
@@ -112,7 +112,7 @@ def watch(session: Session, options: Options, logbook: Logbook) -> None:
         progress.close()
 
 
-def _path(options: Options) -> str:
+def path_of(options: Options) -> str:
     return str(options.home.absolute())
 
 
@@ -125,18 +125,18 @@ def _begin(
         if present is not None and present.is_self_hosted:
             # Its release is supplied like any other from now on.
             told = evolve(wanted, release_url=str(present.description["release"]))
-            check_same(present, told)
+            check_same(present, begin(told))
             return present, told
-        url = wanted.release_url or release_url_of(_fingerprint(release))
+        url = wanted.release_url or release_url_of(fingerprint_of(release))
         found = evolve(wanted, release_url=url)
         logbook = present or begin(found)
-        check_same(logbook, found)
+        check_same(logbook, begin(found))
     except Otherwise as error:
         raise CommandFailed(f"{home.below(LOGBOOK)}: {error}.") from error
     return logbook, found
 
 
-def _fingerprint(release: Path) -> str:
+def fingerprint_of(release: Path) -> str:
     try:
         return (release / "fingerprint").read_text("ascii").strip()
     except (OSError, ValueError) as error:

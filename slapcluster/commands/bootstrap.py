@@ -81,9 +81,43 @@ def bootstrap(
         running.watch(session, options, logbook)
 
 
+def steps_of(logbook: Logbook) -> list[dict[str, object]]:
+    """Return the steps as JSON has them."""
+    return [
+        {
+            "step": it.value,
+            "is_done": it in logbook.done,
+            "seconds": logbook.seconds.get(it),
+        }
+        for it in logbook.steps
+    ]
+
+
+def steps_table(logbook: Logbook) -> Table:
+    return Table(
+        ("step", "done", "seconds"),
+        tuple(
+            line(
+                it.value,
+                "yes" if it in logbook.done else "to do",
+                f"{logbook.seconds[it]:.1f}" if it in logbook.seconds else None,
+            )
+            for it in logbook.steps
+        ),
+    )
+
+
+def hosted_text(logbook: Logbook, identity: str) -> str:
+    """Return how a cloud that hosts itself is asked."""
+    urls = " ".join(f"--master {it}" for it in logbook.replica_urls.values())
+    return (
+        f"The cloud hosts itself. Ask it: slapcluster {urls} --identity {identity} "
+        "status\n"
+    )
+
+
 def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
     from slapcluster.bootstrap.home import OPERATOR  # noqa: PLC0415 - as above
-    from slapcluster.bootstrap.logbook import Step  # noqa: PLC0415
 
     identity = str(home.absolute() / OPERATOR)
     session.answer(
@@ -92,30 +126,12 @@ def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
             "is_self_hosted": logbook.is_self_hosted,
             "replicas": dict(logbook.replica_urls),
             "identity": identity,
-            "steps": [
-                {
-                    "step": it.value,
-                    "is_done": it in logbook.done,
-                    "seconds": logbook.seconds.get(it),
-                }
-                for it in Step
-            ],
+            "steps": steps_of(logbook),
         },
-        Table(
-            ("step", "done", "seconds"),
-            tuple(
-                line(
-                    it.value,
-                    "yes" if it in logbook.done else "to do",
-                    f"{logbook.seconds[it]:.1f}" if it in logbook.seconds else None,
-                )
-                for it in Step
-            ),
-        ),
+        steps_table(logbook),
     )
     if logbook.is_self_hosted:
-        urls = " ".join(f"--master {it}" for it in logbook.replica_urls.values())
         session.add_text(
-            f"The cloud hosts itself. Ask it: slapcluster {urls} --identity {identity} "
-            "status\nCarry the directory `root` away: it is needed to add a region."
+            hosted_text(logbook, identity)
+            + "Carry the directory `root` away: it is needed to add a region."
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slapcluster.bootstrap.logbook import Step
+from slapcluster.bootstrap.logbook import Undertaking
 from tests.capabilities import needs_namespaces
 from tests.emulation import test_hello_build as hello
 from tests.programs import run
@@ -51,8 +51,8 @@ def test_a_cloud_hosts_itself_and_loses_nothing_on_the_way(
 
     assert seen["is_self_hosted"]
     assert seen["mini-master is gone"]
-    assert seen["again"] == [it.name for it in Step]
-    assert seen["kills"] >= len(Step) - 1
+    assert seen["again"] == [it.name for it in Undertaking.BOOTSTRAP.steps]
+    assert seen["kills"] >= len(Undertaking.BOOTSTRAP.steps) - 1
     assert seen["acknowledged"] > 100
     assert seen["missing"] == []
     assert seen["gap"] < GAP_SECONDS_MAX
