@@ -30,6 +30,7 @@ from slapcluster.commands.status import status, why
 from slapcluster.commands.storages import storage
 from slapcluster.commands.supplying import remove, supply
 from slapcluster.commands.uninstalling import uninstall
+from slapcluster.commands.upgrading import upgrade
 from slapcluster.session import Session
 
 DEFAULT_MASTER_URL = "http://127.0.0.1:5000/"
@@ -99,6 +100,7 @@ for _command in (
     doctor,
     bootstrap,
     recover,
+    upgrade,
     proxy,
     master,
     storage,

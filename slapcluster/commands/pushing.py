@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slapcluster.commands.options import bootstrap_home_option
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.printing import print_note
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from slapcluster.pushing import CloudReplicas
 
 _REPLICAS = "replicas: [{url, region, is_whole, file_count, byte_count, failure}]"
+
+
+_home_option = bootstrap_home_option(
+    "The directory of the bootstrap: whose replicas they are and who asks, where"
+    " --identity does not say."
+)
 
 
 @click.group()
@@ -46,8 +53,9 @@ JSON: {fingerprint, file_count, byte_count, is_spread, is_dry_run, """
 @click.option(
     "--dry-run", "is_dry_run", is_flag=True, help="Say who has it, and send nothing."
 )
+@_home_option
 @pass_session
-def push(session: Session, *, directory: Path, is_dry_run: bool) -> int:
+def push(session: Session, *, directory: Path, is_dry_run: bool, home: Path) -> int:
     """Send DIRECTORY, as `make release` fills it, to all replicas of the cloud.
 
     They keep it beside what they run from, and computers build it by its fingerprint.
@@ -58,7 +66,7 @@ def push(session: Session, *, directory: Path, is_dry_run: bool) -> int:
     progress = session.progress(found.fingerprint[:12])
 
     async def main(runtime: Runtime) -> Standing:
-        replicas = await _find(session, runtime)
+        replicas = await _find(session, runtime, home)
         if is_dry_run:
             return await pushing.look_at(replicas, found)
         return await pushing.push(replicas, found, progress.show)
@@ -89,13 +97,14 @@ def push(session: Session, *, directory: Path, is_dry_run: bool) -> int:
     "releases: [{fingerprint, is_whole, is_run, file_count, byte_count, changed_at, "
     "missing}]}]}.",
 )
+@_home_option
 @pass_session
-def list_releases(session: Session) -> None:
+def list_releases(session: Session, home: Path) -> None:
     """List the releases at each replica: what it runs from, and what was pushed."""
     from slapcluster import pushing  # noqa: PLC0415 - loads Twisted
 
     async def main(runtime: Runtime) -> tuple[AllAtReplica, ...]:
-        return await pushing.list_all(await _find(session, runtime))
+        return await pushing.list_all(await _find(session, runtime, home))
 
     found = session.launch(main)
     lines = [
@@ -115,8 +124,9 @@ def list_releases(session: Session) -> None:
 JSON: {{fingerprint, {_REPLICAS}}}."""
 )
 @click.argument("fingerprint")
+@_home_option
 @pass_session
-def forget(session: Session, fingerprint: str) -> int:
+def forget(session: Session, fingerprint: str, home: Path) -> int:
     """Have all replicas remove a pushed release that nobody is to build any more.
 
     One that is supplied to a computer, or that an instance has, stays.
@@ -124,7 +134,7 @@ def forget(session: Session, fingerprint: str) -> int:
     from slapcluster import pushing  # noqa: PLC0415 - loads Twisted
 
     async def main(runtime: Runtime) -> tuple[AtReplica, ...]:
-        return await pushing.forget(await _find(session, runtime), fingerprint)
+        return await pushing.forget(await _find(session, runtime, home), fingerprint)
 
     found = session.launch(main)
     document = {"fingerprint": fingerprint, "replicas": document_of(found)}
@@ -135,10 +145,14 @@ def forget(session: Session, fingerprint: str) -> int:
     return ExitCode.DONE
 
 
-async def _find(session: Session, runtime: Runtime) -> CloudReplicas:
-    from slapcluster.pushing import find_replicas  # noqa: PLC0415 - loads Twisted
+async def _find(session: Session, runtime: Runtime, home: Path) -> CloudReplicas:
+    from slapcluster.bootstrap.addressing import (  # noqa: PLC0415 - loads Twisted
+        addressed,
+    )
+    from slapcluster.pushing import find_replicas  # noqa: PLC0415 - as above
 
-    return await find_replicas(runtime, session.master_urls, session.identity_directory)
+    told = addressed(session, runtime, home)
+    return await find_replicas(runtime, told.master_urls, told.identity_directory)
 
 
 def _how(held: HeldRelease) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 from attrs import frozen
 
-from slap.errors import MethodNotAllowed, NotFound
 from slap.reports import CloudReport, TreeReport
 from slapcluster.documents import document_of
 from slapcluster.master import Master
@@ -102,7 +101,10 @@ def _show(session: Session, outlook: CloudOutlook) -> None:
 
 async def _ask(session: Session, runtime: Runtime) -> Answer:
     from slapcluster.asking import ask  # noqa: PLC0415 - loads Twisted
-    from slapcluster.hosting.outlook import (  # noqa: PLC0415 - slow to load
+    from slapcluster.hosting.finding import (  # noqa: PLC0415 - slow to load
+        find_tree_of_master,
+    )
+    from slapcluster.hosting.outlook import (  # noqa: PLC0415 - as above
         foresee,
         replica_urls,
     )
@@ -114,7 +116,7 @@ async def _ask(session: Session, runtime: Runtime) -> Answer:
         cloud = await master.cloud()
         warnings = certificate_warnings(cloud.computers, master.now())
         failures = await _failures(master, cloud)
-        return cloud, failures, warnings, await _tree_of_master(master, cloud)
+        return cloud, failures, warnings, await find_tree_of_master(master, cloud)
 
     urls, directory = session.master_urls, session.identity_directory
     cloud, failures, warnings, tree = await ask(runtime, urls, question, directory)
@@ -124,24 +126,6 @@ async def _ask(session: Session, runtime: Runtime) -> Answer:
             tree, await ask_readiness(runtime, replica_urls(tree), directory)
         )
     return Answer(cloud, failures, warnings, outlook)
-
-
-async def _tree_of_master(master: Master, cloud: CloudReport) -> TreeReport | None:
-    """Return the service that the master is, if it is one of its own."""
-    from slapcluster.hosting import outlook  # noqa: PLC0415 - slow to load
-
-    try:
-        listed = (await master.replicas()).replicas
-    except (MethodNotAllowed, NotFound):
-        # A master of others, or an older one.
-        return None
-    if not listed:
-        return None
-    for title in outlook.candidates(cloud.trees):
-        tree = await master.tree(title)
-        if outlook.is_of_master(tree, listed):
-            return tree
-    return None
 
 
 async def _failures(master: Master, cloud: CloudReport) -> tuple[Failure, ...]:
