@@ -12,7 +12,7 @@ from tests.capabilities import needs_ipv6, needs_namespaces
 from tests.emulation.test_agent import ORDINARY_USER
 from tests.programs import run
 
-KILL_COUNT = 8
+KILL_COUNT = 4
 """`make soak CAMPAIGN=kills` makes hundreds."""
 
 SECONDS_PER_KILL_MAX = 30
