@@ -15,6 +15,7 @@ from attrs import frozen
 LIVES: Mapping[str, str] = MappingProxyType(
     {
         "agent": "labsim.lives.agent",
+        "bootstrap": "labsim.lives.bootstrap",
         "commits": "labsim.lives.commits",
         "files": "labsim.lives.files",
         "forwarding": "labsim.lives.forwarding",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from posixpath import join
 
@@ -11,7 +11,7 @@ from attrs import Factory, field, frozen
 from runtime.ports import IFileTree, Runtime
 from slapcluster.bootstrap.logbook import Logbook, parse_logbook, render_logbook
 from slapcluster.outcomes import CommandFailed, ExitCode
-from slapgrid.neighbours.lock import hold_directory
+from slapgrid.neighbours.lock import Lock, hold_directory
 
 LOGBOOK = "logbook.json"
 ROOT = "root"
@@ -36,11 +36,13 @@ class Home:
     """The directory at an absolute path, of whoever bootstraps alone.
 
     ``root_path`` is where the offline root is, when it is not below this.
+    ``hold`` locks it, and is ``None`` while another program does.
     """
 
     runtime: Runtime
     path: str
     root_path: str = ""
+    hold: Callable[[str], Lock | None] = hold_directory
     tree: IFileTree = field(
         init=False,
         default=Factory(lambda it: it.runtime.file_tree(it.path), takes_self=True),
@@ -58,7 +60,7 @@ class Home:
     def held(self) -> Iterator[None]:
         """Have it while another bootstrap may not."""
         self.tree.make_directory("", 0o700)
-        hold = hold_directory(self.path)
+        hold = self.hold(self.path)
         if hold is None:
             raise CommandFailed(
                 f"Another bootstrap or recovery works in {self.path} just now.",

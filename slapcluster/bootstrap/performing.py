@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+from slap.errors import MasterAway
 from slapcluster.bootstrap.gathering import Gathering
 from slapcluster.bootstrap.logbook import Step
 from slapcluster.bootstrap.moving import Moving
@@ -28,6 +29,9 @@ async def perform_all(work: Work, performing: Performing) -> None:
                 await work.begin_mini_master()
             try:
                 await performing[step]()
+            except MasterAway:
+                work.mini_master.check()
+                raise
             except CommandFailed as error:
                 work.mini_master.check()
                 raise CommandFailed(

@@ -22,7 +22,7 @@ from slapcluster.bootstrap.logbook import (
 from slapcluster.bootstrap.mini_master import MiniMaster
 from slapcluster.bootstrap.performing import bootstrap_steps, perform_all
 from slapcluster.bootstrap.wanted_cloud import WantedCloud, release_url_of
-from slapcluster.bootstrap.work import Work
+from slapcluster.bootstrap.work import Show, Work
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.session import Session
@@ -55,35 +55,48 @@ def bootstrap(
     session: Session,
     wanted: WantedCloud,
     options: Options,
-    say: Callable[[str], None],
+    say: Show,
 ) -> Logbook:
     """Do what is left; return what is done then, which is all."""
     progress = session.progress(wanted.name)
-    release = options.release.resolve()
 
     async def main(runtime: Runtime) -> Logbook:
         home = Home(runtime, path_of(options))
-        with home.held():
-            logbook, found = _begin(home, wanted, release)
-            if logbook.is_self_hosted:
-                return logbook
-            work = Work(
-                home,
-                found,
-                logbook,
-                MiniMaster(home, found, str(release)),
-                progress.show,
-                say,
-                options.limit_seconds,
-            )
-            work.write(logbook)
-            await perform_all(work, bootstrap_steps(work))
-            return work.logbook
+        return await take_turn(home, wanted, options, progress.show, say)
 
     try:
         return session.launch(main)
     finally:
         progress.close()
+
+
+async def take_turn(
+    home: Home,
+    wanted: WantedCloud,
+    options: Options,
+    show: Show,
+    say: Show,
+    *,
+    build_mini_master: Callable[[Home, WantedCloud, str], MiniMaster] = MiniMaster,
+) -> Logbook:
+    """Do what is left in a home that nobody else works in."""
+    release = options.release.resolve()
+    with home.held():
+        logbook, found = _begin(home, wanted, release)
+        if logbook.is_self_hosted:
+            return logbook
+        work = Work(
+            home,
+            found,
+            logbook,
+            build_mini_master(home, found, str(release)),
+            show,
+            say,
+            options.limit_seconds,
+        )
+        work.write(logbook)
+        await perform_all(work, bootstrap_steps(work))
+        return work.logbook
 
 
 def watch(session: Session, options: Options, logbook: Logbook) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labsim.lives import (
     agent,
+    bootstrap,
     commits,
     forwarding,
     freshness,
@@ -42,6 +43,11 @@ def test_time_goes_back_for_nobody_whichever_master_falls_behind() -> None:
 
 def test_whoever_polls_has_an_answer_soon_whichever_replica_is_lost() -> None:
     assert replicas.find_problem(0) == ""
+
+
+def test_a_cloud_comes_to_host_itself_whoever_is_killed() -> None:
+    """The digests of several seeds are compared by the campaign."""
+    assert bootstrap.play(4).problems == ()
 
 
 def test_links_are_what_was_wanted_last_whoever_is_killed() -> None:
