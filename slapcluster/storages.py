@@ -94,6 +94,7 @@ FIGURES = (
     ("partitions", "partition_count"),
     ("instances", "instance_count"),
     ("trees", "tree_count"),
+    ("history", "history"),
     ("objects", "object_count"),
     ("transactions", "transaction_count"),
     ("bytes", "byte_count"),

@@ -39,6 +39,7 @@ from master_cluster.store.schema import (
 from master_cluster.store.shelving import Shelving
 from master_cluster.store.standing import StandingOfState
 from master_cluster.store.usage import KeptUsage
+from master_cluster.succeeding import CloudHistory
 from slap.errors import NotFound
 from slap.model import PartitionKey
 
@@ -77,6 +78,11 @@ class Cloud:
     def standing(self) -> StandingOfState:
         """Whether the state is changed here."""
         return StandingOfState(self._stored)
+
+    @property
+    def histories(self) -> tuple[CloudHistory, ...]:
+        """Those that began by a recovery, the present one last."""
+        return tuple(record_of(CloudHistory, it) for it in self._stored.histories)
 
     @property
     def certificates(self) -> Certificates:

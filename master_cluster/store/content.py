@@ -27,6 +27,7 @@ from master_cluster.errors import Unusable
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.invariants import find_flaws
 from master_cluster.store.schema import ROOT_KEY
+from master_cluster.succeeding import number_of
 
 Watch = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -42,6 +43,7 @@ FLAWS_TOLD_MAX = 5
 class Content:
     """The figures of a store.
 
+    ``history`` is the number of that of its cloud: each recovery begins one.
     ``digest`` is of the present objects: that of two stores is equal when they hold the
     same, however often they were packed.
     """
@@ -53,6 +55,7 @@ class Content:
     partition_count: int
     instance_count: int
     tree_count: int
+    history: int
     last_transaction: str
     digest: str
 
@@ -210,6 +213,7 @@ def _figures(path: Path, connection: Connection) -> dict[str, int]:
             "partition_count": sum(len(cloud.partition_ids(it)) for it in computer_ids),
             "instance_count": sum(1 for _ in cloud.instances()),
             "tree_count": len(cloud.roots()),
+            "history": number_of(cloud.histories),
         }
     except (LookupError, POSError, AssertionError, ValueError, TypeError) as error:
         raise Unusable(f"{path}: its records do not fit together: {error!r}") from error

@@ -27,7 +27,6 @@ from master_cluster.store.schema import (
     StoredReplicas,
     StoredStanding,
     fields_of,
-    record_of,
 )
 from master_cluster.store.storages import database_on, open_file
 from master_cluster.store.store import check_layout
@@ -91,7 +90,7 @@ def look_at(path: Path, release_path: str) -> LeftCloud:
         roots = cloud.roots()
         masters = {it.title for it in roots if _is_release(it, release_path)}
         return LeftCloud(
-            histories_of(stored),
+            cloud.histories,
             cloud.replicas.list(),
             tuple(sorted(masters)),
             tuple(it.title for it in roots if it.title not in masters),
@@ -99,10 +98,6 @@ def look_at(path: Path, release_path: str) -> LeftCloud:
             last.hex(),
             TimeStamp(last).timeTime(),
         )
-
-
-def histories_of(stored: StoredCloud) -> tuple[CloudHistory, ...]:
-    return tuple(record_of(CloudHistory, it) for it in stored.histories)
 
 
 @contextmanager
@@ -175,7 +170,7 @@ def begin_history(
             cloud = Cloud(stored)
             now = calendar.now()
             histories = follow(
-                histories_of(stored),
+                cloud.histories,
                 name=succession.name,
                 now=now,
                 follows_tid=follows_tid,

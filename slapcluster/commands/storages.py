@@ -48,7 +48,7 @@ def serve(session: Session, *, path: Path, listen: str) -> None:
 
 _CONTENT = (
     "JSON: {byte_count, transaction_count, object_count, computer_count, "
-    "partition_count, instance_count, tree_count, last_transaction, digest}"
+    "partition_count, instance_count, tree_count, history, last_transaction, digest}"
 )
 
 

@@ -94,7 +94,7 @@ def test_a_state_says_of_which_cloud_it_is(path: Path) -> None:
 
     left = look(path)
 
-    assert left.histories == ()
+    assert (left.histories, verify(path, watch).history) == ((), 1)
     assert left.replicas == (OLD,)
     assert (left.masters, left.services) == (("cloud",), ("mail", "wiki"))
     assert [(it.computer_id, it.title, it.services) for it in left.computers] == [
@@ -115,7 +115,7 @@ def test_a_new_history_follows_the_one_that_was_recovered(path: Path) -> None:
     assert begun == CloudHistory(2, "again", calendar.now(), last, "backup.fs")
     assert (again.number, again.name) == (3, "third")
     assert look(path).histories == (begun, again)
-    verify(path, watch)
+    assert verify(path, watch).history == again.number
 
 
 def test_nobody_is_told_of_the_replicas_that_were(recovered: StoreBench) -> None:
