@@ -24,7 +24,8 @@ class AtReplica:
         """Return how it stands there."""
         if self.is_whole:
             return "whole"
-        return self.failure or f"{self.file_count} files are there"
+        found = f"{self.file_count} files are there" if self.file_count else ""
+        return self.failure or found or "nothing of it is there"
 
 
 @frozen

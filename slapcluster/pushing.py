@@ -201,9 +201,11 @@ async def push(replicas: CloudReplicas, release: LocalRelease, show: Show) -> St
     total = len(sent) * release.offer.byte_count
 
     async def push_to(master: Master, replica: ListedReplica) -> AtReplica:
-        def count(byte_count: int, what: str) -> None:
+        def count(byte_count: int, trouble: str = "") -> None:
             sent[replica.url] = byte_count
-            show(f"{replica.region}: {what}", sum(sent.values()), total)
+            done = sum(sent.values())
+            told = f"{replica.region}: {trouble}" if trouble else _tenths(done, total)
+            show(told, done, total)
 
         for number in range(1, TRIES + 1):
             try:
@@ -230,7 +232,7 @@ async def forget(replicas: CloudReplicas, fingerprint: str) -> tuple[AtReplica, 
 
 
 async def _push_once(
-    master: Master, release: LocalRelease, count: Callable[[int, str], None]
+    master: Master, release: LocalRelease, count: Callable[[int], None]
 ) -> HeldRelease:
     """Send what a replica lacks; it is not whole when others damage it."""
     held = await master.offer_release(release.offer)
@@ -239,7 +241,7 @@ async def _push_once(
             release.sizes[it.path] - it.received_byte_count for it in held.missing
         )
         present = release.offer.byte_count - lacking
-        count(present, "looked at")
+        count(present)
         for missing in held.missing:
             size = release.sizes[missing.path]
             present -= min(missing.received_byte_count, size)
@@ -255,7 +257,7 @@ async def _send_file(
     master: Master,
     release: LocalRelease,
     missing: MissingFile,
-    count: Callable[[int, str], None],
+    count: Callable[[int], None],
     present: int,
 ) -> None:
     """Send a file from where it was broken off; at once anew if that was damaged.
@@ -277,10 +279,15 @@ async def _send_file(
                     raise
                 offset = begun = 0
                 continue
-            count(present + report.received_byte_count, path)
+            count(present + report.received_byte_count)
             if report.is_whole:
                 return
             offset = _offset_of(report.received_byte_count, size)
+
+
+def _tenths(done: int, total: int) -> str:
+    """Say how much is sent, in steps of ten percent: a line each, in a log."""
+    return f"{10 * (10 * done // max(1, total))} % are at the replicas"
 
 
 def _offset_of(received: int, size: int) -> int:
