@@ -1,10 +1,10 @@
-"""Wheels made by a test, without any build tool or network."""
+"""A recipe made by a test, and wheels unpacked, without any build tool or network."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 RECIPE = """\
@@ -62,50 +62,29 @@ class Code:
 """
 
 
-def write_wheel(
-    directory: Path,
-    name: str,
-    version: str,
-    *,
-    files: Mapping[str, str],
-    entry_points: str = "",
-    requires: tuple[str, ...] = (),
-) -> Path:
-    """A wheel of pure Python."""
-    directory.mkdir(parents=True, exist_ok=True)
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
-    kept = f"{name}-{version}.dist-info"
-    content = {
-        **files,
-        f"{kept}/METADATA": metadata,
-        f"{kept}/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: test\n"
-            "Root-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
-        f"{kept}/entry_points.txt": entry_points,
-    }
-    record = "".join(f"{path},,\n" for path in (*content, f"{kept}/RECORD"))
-    path = directory / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for each, text in content.items():
-            archive.writestr(each, text)
-        archive.writestr(f"{kept}/RECORD", record)
-    return path
-
-
 def write_recipe(directory: Path) -> Path:
-    """The recipe ``tiny_recipe:file``; it sets options that are not strings."""
-    return write_wheel(
-        directory,
-        "tiny_recipe",
-        "1.0",
-        files={"tiny_recipe.py": RECIPE},
-        entry_points=(
+    """The recipe ``tiny_recipe:file``; it sets options that are not strings.
+
+    An egg, which buildout unpacks itself: it starts a pip for each wheel.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {
+        "tiny_recipe.py": RECIPE,
+        "EGG-INFO/PKG-INFO": "Metadata-Version: 2.1\nName: tiny_recipe\nVersion: 1.0\n",
+        "EGG-INFO/entry_points.txt": (
             "[zc.buildout]\nfile = tiny_recipe:File\ncode = tiny_recipe:Code\n"
         ),
-        requires=("setuptools", "zc.buildout"),
-    )
+        "EGG-INFO/requires.txt": "setuptools\nzc.buildout\n",
+    }
+    major, minor, *_ = sys.version_info
+    path = directory / f"tiny_recipe-1.0-py{major}.{minor}.egg"
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, text in content.items():
+            described = zipfile.ZipInfo(each)
+            # Other users than the one who unpacks it read it.
+            described.external_attr = 0o644 << 16
+            archive.writestr(described, text)
+    return path
 
 
 def unpack_wheels(wheels: Path, eggs: Path) -> None:
