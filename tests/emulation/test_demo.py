@@ -17,6 +17,7 @@ from slapcluster.play.tour import STEPS
 from slapcluster.release import Sources
 from tests.capabilities import needs_ipv6, needs_namespaces
 from tests.programs import run
+from tests.releases import copy_release
 from tests.source_tree import TOP
 
 DEMO_SECONDS_MAX = 180
@@ -99,8 +100,12 @@ def test_the_demo_shows_all_its_steps_and_leaves_nothing(tmp_path: Path) -> None
 def test_a_cloud_without_namespaces_is_played_with_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
-    """What somebody types first on a machine that refuses them, up to its end."""
+    """What somebody types first on a machine that refuses them, up to its end.
+
+    That a release is filled from what a checkout has is seen above.
+    """
     checkout = a_checkout(tmp_path)
+    copy_release(checkout / "dist" / "release")
 
     begun = play(checkout, "start", "--no-namespaces")
     try:
