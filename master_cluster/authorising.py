@@ -91,6 +91,7 @@ slapcluster.v0.renew                              all    all   all   all    all 
 slapcluster.v0.status                             -      -     all   all    -     -
 slapcluster.v0.computer                           -      own   all   all    -     -
 slapcluster.v0.set_computer_attributes            -      -     -     all    -     -
+slapcluster.v0.give_up_computer                   -      -     -     all    -     -
 slapcluster.v0.instance_tree                      -      -     -     all    -     -
 slapcluster.v0.requested                          -      own   -     all    own   -
 slapcluster.v0.why                                -      -     -     all    -     -

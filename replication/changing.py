@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
+from replication.answers import PENDING, READABLE, RUNNING, STORAGE, Answer
 from replication.observation import REGION_SPAN, RegionId, StorageId, region_of
 from replication.regions import NeoCluster
 from replication.undertakings import Refused, Undertaking, storage_id
@@ -55,6 +56,34 @@ class EntrySeen:
     is_stale: bool
     if_lost: str
     progress: str = ""
+
+
+@frozen
+class StorageNodesSeen:
+    """Storage nodes as an admin node tells of them.
+
+    ``complete`` are those that run and have all, ``pending`` those that wait to be
+    added.
+    """
+
+    holders: frozenset[StorageId] = frozenset()
+    complete: frozenset[StorageId] = frozenset()
+    connected: frozenset[StorageId] = frozenset()
+    pending: frozenset[StorageId] = frozenset()
+
+
+def view_storage_nodes(answer: Answer) -> StorageNodesSeen:
+    """Return the storage nodes of an answer."""
+    known = answer.nodes_of(STORAGE)
+    connected = frozenset(it.storage for it in known if it.node_state == RUNNING)
+    holders = frozenset(it.storage for it in answer.cells)
+    lacking = {it.storage for it in answer.cells if it.cell_state not in READABLE}
+    return StorageNodesSeen(
+        holders,
+        (holders & connected) - lacking,
+        connected,
+        frozenset(it.storage for it in known if it.node_state == PENDING),
+    )
 
 
 @frozen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from stunnel_conf.links import Endpoint, Export, Links, Peer, Span
 from stunnel_conf.ports import entry_name
@@ -20,17 +20,20 @@ class LinkedRegion:
     """A region as the others see it.
 
     ``address`` is where its stunnel lets them in, to each of its programs at the one of
-    ``ports``; ``certificates`` are what they pin.
+    ``ports``; ``certificates`` are what they pin. ``known_as`` has the programs that
+    announce something else: what they were known as before the region was elsewhere.
     """
 
     name: str
     address: str
     certificates: tuple[str, ...]
     ports: Mapping[str, int]
+    known_as: Mapping[str, Endpoint] = field(factory=dict)
 
     def announced(self, program: str) -> Endpoint:
         """Return what a program of it announces."""
-        return Endpoint(self.address, self.ports[program])
+        own = Endpoint(self.address, self.ports[program])
+        return self.known_as.get(program, own)
 
 
 def links_of(

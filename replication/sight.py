@@ -25,7 +25,7 @@ from replication.answers import (
     choose_answer,
     primaries_of,
 )
-from replication.observation import build_row, region_of
+from replication.observation import RegionId, build_row, region_of
 from replication.programs import ROOM_BYTES, log_file
 from replication.quorum import check_majority
 from replication.regions import NeoCluster, ProgramKind, Region, split_address
@@ -182,7 +182,7 @@ def look_at(
         evolve(
             _region(it, supervisords[it.name], answer),
             verdict=name_regions(known[it.name].verdict, neo_cluster),
-            if_lost=name_regions(_if_lost(it, answer), neo_cluster),
+            if_lost=name_regions(say_if_lost(it.number, answer), neo_cluster),
             free_bytes=known[it.name].free_bytes,
         )
         for it in neo_cluster.regions
@@ -248,14 +248,14 @@ def _region(
     )
 
 
-def _if_lost(region: Region, answer: Answer | None) -> str:
+def say_if_lost(number: RegionId, answer: Answer | None) -> str:
     """Say what the others do when a region is lost now; ``""`` when nothing runs."""
     if answer is None or not answer.is_running:
         return ""
     left = {
         it.storage
         for it in answer.nodes_of(STORAGE)
-        if it.node_state == RUNNING and region_of(it.storage) != region.number
+        if it.node_state == RUNNING and region_of(it.storage) != number
     }
     rows = [
         build_row(

@@ -501,6 +501,10 @@ def set_computer_attributes(computer_id: str, attributes: Mapping[str, str]) -> 
     )
 
 
+def give_up_computer(computer_id: str) -> Call:
+    return Call(EXTENSION + "give_up_computer", {"computer_id": computer_id})
+
+
 def get_tree_report(title: str) -> Call:
     return Call(EXTENSION + "instance_tree", {"title": title})
 

@@ -357,6 +357,14 @@ _TABLE = (
         arguments.ATTRIBUTES,
     ),
     _extension(
+        "give_up_computer",
+        answers.TREE_REPORT,
+        "Says that a computer never comes back: it offers nothing any more, its"
+        " certificate is revoked, and its instances are placed elsewhere. They are"
+        " reported below its id; those still on it found no place.",
+        arguments.COMPUTER_ID,
+    ),
+    _extension(
         "instance_tree",
         answers.TREE_REPORT,
         "The instances of a tree.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -147,6 +147,25 @@ def sign(session: Session, place: Path, subject: Subject, file: Path) -> Signed:
         tree = runtime.file_tree(str(written.parent.resolve()))
         tree.write(written.name, f"{chain}{held.roots}".encode())
         return Signed(written, describe_first(chain))
+
+    return _in_directory(session, place, write)
+
+
+def sign_regions(
+    session: Session, place: Path, requests: Mapping[str, str]
+) -> dict[str, str]:
+    """Return certificates of regions, each with the root, signed in its directory."""
+
+    def write(runtime: Runtime, directory: IdentityDirectory) -> dict[str, str]:
+        if not directory.key(Holding.ROOT):
+            raise CommandFailed(f"{place} has no {Holding.ROOT.key_name}.")
+        now = runtime.calendar.now()
+        held = directory.held(now, Holding.ROOT)
+        authority = Authority(held.chain, held.key)
+        return {
+            name: issue_region(authority, name, read_request(text), now) + held.roots
+            for name, text in requests.items()
+        }
 
     return _in_directory(session, place, write)
 

@@ -14,6 +14,7 @@ from slapcluster.commands.configured import group_config_option
 from slapcluster.commands.console import console
 from slapcluster.commands.doctor import doctor
 from slapcluster.commands.hosted import hosted
+from slapcluster.commands.hosted_regions import region
 from slapcluster.commands.laboratory import lab
 from slapcluster.commands.links import link
 from slapcluster.commands.masters import master
@@ -115,6 +116,7 @@ for _command in (
     hosted,
     product,
     replica,
+    region,
     release,
     status,
     why,

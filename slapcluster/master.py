@@ -57,6 +57,9 @@ class Master:
             ComputerReport, calls.set_computer_attributes(computer_id, attributes)
         )
 
+    async def give_up_computer(self, computer_id: str) -> TreeReport:
+        return await self._ask(TreeReport, calls.give_up_computer(computer_id))
+
     async def tree(self, title: str) -> TreeReport:
         return await self._ask(TreeReport, calls.get_tree_report(title))
 

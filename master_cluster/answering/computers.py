@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from master_cluster.answering.desk import AnswerTable, Desk
 from master_cluster.store import decisions, documents
+from master_cluster.store.giving_up import give_up_computer
 from slap.methods import EXTENSION
 from slap.model import Computer, ComputerDefinition, Partition, PartitionKey
-from slap.reports import ComputerReport
+from slap.reports import ComputerReport, TreeReport
 
 
 class ComputerAnswers:
@@ -25,6 +26,7 @@ class ComputerAnswers:
             "loadComputerConfigurationFromXML": self._define_computer,
             "computerBang": self._bang_computer,
             EXTENSION + "set_computer_attributes": self._set_attributes,
+            EXTENSION + "give_up_computer": self._give_up,
         }
 
     async def _get_computer(self, computer_id: str) -> Computer:
@@ -52,3 +54,9 @@ class ComputerAnswers:
             lambda cloud, _: decisions.set_attributes(cloud, computer_id, attributes)
         )
         return await self._desk.read(documents.report_of_computer, computer_id)
+
+    async def _give_up(self, computer_id: str) -> TreeReport:
+        now, default = self._desk.now(), self._desk.default_computer_id
+        return await self._desk.decide(
+            lambda cloud, _: give_up_computer(cloud, computer_id, default, now)
+        )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, MutableMapping
 from attrs import evolve
 
 from master_cluster.formatting import Formatted
+from master_cluster.giving_up import Move
 from master_cluster.inventory import natural_order
 from master_cluster.records import (
     Change,
@@ -286,6 +287,26 @@ class Cloud:
                 self._write(record)
             else:
                 self._create(record)
+
+    def move(self, move: Move) -> None:
+        """Write an instance that gets another partition, and its guests with it.
+
+        Whoever has its certificate is where it was: nobody believes that one any more.
+        """
+        self._has_written = True
+        stored = self._instance(move.instance.instance_guid)
+        old = stored.read(InstanceRecord)
+        self._advance(old)
+        self.shelving.unlist_runner(old)
+        self._vacate(old)
+        remember_report(stored, old.report, move.instance.report)
+        stored.write(move.instance)
+        self.shelving.list_runner(move.instance)
+        self._occupy(move.instance)
+        self._advance(move.instance)
+        self.certificates.revoke_instance(old.instance_guid)
+        for guest in move.guests:
+            self._instance(guest.instance_guid).write(guest)
 
     # Refusals
 

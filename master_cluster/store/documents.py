@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from master_cluster.conditions import explain
@@ -165,6 +167,17 @@ def report_of_requested(cloud: Cloud, key: PartitionKey) -> TreeReport:
     )
     reports = tuple(_report(cloud, root.title, it) for it in requested)
     return TreeReport(requester.title, reports)
+
+
+def report_of_instances(cloud: Cloud, title: str, guids: Iterable[str]) -> TreeReport:
+    """Report those of these instances that exist, of whatever trees."""
+    found = (cloud.find_instance(it) for it in guids)
+    reports = (
+        _report(cloud, cloud.instance(it.root_guid).title, it)
+        for it in found
+        if it is not None
+    )
+    return TreeReport(title, tuple(reports))
 
 
 def report_of_allocation(

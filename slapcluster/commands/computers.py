@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from slap.placement import ATTRIBUTE_KEYS
+from slap.reports import InstanceReport
 from slapcluster.commands.options import EARLIER
 from slapcluster.commands.usage import usage
 from slapcluster.documents import document_of
+from slapcluster.outcomes import CommandFailed, ExitCode
 from slapcluster.parameters import parse_pairs
 from slapcluster.report_views import log_ends, reports_table, subjects_of_computer
 from slapcluster.session import Session, pass_session
@@ -17,6 +21,7 @@ from slapcluster.views import (
     attributes_table,
     computers_table,
     installations_table,
+    instances_table,
     partitions_table,
 )
 
@@ -126,6 +131,66 @@ def token(session: Session, *, is_for_person: bool) -> None:
         {"token": made, "purpose": purpose},
         Table(("token", "good for"), (line(made, purpose),)),
     )
+
+
+@computer.command(
+    "give-up",
+    epilog="JSON: {computer_id, placed: [{title, root_title, partition}], unplaced: "
+    "[the same]}. Exit codes: 0 all have a place, 2 some have none; repeat it then.",
+)
+@click.argument("computer_id")
+@click.option(
+    "--never-comes-back",
+    is_flag=True,
+    help="Say that you know so: nobody else can.",
+)
+@pass_session
+def give_up(session: Session, computer_id: str, *, never_comes_back: bool) -> int:
+    """Have the instances of a computer that is lost begin anew on others.
+
+    Each gets a partition that meets the conditions of its request, and begins there
+    with nothing. The computer offers no partition any more, and its certificate is
+    revoked; should it come back after all, its agent has to join anew.
+    """
+    if not never_comes_back:
+        report = session.ask(lambda master: master.computer(computer_id))
+        titles = sorted(it.title for it in report.partitions if it.title)
+        raise CommandFailed(
+            f"{computer_id} has {', '.join(titles) or 'no instance'}: each would begin"
+            " anew elsewhere, without its files. If the computer is lost for good say"
+            " --never-comes-back."
+        )
+    tree = session.ask(lambda master: master.give_up_computer(computer_id))
+    unplaced = [it for it in tree.instances if _is_on(it, computer_id)]
+    placed = [it for it in tree.instances if it not in unplaced]
+    session.answer(
+        {
+            "computer_id": computer_id,
+            "placed": [_placed(it) for it in placed],
+            "unplaced": [_placed(it) for it in unplaced],
+        },
+        instances_table(tree),
+    )
+    for it in unplaced:
+        words = (it.title, *(("--root", it.root_title) if it.requester_title else ()))
+        session.add_text(
+            f"{it.title} has no place yet: `slapcluster why {shlex.join(words)}` says"
+            " why; repeat the command when that is mended."
+        )
+    return ExitCode.PENDING if unplaced else ExitCode.DONE
+
+
+def _is_on(instance: InstanceReport, computer_id: str) -> bool:
+    key = instance.partition
+    return key is not None and key.computer_id == computer_id
+
+
+def _placed(instance: InstanceReport) -> dict[str, object]:
+    return {
+        "title": instance.title,
+        "root_title": instance.root_title,
+        "partition": document_of(instance.partition),
+    }
 
 
 @computer.command(epilog="JSON: {computer_id, message}.")

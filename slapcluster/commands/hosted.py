@@ -149,6 +149,23 @@ def prove(session: Session, *, home: str, leg: str) -> None:
     session.launch(main)
 
 
+@hosted.command("copy")
+@click.argument("home", type=_PARTITION)
+@pass_session
+def have_copied(session: Session, *, home: str) -> None:
+    """Have everything copied to the storage node of a region that has no cells.
+
+    It has them instead of the one that the region had, and this runs until it is
+    stopped; once all is done the instance is processed again.
+    """
+    from slapcluster.hosting.copying import have_all_copied  # noqa: PLC0415 - as above
+
+    async def main(runtime: Runtime) -> None:
+        await have_all_copied(runtime, home)
+
+    session.launch(main)
+
+
 @hosted.command(epilog="Exit codes: 0 kept, 1 broken; JSON: {is_kept, sentence}.")
 @click.argument("name", type=click.Choice((*PROMISES, ROOT_PROMISE)))
 @click.argument("home", type=click.Path(file_okay=False, resolve_path=True))

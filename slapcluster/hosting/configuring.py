@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -16,6 +17,7 @@ from replication.neo.neoctl import ask
 from runtime.ports import IFileTree, Runtime
 from slap.errors import SlapError
 from slapcluster.hosting.connections import Connection
+from slapcluster.hosting.holders import lacks_cells
 from slapcluster.hosting.identities import keep_identity
 from slapcluster.hosting.keys import KEY_DAYS, KeyStep, decide_key_step
 from slapcluster.hosting.layout import (
@@ -24,6 +26,7 @@ from slapcluster.hosting.layout import (
     IN_FORCE_FILE,
     LINKS_FILE,
     LINKS_HOME,
+    NEO_HOME,
     NEXT_PIN,
     OWN_PIN,
     PEER_PREFIX,
@@ -36,11 +39,13 @@ from slapcluster.hosting.layout import (
 from slapcluster.hosting.places import ADMIN_NODE, Place
 from slapcluster.hosting.planning import (
     InForce,
+    choose_names,
     has_cells,
     merge,
     missing_of,
     own_region,
     parse_in_force,
+    plan_copier,
     plan_creator,
     plan_links,
     plan_programs,
@@ -59,6 +64,7 @@ from slapcluster.hosting.wanted import (
     read_region,
 )
 from slapcluster.outcomes import CommandFailed, ExitCode
+from slapcluster.regions.databases import look_into
 from slapgrid.neighbours.lock import hold_directory
 from stunnel_conf.applying import Applied, Applier, NotTaken
 from stunnel_conf.links import BadLinks
@@ -139,7 +145,13 @@ async def _configure(
         runtime, place, wanted.name, wanted.root.authority.get(wanted.name, "")
     )
     own = evolve(
-        own_region(wanted, place, certificates, is_created=is_created),
+        own_region(
+            wanted,
+            place,
+            certificates,
+            is_created=is_created,
+            known_as=choose_names(wanted, place, before),
+        ),
         certificate_request=standing.certificate_request,
         replica_url=place.replica_url if standing.is_certified else "",
         release_url=place.release_url,
@@ -156,6 +168,9 @@ async def _configure(
         programs = plan_programs(place, wanted, published, applied.entries)
         programs |= plan_creator(place, wanted, published)
         programs |= plan_prover(place, wanted, own.settled)
+        database = look_into(Path(place.home, NEO_HOME))
+        if lacks_cells(wanted, published, database, found.answer):
+            programs |= plan_copier(place)
         uri = store_uri(place, wanted, published, applied.entries)
         if standing.is_certified:
             programs |= plan_replica(place, wanted.name, uri)

@@ -13,7 +13,13 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from master_cluster.authority.region import RegionHome
-from runtime.certificates import BadCertificate, render_request, split_roots
+from runtime.certificates import (
+    BadCertificate,
+    describe_first,
+    key_digest,
+    render_request,
+    split_roots,
+)
 from runtime.holdings import Holding
 from runtime.identity_directory import IdentityDirectory
 from runtime.ports import Runtime
@@ -45,10 +51,10 @@ def keep_identity(
     with _speaking(name):
         key = directory.make_key(runtime.keys.new_private_key, Holding.REGION)
         asked = render_request(key, name)
-        if certificate:
-            chain, roots = split_roots(certificate)
-            if roots:
-                directory.keep_roots(roots)
+        chain, roots = split_roots(certificate)
+        if roots:
+            directory.keep_roots(roots)
+        if certificate and not _is_of_another_key(chain, key):
             directory.keep_chain(chain, now, Holding.REGION)
         if directory.chain(Holding.REGION) and not directory.chain():
             directory.make_key(runtime.keys.new_private_key)
@@ -65,6 +71,14 @@ def problems_of(runtime: Runtime, home: str) -> tuple[dict[str, float], str]:
         str(it.holding): it.expires_at for it in entries if it.expires_at is not None
     }
     return expires, next(problems, "")
+
+
+def _is_of_another_key(chain: str, key: str) -> bool:
+    """Whether a certificate is of the key that the region had elsewhere.
+
+    It is worth nothing here, and is no fault: the key of now waits to be signed.
+    """
+    return describe_first(chain).key_digest != key_digest(key)
 
 
 @contextmanager

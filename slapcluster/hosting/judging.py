@@ -102,20 +102,23 @@ def _away(in_force: InForce, answer: Answer) -> tuple[str, ...]:
     )
 
 
-def judge_lag(in_force: InForce, answer: Answer) -> Judgement:
-    """Judge whether the storage node of this region has everything."""
+def judge_lag(in_force: InForce, answer: Answer, next_step: str = "") -> Judgement:
+    """Judge whether the storage node of this region has everything.
+
+    ``next_step`` is what is done, or waited for, where it has not.
+    """
     if answer.failure or not answer.is_running:
         said = answer.failure or f"NEO is {answer.cluster_state}"
         return _broken(f"nobody knows what {in_force.name} has: {said}")
     own = [it for it in answer.cells if region_of(it.storage) == in_force.number]
     if not own:
-        return _broken(
-            f"no storage node of {in_force.name} has cells: its database was lost, or"
-            " is of another neo_cluster"
-        )
+        return _broken(f"no storage node of {in_force.name} has cells: {next_step}")
     late = sum(it.cell_state == OUT_OF_DATE for it in own)
     if late:
-        return _broken(f"{late} of {len(own)} cells of {in_force.name} are out of date")
+        because = f": {next_step}" if next_step else ""
+        return _broken(
+            f"{late} of {len(own)} cells of {in_force.name} are out of date{because}"
+        )
     return _kept(f"all {len(own)} cells of {in_force.name} are up to date")
 
 
@@ -123,8 +126,8 @@ def judge_replica(url: str, refusal: str) -> Judgement:
     """Judge whether the replica of this region is ready; ``refusal`` is why not."""
     if not url:
         return _broken(
-            "the key of the region has no certificate: have the published"
-            " certificate-request signed, and give it back as parameter authority"
+            "the key of the region has no certificate: `slapcluster region sign` signs"
+            " it, where the root of the cloud is"
         )
     if refusal.startswith(RECEIVING):
         # Whoever moves a state to it may wait for this promise.

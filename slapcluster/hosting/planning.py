@@ -53,6 +53,9 @@ _PROGRAMS: Mapping[ProgramKind, str] = {
 }
 """The scripts of the release, and the names of their ports."""
 
+NAME_STEP = 1000
+"""To a port that no partition has: nobody listens there, it is a name."""
+
 _DIGITS = 8
 """Two command lines that meet in 32 bits cost a restart that does not happen."""
 
@@ -117,11 +120,37 @@ def own_region(
     certificates: tuple[str, ...],
     *,
     is_created: bool,
+    known_as: Mapping[str, Endpoint] | None = None,
 ) -> PublishedRegion:
     """Return what this region publishes."""
     ports = {program: place.outside(program).port for program in (*LINKED, REPLICA)}
-    linked = LinkedRegion(wanted.name, place.ipv6, certificates, ports)
+    linked = LinkedRegion(wanted.name, place.ipv6, certificates, ports, known_as or {})
     return PublishedRegion(linked, is_created)
+
+
+def choose_names(
+    wanted: WantedRegion, place: Place, before: InForce | None
+) -> dict[str, Endpoint]:
+    """Return what programs announce that is not where others come in to them.
+
+    NEO knows a region by what it announced first: others have that in their command
+    lines, and would all be started anew at once if it were something else. So a region
+    that is placed elsewhere goes on under the name of before. What another region is
+    known as is left to that one.
+    """
+    known = wanted.before
+    if before is not None and before.admin_node:
+        known = before.own
+    taken = {it.linked.announced(p) for it in wanted.others.values() for p in LINKED}
+    names = {}
+    for program in LINKED:
+        own = place.outside(program)
+        name = known.linked.announced(program) if known else own
+        while known is None and name in taken:
+            name = Endpoint(name.host, name.port + NAME_STEP)
+        if name != own:
+            names[program] = name
+    return names
 
 
 def merge(
@@ -183,9 +212,10 @@ def plan_programs(
     """Return the files of ``etc/service``, by name; ``entries`` are of the links."""
     reached = _reached(place, wanted.name, published, entries)
     neo_masters = _neo_masters(published)
+    own = {it: published[wanted.name].linked.announced(it) for it in LINKED}
     files = _wrapper("stunnel", (place.stunnel, place.stunnel_conf))
     for kind, program in _PROGRAMS.items():
-        announced = str(place.outside(program))
+        announced = str(own.get(program, place.outside(program)))
         known = {**reached, announced: str(place.bound(program))}
         arguments = (
             *("--cluster", wanted.root.neo_cluster),
@@ -275,6 +305,12 @@ def plan_prover(place: Place, wanted: WantedRegion, settled: str) -> dict[str, s
         return {}
     argv = place.script("slapcluster", "hosted", "prove", place.home, wanted.leg)
     return _wrapper("prover", argv)
+
+
+def plan_copier(place: Place) -> dict[str, str]:
+    """Return the program that has everything copied to the storage node."""
+    argv = place.script("slapcluster", "hosted", "copy", place.home)
+    return _wrapper("copier", argv)
 
 
 def plan_promises(place: Place, names: Iterable[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from runtime.identity_directory import paths_below
 from runtime.ports import IFileTree, Runtime
 from runtime.tls import BadCredentials
 from slapcluster.hosting.configuring import read_asked, read_in_force, read_key
+from slapcluster.hosting.copying import look_at_holders
 from slapcluster.hosting.identities import problems_of
 from slapcluster.hosting.judging import (
     Judgement,
@@ -94,8 +95,15 @@ async def _look_at_quorum(
     return judge_quorum(in_force, answer, verdict, obstacle)
 
 
-async def _look_at_lag(runtime: Runtime, _: IFileTree, in_force: InForce) -> Judgement:
-    return judge_lag(in_force, await _ask(runtime, in_force))
+async def _look_at_lag(
+    runtime: Runtime, tree: IFileTree, in_force: InForce
+) -> Judgement:
+    answer = await _ask(runtime, in_force)
+    judgement = judge_lag(in_force, answer)
+    if judgement.is_kept or not answer.is_running:
+        return judgement
+    outlook = await look_at_holders(runtime, tree.root)
+    return judge_lag(in_force, answer, outlook.sentence)
 
 
 async def _look_at_certificates(

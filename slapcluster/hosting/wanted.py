@@ -28,7 +28,7 @@ from slapcluster.hosting.rolling import (
     Roll,
     read_number,
 )
-from stunnel_conf.links import BadLinks, read_host, read_port
+from stunnel_conf.links import BadLinks, read_endpoint, read_host, read_port
 
 NEO_CLUSTER = "slapcluster"
 PARTITION_COUNT = 12
@@ -42,6 +42,10 @@ _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
 ROOT_KEYS = frozenset(
     {"regions", "storage", "neo-cluster", "neo-partitions", "authority"}
 )
+
+
+KNOWN_AS_KEY = "known-as"
+"""What a region publishes that was elsewhere before: others translate that."""
 
 
 class Misasked(Exception):
@@ -98,12 +102,14 @@ class WantedRegion:
     """One region of it; ``others`` are those that have published.
 
     ``leg`` numbers the changes of its release, ``""`` before the first one.
+    ``before`` is what this one published, here or where it was before.
     """
 
     name: str
     root: WantedRoot
     others: Mapping[str, PublishedRegion] = field(factory=dict)
     leg: str = ""
+    before: PublishedRegion | None = None
 
     @property
     def number(self) -> int:
@@ -137,8 +143,9 @@ def read_region(parameters: Mapping[str, str]) -> WantedRegion:
         )
     published = _published(parameters.get("published", "{}"))
     others = {it: published[it] for it in root.names if it in published}
-    others.pop(name, None)
-    return WantedRegion(name, root, others, read_number(parameters.get(LEG_KEY)))
+    before = others.pop(name, None)
+    leg = read_number(parameters.get(LEG_KEY))
+    return WantedRegion(name, root, others, leg, before)
 
 
 def _root(parameters: Mapping[str, str]) -> WantedRoot:
@@ -218,7 +225,10 @@ def _published(text: str) -> dict[str, PublishedRegion]:
 def render_published(published: PublishedRegion) -> dict[str, str]:
     """Return the connection parameters of a region."""
     linked = published.linked
+    known_as = {program: str(it) for program, it in linked.known_as.items()}
+    told = {KNOWN_AS_KEY: json.dumps(known_as, sort_keys=True)} if known_as else {}
     return {
+        **told,
         "region": linked.name,
         "address": linked.address,
         "ports": json.dumps(dict(linked.ports), sort_keys=True),
@@ -237,11 +247,13 @@ def read_published(name: str, document: object) -> PublishedRegion:
         if not isinstance(document, Mapping) or document["region"] != name:
             raise Misasked(f"published.{name}: it is of another region")
         ports = json.loads(document["ports"])
+        known_as = json.loads(document.get(KNOWN_AS_KEY, "{}"))
         linked = LinkedRegion(
             name,
             read_host(document["address"]),
             split_certificates(document["certificates"]),
             {str(program): read_port(it) for program, it in ports.items()},
+            {str(program): read_endpoint(it) for program, it in known_as.items()},
         )
     except KeyError as error:
         raise Misasked(f"published.{name}: {error.args[0]} is missing") from error

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import field, frozen, mutable
+from attrs import asdict, field, frozen, mutable
 
-from replication.answers import PENDING, READABLE, RUNNING, STORAGE, choose_answer
+from replication.answers import choose_answer
 from replication.changing import (
     GOES_ON,
     UNMADE,
@@ -21,6 +21,7 @@ from replication.changing import (
     View,
     plan_all_steps,
     plan_next_step,
+    view_storage_nodes,
 )
 from replication.neo.neoctl import change_holders
 from replication.regions import ProgramKind, Region, split_address
@@ -161,12 +162,6 @@ class Changing:
             why = f"{told}; `slapcluster storage status` says why"
             return View(neo_cluster, False, why, {}, *_NOBODY), seen  # noqa: FBT003
         self.admin_node = answer.admin_node
-        storages = {it.storage: it for it in answer.nodes_of(STORAGE)}
-        connected = frozenset(
-            it for it, known in storages.items() if known.node_state == RUNNING
-        )
-        holders = frozenset(it.storage for it in answer.cells)
-        lacking = {it.storage for it in answer.cells if it.cell_state not in READABLE}
         entries = {
             it.name: await self._entry(regions, it, shown)
             for it, shown in zip(neo_cluster.regions, seen.regions, strict=True)
@@ -176,12 +171,7 @@ class Changing:
             True,  # noqa: FBT003 - it runs
             "",
             entries,
-            holders,
-            (holders & connected) - lacking,
-            connected,
-            frozenset(
-                it for it, known in storages.items() if known.node_state == PENDING
-            ),
+            **asdict(view_storage_nodes(answer)),
         )
         return view, seen
 

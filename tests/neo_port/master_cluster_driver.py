@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPSConnection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,8 +29,8 @@ MASTER = "127.0.0.1:4999"
 RELEASE = "http://127.0.0.1:5000/release/software/master-cluster/software.cfg"
 """Relayed by the first agent, for all three: they share a loopback."""
 
-BUILD_SECONDS_MAX = 240
-READY_SECONDS_MAX = 180
+BUILD_SECONDS_MAX = 400
+READY_SECONDS_MAX = 400
 ALIVE_SECONDS_MAX = 90
 COMMAND_SECONDS_MAX = 60
 
@@ -195,6 +196,13 @@ class Writer:
     def count_since(self, instant: float) -> int:
         return sum(at > instant for at, _ in list(self.acknowledged))
 
+    def longest_gap(self, instant: float) -> float:
+        """The longest time without an acknowledgement from here to now."""
+        times = [at for at, _ in list(self.acknowledged) if at > instant]
+        edges = [instant, *times, now()]
+        pairs = pairwise(edges)
+        return round(max(late - early for early, late in pairs), 1)
+
     def gap(self, instant: float) -> float:
         """How long nothing was acknowledged after this."""
         times = [at for at, _ in list(self.acknowledged)]
@@ -239,7 +247,7 @@ def tell(place: Place, stack: ExitStack) -> dict[str, Any]:
     seen["replicas serve"] = served(place, told["replicas"].split())
     pids = {it: program_pids(place, it) for it in REGIONS}
 
-    writer = Writer(place, "lyon", stack)
+    writer = Writer(place, "tokyo", stack)
     place.until("commits are acknowledged", 60, lambda: writer.count_since(0) > 20)
     # Nothing of a region runs any more, as when its power is gone.
     died_at, killed_at = now(), time.time()  # noqa: TID251
@@ -258,7 +266,21 @@ def tell(place: Place, stack: ExitStack) -> dict[str, Any]:
     place.until(
         "its promises are kept", READY_SECONDS_MAX, lambda: has_all(place, killed_at)
     )
+    before = holders(place, "paris")
+    lost_at, seen["gap of a lost disk"] = lose_a_disk(place, stack, writer)
+    place.until(
+        "what a disk had is copied", READY_SECONDS_MAX, lambda: has_all(place, lost_at)
+    )
+    after = holders(place, "paris")
+    seen["other storage nodes"] = [sorted(before - after), sorted(after - before)]
+    place.until(
+        "nothing has all copied",
+        READY_SECONDS_MAX,
+        lambda: not [*place.partition_of("paris").glob("etc/service/copier-*")],
+    )
+    seen |= lose_a_computer(place, stack, writer)
     counts = [count for _, count in writer.acknowledged]
+    seen["missing"] = len(counts) - len(set(counts))
     seen["counted up"] = counts == sorted(counts)
     seen["all disks lost"] = lose_all_disks(place, stack)
     return {**seen, "seconds": place.seconds}
@@ -269,21 +291,114 @@ def computers(place: Place) -> list[Any]:
     return [it for it in found if it["partition_count"] == 2]
 
 
-def built(place: Place) -> bool:
-    infos = [place.tell("computer", "info", it) for it in REGIONS]
+def built(place: Place, *computer_ids: str) -> bool:
+    infos = [place.tell("computer", "info", it) for it in computer_ids or REGIONS]
     states = [it["reported_state"] for info in infos for it in info["installations"]]
-    return states == ["available"] * 3
+    return states == ["available"] * len(infos)
+
+
+def lose_a_disk(place: Place, stack: ExitStack, writer: Writer) -> tuple[float, float]:
+    """Kill all of a region, and start its computer again with an empty disk.
+
+    When that was, and how long nothing was acknowledged.
+    """
+    died_at, killed_at = now(), time.time()  # noqa: TID251
+    for pid in processes_of(place.home("paris")):
+        os.kill(pid, signal.SIGKILL)
+    for file in (place.partition_of("paris") / "srv" / "neo").glob("database*"):
+        file.unlink()
+    stack.enter_context(place.agent("paris"))
+    place.until(
+        "the others acknowledge without a disk",
+        ALIVE_SECONDS_MAX,
+        lambda: writer.count_since(died_at + 1) > 20,
+    )
+    return killed_at, writer.gap(died_at)
+
+
+def lose_a_computer(place: Place, stack: ExitStack, writer: Writer) -> dict[str, Any]:
+    """Have a computer take over from one that never comes back; what was seen."""
+    seen: dict[str, Any] = {}
+    home = place.home("spare")
+    home.mkdir()
+    cfg = CFG.format(region="spare", number=4, place=place.top)
+    (home / "slapos.cfg").write_text(cfg)
+    stack.enter_context(place.agent("spare"))
+    place.until("a spare one is there", 60, lambda: len(computers(place)) == 4)
+    place.tell("computer", "set", "spare", "region=lyon")
+    place.tell("supply", RELEASE, "spare", may_fail=True)
+    place.until("it is built", BUILD_SECONDS_MAX, lambda: built(place, "spare"))
+
+    before = holders(place, "tokyo")
+    others = ("paris", "tokyo")
+    pids = {it: program_pids(place, it) for it in others}
+    died_at = now()
+    for pid in processes_of(place.home("lyon")):
+        os.kill(pid, signal.SIGKILL)
+    told = place.tell("computer", "give-up", "lyon", "--never-comes-back")
+    seen["placed anew"] = {
+        it["title"]: it["partition"]["computer_id"] for it in told["placed"]
+    }
+
+    def sign() -> list[str]:
+        words = ("region", "sign", "cloud", "--root", str(place.top / "root"))
+        return list(place.tell(*words)["regions"])
+
+    seen["signed"] = place.until("its key waits", READY_SECONDS_MAX, sign)
+    place.until(
+        "lyon is whole elsewhere", READY_SECONDS_MAX, lambda: is_lyon_whole(place)
+    )
+    after = holders(place, "tokyo")
+    seen["lyon elsewhere"] = [sorted(before - after), sorted(after - before)]
+    seen["gap of a dead computer"] = writer.longest_gap(died_at)
+    seen["nobody was started anew"] = {
+        it: pids[it] <= program_pids(place, it) for it in others
+    }
+    seen["replicas elsewhere"] = place.until(
+        "the root tells of its replica",
+        READY_SECONDS_MAX,
+        lambda: [
+            it for it in [published(place)["replicas"].split()] if "[fd00:4:" in str(it)
+        ],
+    )[0]
+    return seen
+
+
+def is_lyon_whole(place: Place) -> bool:
+    """Whether all promises of lyon are kept on the spare computer."""
+    if not [*place.home("spare").glob("srv/slappart*/etc/region.json")]:
+        return False
+    told = place.promises(place.partition_of("spare"))
+    return (
+        len(told) == 6
+        and all(is_kept for is_kept, _ in told.values())
+        and told["lag"][1] == "all 12 cells of lyon are up to date"
+        and told["quorum"][1] == "NEO runs with all 3 regions"
+    )
+
+
+def holders(place: Place, region: str) -> set[str]:
+    """The storage nodes that have cells, as one region knows them."""
+    in_force = place.partition_of(region) / "etc" / "region.json"
+    admin_node = json.loads(in_force.read_text())["admin_node"]
+    argv = (sys.executable, "-I", "-m", "replication.neo.neoctl", "look", admin_node)
+    said = subprocess.run(
+        argv, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=True
+    )
+    (answer,) = json.loads(said.stdout)
+    return {storage for row in answer["rows"] for storage, _ in row}
 
 
 def lose_all_disks(place: Place, stack: ExitStack) -> str:
     """What NEO says after everything died and all databases are gone."""
-    for region in REGIONS:
+    homes = ("paris", "spare", "tokyo")
+    for region in homes:
         for pid in processes_of(place.home(region)):
             os.kill(pid, signal.SIGKILL)
         for file in (place.partition_of(region) / "srv" / "neo").glob("database*"):
             file.unlink()
     killed_at = time.time()  # noqa: TID251
-    for region in REGIONS:
+    for region in homes:
         stack.enter_context(place.agent(region))
 
     def quorum() -> str:

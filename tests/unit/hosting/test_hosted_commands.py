@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,36 @@ def test_regions_run_when_all_are_there_and_stay_when_one_is_silent(computers):
         "hosted", "check", "certificates", str(computers.top / "lyon")
     )
     assert certificates.exit_code == 0, certificates.output
+
+
+def test_a_region_without_a_database_has_all_copied_where_there_are_cells(computers):
+    """Whoever has seen cells says so; nobody looks for any before."""
+    alone = {name: computers.publish(name) for name in NAMES}
+    computers.publish("tokyo", published=json.dumps(alone))
+    assert "copier" not in computers.programs("tokyo")
+    alone["lyon"]["storage"] = "created"
+    computers.publish("tokyo", published=json.dumps(alone))
+    assert "copier" in computers.programs("tokyo")
+
+
+def test_a_region_that_is_elsewhere_asks_for_another_key(computers):
+    """The certificate of the one before is no fault, and of no use."""
+    alone = {name: computers.publish(name) for name in NAMES}
+    shared = {
+        "published": json.dumps(alone),
+        "authority": json.dumps(sign(computers, alone)),
+    }
+    computers.publish("lyon", **shared)
+    shutil.rmtree(computers.top / "lyon")
+
+    anew = computers.publish("lyon", **shared)
+
+    assert anew["certificate-request"] != alone["lyon"]["certificate-request"]
+    assert anew["replica-url"] == ""
+    assert "replica" not in computers.programs("lyon")
+    signed = sign(computers, {"lyon": anew})
+    again = computers.publish("lyon", **{**shared, "authority": json.dumps(signed)})
+    assert again["replica-url"]
 
 
 def sign(computers: Computers, published: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -108,11 +108,27 @@ AWAY = evolve(RUNNING, nodes=RUNNING.nodes[1:])
             "1 of 1 cells of lyon are out of date",
         ),
         (
-            judge_lag(IN_FORCE, evolve(RUNNING, rows=(cells("UP_TO_DATE"),))),
+            judge_lag(
+                IN_FORCE,
+                evolve(RUNNING, rows=(cells("UP_TO_DATE"),)),
+                "waiting: the storage node of lyon comes",
+            ),
             False,
             (
-                "no storage node of lyon has cells: its database was lost, or is of"
-                " another neo_cluster"
+                "no storage node of lyon has cells: waiting: the storage node of lyon"
+                " comes"
+            ),
+        ),
+        (
+            judge_lag(
+                IN_FORCE,
+                evolve(RUNNING, rows=(cells("UP_TO_DATE", "OUT_OF_DATE"),)),
+                "dropping storage node S200001 of lyon",
+            ),
+            False,
+            (
+                "1 of 1 cells of lyon are out of date: dropping storage node S200001 of"
+                " lyon"
             ),
         ),
         (
@@ -130,8 +146,8 @@ AWAY = evolve(RUNNING, nodes=RUNNING.nodes[1:])
             judge_replica("", ""),
             False,
             (
-                "the key of the region has no certificate: have the published"
-                " certificate-request signed, and give it back as parameter authority"
+                "the key of the region has no certificate: `slapcluster region sign`"
+                " signs it, where the root of the cloud is"
             ),
         ),
         (

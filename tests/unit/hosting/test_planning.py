@@ -6,15 +6,18 @@ import re
 import shlex
 
 import pytest
+from attrs import evolve
 
 from master_cluster.store.neo_uri import parse_neo_uri
 from replication.answers import CellSeen
 from slapcluster.hosting.places import FIRST_ENTRY, FIRST_PORT, read_place
 from slapcluster.hosting.planning import (
     InForce,
+    choose_names,
     may_create,
     merge,
     missing_of,
+    own_region,
     parse_in_force,
     plan_creator,
     plan_links,
@@ -24,7 +27,12 @@ from slapcluster.hosting.planning import (
     render_in_force,
     store_uri,
 )
-from slapcluster.hosting.wanted import Misasked
+from slapcluster.hosting.wanted import (
+    Misasked,
+    WantedRegion,
+    read_published,
+    render_published,
+)
 from stunnel_conf.links import Endpoint
 from stunnel_conf.ports import assign, entry_name
 from tests.unit.hosting.regions import (
@@ -94,6 +102,68 @@ def test_programs_bind_inside_and_announce_outside():
     ]
     assert "--autostart" not in str(found)
     assert "0.0.0.0" not in str(found)
+
+
+def elsewhere(name="paris", number=7, before=None):
+    """A region that is placed anew, in its first pass there."""
+    asked = evolve(a_region(name, NAMES), before=before or a_published(name))
+    place = a_place(number)
+    names = choose_names(asked, place, None)
+    new = own_region(
+        asked, place, (a_certificate("new"),), is_created=False, known_as=names
+    )
+    return asked, place, new
+
+
+def test_a_region_that_is_elsewhere_starts_nothing_anew_at_the_others():
+    """They exchange what stunnel reads while connections live."""
+    published = all_published()
+    _, _, new = elsewhere()
+    after = {**published, "paris": read_published("paris", render_published(new))}
+
+    assert programs_of("lyon", after) == programs_of("lyon", published)
+    links = plan_links(a_place(2), "lyon", after)
+    (peer,) = (it for it in links.links.peers if it.name == "paris")
+    assert peer.address == "fd00:7::2"
+
+
+def test_a_region_that_is_elsewhere_announces_what_it_was_known_as():
+    """And binds where it is; so do the passes after the first one."""
+    asked, place, new = elsewhere()
+    published = {**all_published(), "paris": new}
+    links = plan_links(place, "paris", published).links
+    files = plan_programs(place, asked, published, entries_of(place, links))
+    (line,) = (it for name, it in files.items() if name.startswith("storage-node"))
+    options = options_of(shlex.split(line.splitlines()[1])[1:])
+    assert (options["--bind"], options["--announce"]) == (
+        "10.0.0.7:20001",
+        "[fd00:1::2]:20001",
+    )
+    in_force = InForce("paris", 1, published, admin_node="10.0.0.7:20002")
+    again = evolve(asked, before=None)
+    assert choose_names(again, place, in_force) == new.linked.known_as
+
+
+def test_a_region_goes_home_under_the_name_that_it_has():
+    """And a third place is no other case than the second."""
+    _, _, new = elsewhere()
+    _, _, third = elsewhere(number=8, before=new)
+    assert third.linked.announced("neo-master") == Endpoint("fd00:1::2", 20000)
+    _, _, home = elsewhere(number=1, before=third)
+    assert home.linked.known_as == {}
+
+
+def test_nobody_takes_the_name_of_another_region():
+    """Where that one was before, a new one announces another port."""
+    _, _, new = elsewhere()
+    published = {**all_published(), "paris": new}
+    others = {it: published[it] for it in ("paris", "tokyo")}
+    lyon = WantedRegion("lyon", a_region("lyon").root, others)
+    names = choose_names(lyon, a_place(1), None)
+    assert names == {
+        "neo-master": Endpoint("fd00:1::2", 21000),
+        "storage-node": Endpoint("fd00:1::2", 21001),
+    }
 
 
 def test_each_announced_address_is_reached_from_each_region():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slapcluster.hosting.rolling import LEG_KEY, Roll
 from slapcluster.hosting.wanted import (
+    KNOWN_AS_KEY,
     ROOT_KEYS,
     Misasked,
     StorageWish,
@@ -161,7 +162,10 @@ def test_the_schemas_speak_of_the_parameters_that_are_read():
         *("region", "published", LEG_KEY),
     }
     published = render_published(a_published("lyon"))
-    assert set(schema("region-output-schema.json")["properties"]) == set(published)
+    assert set(schema("region-output-schema.json")["properties"]) == {
+        *published,
+        KNOWN_AS_KEY,
+    }
     assert set(schema("instance-output-schema.json")["properties"]) == set(
         summarise({})
     )

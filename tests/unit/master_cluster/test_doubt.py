@@ -82,6 +82,7 @@ def all_calls(guid: str) -> Iterator[Call]:
     for purpose in Purpose:
         yield Call(EXTENSION + "token", {"purpose": str(purpose)})
     yield from right_calls(guid)
+    yield calls.give_up_computer(COMPUTER_ID)
 
 
 def a_cloud() -> tuple[WebBench, FaultyStorage, list[Call]]:

@@ -130,6 +130,7 @@ def rpc_calls(guid: str) -> Iterator[Call]:
 
 ELSEWHERE: Mapping[str, str] = {
     EXTENSION + "set_computer_attributes": "test_placement.py and the commands",
+    EXTENSION + "give_up_computer": "test_giving_up.py",
     EXTENSION + "usage": "test_usage.py",
     EXTENSION + "usage_document": "test_usage.py",
     EXTENSION + "releases": "test_pushes.py",

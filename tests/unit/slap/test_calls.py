@@ -124,6 +124,7 @@ CALLS: tuple[st.SearchStrategy[Call], ...] = (
     st.builds(
         calls.set_computer_attributes, NAME, st.dictionaries(TEXT, TEXT, max_size=2)
     ),
+    st.builds(calls.give_up_computer, NAME),
     st.builds(calls.get_tree_report, NAME),
     st.builds(calls.get_requested, KEY),
     st.builds(calls.explain_allocation, NAME, NAME),
