@@ -59,7 +59,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import ProgramGroup
 from slapgrid.supervision.port import ISupervision, ProgramKey, SupervisionError
-from slapgrid.turns import Turn
+from slapgrid.turns import INSTALLS_PER_TURN_MIN, Turn
 
 #: What a master answers that accepts a destruction; else it is a refusal.
 DESTRUCTION_ACCEPTED = frozenset({"", "OK", "None"})
@@ -129,7 +129,7 @@ class Performing:
         async def install_some() -> None:
             for action in waiting:
                 outcomes.append(await self._alone(action))
-                if self.turn.is_over():
+                if len(outcomes) >= INSTALLS_PER_TURN_MIN and self.turn.is_over():
                     return
 
         await _all(install_some() for _ in range(self.turn.parallel_count))

@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+#: The latest change, and the one that waits longest: news that do not end would keep it
+#: from being performed for ever.
+INSTALLS_PER_TURN_MIN = 2
 #: Between two looks at all partitions, which cost some tenths of a second for hundreds.
 TURN_SECONDS = 3.0
 
@@ -18,7 +21,7 @@ TURN_SECONDS = 3.0
 class Turn:
     """A turn of installations, ``parallel_count`` at the same time.
 
-    ``is_over`` is asked after each; the first ones are always performed.
+    ``is_over`` is asked after each; ``INSTALLS_PER_TURN_MIN`` are always performed.
     """
 
     parallel_count: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -193,9 +194,18 @@ class SmallCloud:
     def supply(self) -> None:
         self.perform(calls.supply(SoftwareInstallation(URL, "COMP-1")))
 
-    def request(self, title: str, wanted: RequestedState | None = None) -> None:
+    def request(
+        self,
+        title: str,
+        wanted: RequestedState | None = None,
+        parameters: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.perform(
-            calls.request_instance(InstanceRequest(title, URL, requested_state=wanted))
+            calls.request_instance(
+                InstanceRequest(
+                    title, URL, parameters=parameters, requested_state=wanted
+                )
+            )
         )
 
     def timestamp(self) -> str:
@@ -272,6 +282,32 @@ def test_one_change_does_not_wait_for_hundreds_of_installations(world: World) ->
     cloud.request(f"instance {count - 1}", RequestedState.STOPPED)
 
     world.run_until(lambda: len(cloud.computer.running_programs) < count, 1.0)
+    cloud.finish()
+
+
+def test_an_instance_that_changes_all_the_time_keeps_no_other_from_being_changed(
+    world: World,
+) -> None:
+    """Each of its changes is the latest, and ends what is done meanwhile."""
+    cloud = SmallCloud(world, BuildoutModel(install_seconds=2.0))
+    cloud.start_first()
+    for title in ("second", "third"):
+        cloud.request(title)
+        cloud.wait_for(title, "started", 60)
+    files = cloud.computer.runtime.file_tree(cloud.config.instance_root)
+    others = [files.subtree(it) for it in ("slappart1", "slappart2")]
+    before = [read_timestamp(it) for it in others]
+
+    for title in ("second", "third"):
+        cloud.request(title, parameters={"colour": "red"})
+    for number in range(60):
+        cloud.request("first", parameters={"number": str(number)})
+        world.run_for(0.5)
+
+    assert all(
+        read_timestamp(it) not in {None, was}
+        for it, was in zip(others, before, strict=True)
+    )
     cloud.finish()
 
 
