@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
+from master_cluster.reporting import BANG
 from slap.reports import ComputerReport, InstanceReport, TreeReport
 from slapcluster.hosting.outlook import RELEASE_PATH
 from slapcluster.hosting.rolling import LEG_KEY, RELEASE_KEY, SETTLED_KEY
@@ -56,7 +57,10 @@ def _look(
     runs = published.get(RELEASE_KEY, "") or instance.software_release_url
     activity = instance_activity(instance, changed_at)
     if instance.reported_state == "error":
-        activity = f"fails: {_trouble(instance.message)}"
+        # A bang is told as an error, until the next report.
+        is_banged = instance.message.startswith(BANG)
+        said = "is processed again: " if is_banged else "fails: "
+        activity = f"{said}{_trouble(instance.message)}"
     is_proved = instance.parameters.get(LEG_KEY, "") == published.get(SETTLED_KEY, "")
     if not is_asked:
         sentence = f"{activity}; its turn comes" if activity else "its turn comes"

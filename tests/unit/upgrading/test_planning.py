@@ -195,6 +195,10 @@ LEG = {"parameters": {"leg": "2"}}
             "fails: no disk",
         ),
         (an_instance("lyon", NEW, reported_state="error"), "fails: no reason was told"),
+        (
+            an_instance("lyon", NEW, reported_state="error", message="bang called: x"),
+            "is processed again: bang called: x",
+        ),
         (an_instance("lyon", NEW, reported_state=""), "to be started"),
         (
             an_instance("lyon", NEW, connection_parameters={"release-url": OLD}),
