@@ -58,9 +58,11 @@ from slapcluster.hosting.planning import (
 from slapcluster.hosting.restarting import obstacle_to_restart
 from slapcluster.hosting.rolling import Roll, decide_roll, read_legs, read_number
 from slapcluster.hosting.wanted import (
+    Misasked,
     PublishedRegion,
     WantedRegion,
     WantedRoot,
+    check_numbers,
     read_region,
 )
 from slapcluster.outcomes import CommandFailed, ExitCode
@@ -101,6 +103,10 @@ def configure_root(
         raise CommandFailed(
             f"The master does not say what was requested: {error.sentence}"
         ) from error
+    try:
+        check_numbers(wanted, reports)
+    except Misasked as error:
+        raise CommandFailed(f"{error}.") from error
     known = read_legs(wanted.names, reports)
     return decide_roll(place.release_url, wanted.names, known)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -21,6 +21,7 @@ from replication.regions import (
     PARTITION_COUNT_MAX,
     REGION_COUNT_MAX,
 )
+from slap.reports import InstanceReport
 from slapcluster.hosting.rolling import (
     LEG_KEY,
     RELEASE_KEY,
@@ -203,6 +204,26 @@ def read_numbers(text: str) -> dict[str, int]:
     if len(set(numbers.values())) < len(numbers):
         raise Misasked("regions: two of them have the same number")
     return numbers
+
+
+def check_numbers(wanted: WantedRoot, reports: Iterable[InstanceReport]) -> None:
+    """Refuse other regions than those that have cells; ``Misasked`` says which.
+
+    Programs of all of them would be started anew at once, and cells of one that leaves
+    would stay in the table, so that fewer of the others might be lost.
+    """
+    for it in reports:
+        is_created = it.connection_parameters.get("storage") == "created"
+        told = it.parameters.get("regions", "")
+        if not is_created or it.requested_state == "destroyed" or not told:
+            continue
+        known = read_numbers(told)
+        if known != wanted.numbers:
+            words = " ".join(f"{name}={number}" for name, number in known.items())
+            raise Misasked(
+                "regions: they are not added, removed or numbered anew once there are"
+                f" cells; ask for {words} again"
+            )
 
 
 def _region_number(word: str, text: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slap.reports import InstanceReport
 from slapcluster.hosting.rolling import LEG_KEY, Roll
 from slapcluster.hosting.wanted import (
     KNOWN_AS_KEY,
@@ -16,6 +17,7 @@ from slapcluster.hosting.wanted import (
     Misasked,
     StorageWish,
     WantedRoot,
+    check_numbers,
     describe_root,
     read_numbers,
     read_published,
@@ -152,6 +154,44 @@ def test_the_root_tells_which_regions_are_there():
         "certificate-requests": '{"lyon": ""}',
         "releases": '{"lyon": ""}',
     }
+
+
+def a_requested_region(regions, storage="created", requested_state="started"):
+    return InstanceReport(
+        "lyon",
+        root_title="cloud",
+        instance_guid="I",
+        requester_title="cloud",
+        software_release_url="",
+        software_type="region",
+        is_shared=False,
+        requested_state=requested_state,
+        parameters={"regions": regions},
+        connection_parameters={"storage": storage},
+    )
+
+
+@pytest.mark.parametrize(
+    ("regions", "fields", "is_refused"),
+    [
+        ("paris lyon tokyo", {}, False),
+        ("paris=1 lyon=2 tokyo=3", {}, False),
+        ("paris lyon nice", {}, True),
+        ("lyon paris tokyo", {}, True),
+        ("paris lyon tokyo nice rome", {}, True),
+        ("paris lyon nice", {"storage": "none"}, False),
+        ("paris lyon nice", {"requested_state": "destroyed"}, False),
+    ],
+)
+def test_regions_stay_who_they_are_once_there_are_cells(regions, fields, is_refused):
+    """By name and number; a list without numbers gives those of places."""
+    root = read_root({"regions": "paris lyon tokyo"})
+    reports = (a_requested_region(regions, **fields),)
+    if not is_refused:
+        check_numbers(root, reports)
+        return
+    with pytest.raises(Misasked, match="not added, removed or numbered anew"):
+        check_numbers(root, reports)
 
 
 def test_the_schemas_speak_of_the_parameters_that_are_read():
