@@ -17,6 +17,7 @@ from slapcluster.hosting.banging import bang_until_heard
 from slapcluster.hosting.judging import Judgement
 from slapcluster.hosting.layout import PROMISES, SETTLED_FILE
 from slapcluster.hosting.promising import check
+from slapcluster.hosting.rolling import settled_message
 from slapcluster.pausing import pause
 from slapcluster.printing import print_note
 
@@ -45,7 +46,7 @@ async def have_leg_proved(
     # On disk before anybody hears of it: each pass from here on publishes it.
     runtime.file_tree(home).write(SETTLED_FILE, f"{leg}\n".encode(), 0o640)
     print_note(f"settled in leg {leg}")
-    await bang_until_heard(runtime, home, f"the region is settled in leg {leg}")
+    await bang_until_heard(runtime, home, settled_message(leg))
     # What ended would be started again.
     await Deferred()
 

@@ -96,7 +96,7 @@ def read_legs(
         it.title: RegionLeg(
             Leg(it.software_release_url, read_number(it.parameters.get(LEG_KEY))),
             _settled(it.connection_parameters),
-            it.message.strip() if it.reported_state == "error" else "",
+            _trouble(it),
         )
         for it in reports
         if it.title in names and it.requested_state != RequestedState.DESTROYED.value
@@ -108,6 +108,20 @@ def read_number(text: str | None) -> str:
     text = text or ""
     is_number = text.isascii() and text.isdecimal() and len(text) <= LEG_DIGITS_MAX
     return text if is_number else ""
+
+
+def settled_message(number: str) -> str:
+    """Return what a region bangs with that has proved a leg."""
+    return f"the region is settled in leg {number}"
+
+
+def _trouble(report: InstanceReport) -> str:
+    """Return what an instance fails with; masters call its own bang an error too."""
+    number = read_number(report.parameters.get(LEG_KEY))
+    message = report.message.strip()
+    if report.reported_state != "error" or message.endswith(settled_message(number)):
+        return ""
+    return message
 
 
 def _settled(published: Mapping[str, str]) -> str | None:

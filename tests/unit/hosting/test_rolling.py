@@ -165,6 +165,22 @@ def test_regions_are_read_from_what_the_master_tells():
     }
 
 
+def test_a_region_that_bangs_because_it_is_settled_is_in_no_trouble():
+    """A bang is an error until the next report; one of an earlier leg is another's."""
+    fields = {
+        "reported_state": "error",
+        "message": "bang called: the region is settled in leg 2",
+        "connection_parameters": {"address": "fd00::2", "settled": "2"},
+    }
+    settled = a_report("paris", parameters={"leg": "2"}, **fields)
+    later = a_report("lyon", parameters={"leg": "3"}, **fields)
+
+    known = read_legs(NAMES, [settled, later])
+
+    assert known["paris"].trouble == ""
+    assert known["lyon"].trouble == fields["message"]
+
+
 @define
 class Cloud:
     """Regions that do what they were asked, late, in pieces, or not at all.
