@@ -30,7 +30,7 @@ class Step(Enum):
 
     IDENTIFY = "the authority of the cloud"
     TAKE = "the state that is left begins a new history"
-    LEAVE = "nobody serves the lost cloud any more"
+    LEAVE = "whether the lost cloud answers"
     JOIN = "computers join the mini-master"
     CLEAR = "the lost master is gone from its computers"
     SUPPLY = "the master is built as a release"

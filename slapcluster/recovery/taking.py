@@ -120,9 +120,9 @@ class Taking:
         ]
         if serving:
             raise CommandFailed(
-                f"The cloud is not lost: {', '.join(serving)} answers, with a majority"
-                " of its regions. What it acknowledges from now on would be lost; use"
-                " it, or end it, or say --leave-it-behind."
+                f"The cloud is not lost: there answers {', '.join(serving)}, with a"
+                " majority of its regions. What it acknowledges from now on would be"
+                " lost; use it, or end it, or say --leave-it-behind."
             )
 
     async def _is_served(self, url: str) -> bool:
