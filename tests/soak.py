@@ -8,18 +8,21 @@ repeats it.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import subprocess  # noqa: TID251 - git is a program
 import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from labsim.cli import play_seed, scenario_names
+from labsim.lives import bootstrap
 from tests.emulation.test_kills import killed
 from tests.interop.stock import neo_environment
 from tests.model.mutants import load as load_quorum
@@ -104,6 +107,20 @@ def _play_apart(module: str, *arguments: str) -> None:
     subprocess.run([*APART, *argv], cwd=TOP, check=True)
 
 
+def play_bootstrap(seed: int) -> None:
+    """One life of a bootstrap, in a fork that is gone with all that it leaves."""
+    bootstrap.digest_without_kills(seed % bootstrap.STORIES)
+    gc.freeze()
+    with get_context("fork").Pool(1) as pool:
+        outcome = pool.apply(bootstrap.play, (seed,))
+    problems = tuple(bootstrap.problems_of(seed, outcome))
+    run = {"commit": present_commit(), "seed": seed, **asdict(outcome)}
+    with Campaign.log("bootstrap-runs").open("a") as log:
+        log.write(json.dumps({**run, "problems": problems}) + "\n")
+    if problems:
+        sys.exit("\n".join(problems))
+
+
 def play_walks(seed: int) -> None:
     """Lives by chance in every small world of the quorum."""
     neo = load_quorum()
@@ -150,6 +167,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "histories": Campaign(play_history, 100),
     # Seconds to minutes each.
     "lab": Campaign(play_laboratory, 1),
+    # Some seconds each; bootstrap-runs.jsonl has a line for each.
+    "bootstrap": Campaign(play_bootstrap, 5),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
     # Faults that overlap, for 20 s; schedules-runs.jsonl has a line for each.
