@@ -109,7 +109,7 @@ def _play_apart(module: str, *arguments: str) -> None:
 
 def play_bootstrap(seed: int) -> None:
     """One life of a bootstrap, in a fork that is gone with all that it leaves."""
-    bootstrap.digest_without_kills(seed % bootstrap.STORIES)
+    bootstrap.digest_without_kills(seed % bootstrap.PLOTS)
     gc.freeze()
     with get_context("fork").Pool(1) as pool:
         outcome = pool.apply(bootstrap.play, (seed,))

@@ -20,7 +20,6 @@ What must be, whoever is killed:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,12 +70,12 @@ QUIET_SECONDS = 30.0
 BACK_SECONDS = 30.0
 """After a region or computer is back, those who wait for it notice."""
 
-STORIES = 4
+PLOTS = 4
 _STEP_NAMES = {it.value: it for it in Step}
 
 
 @frozen
-class Story:
+class Plot:
     """What is the same, whoever is killed: computers, and what persons want."""
 
     titles: dict[str, str]
@@ -84,12 +83,12 @@ class Story:
     services: int
 
 
-def story_of(number: int) -> Story:
-    """One of ``STORIES``: with a second computer in a region, or a second person."""
+def plot_of(number: int) -> Plot:
+    """One of ``PLOTS``: with a second computer in a region, or a second person."""
     titles = {f"{region}-1": region for region in REGIONS}
     if number % 2:
         titles[f"{REGIONS[-1]}-2"] = REGIONS[-1]
-    return Story(titles, people=1 + number // 2 % 2, services=2 + number % 2)
+    return Plot(titles, people=1 + number // 2 % 2, services=2 + number % 2)
 
 
 @frozen
@@ -112,7 +111,7 @@ class Life:
 
     world: World
     root: Path
-    story: Story
+    plot: Plot
     fates: tuple[Fate, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     problems: list[str] = field(factory=list)
@@ -128,7 +127,7 @@ class Life:
     _turns: list[Any] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.place = Place(self.world, self.root, self.story.titles, self._seen.append)
+        self.place = Place(self.world, self.root, self.plot.titles, self._seen.append)
         witness = Witness(self.world, self.place, self.problems)
         self.place.tell_opened = witness.note_opening
         self.place.tell_committed = witness.look_at_mini_master
@@ -137,14 +136,14 @@ class Life:
             Person(
                 self.world.host(f"person-{it}"),
                 url,
-                self.story.services,
+                self.plot.services,
                 self.world.entropy("person", it),
                 self._seen.append,
             )
-            for it in range(self.story.people)
+            for it in range(self.plot.people)
         ]
 
-    # -- the story
+    # -- turns
 
     def play(self) -> Outcome:
         for it in self.people:
@@ -266,7 +265,7 @@ class Life:
     def _break(self, trouble: Trouble) -> None:
         self._trouble_count += 1
         region = REGIONS[trouble.place % len(REGIONS)]
-        titles = tuple(self.story.titles)
+        titles = tuple(self.plot.titles)
         match trouble.kind:
             case Kind.MINI_MASTER:
                 self.place.kill_mini_master()
@@ -282,7 +281,7 @@ class Life:
 
     def _mend(self, trouble: Trouble) -> None:
         region = REGIONS[trouble.place % len(REGIONS)]
-        titles = tuple(self.story.titles)
+        titles = tuple(self.plot.titles)
         match trouble.kind:
             case Kind.REGION:
                 self.place.heal(region)
@@ -314,29 +313,30 @@ class Life:
 
 def play(seed: int, *, is_killed: bool = True) -> Outcome:
     """Play the life of a seed."""
-    story = story_of(seed % STORIES)
+    plot = plot_of(seed % PLOTS)
     world = World(seed)
     fates: tuple[Fate, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     if is_killed:
         fates = draw_fates(seed, world.entropy("fates"))
-        troubles = draw_troubles(world.entropy("troubles"), len(story.titles))
+        troubles = draw_troubles(world.entropy("troubles"), len(plot.titles))
     with TemporaryDirectory() as root:
-        return Life(world, Path(root), story, fates, troubles).play()
+        return Life(world, Path(root), plot, fates, troubles).play()
 
 
 @cache
 def digest_without_kills(number: int) -> str:
-    """What the story of that number leaves when nobody is killed."""
+    """What the plot of that number leaves when nobody is killed."""
     outcome = play(number, is_killed=False)
     assert not outcome.problems, outcome.problems
     return outcome.digest
 
 
-def problems_of(seed: int, outcome: Outcome) -> Iterator[str]:
-    yield from outcome.problems
-    if outcome.digest != digest_without_kills(seed % STORIES):
-        yield "what is there is not what is there when nobody is killed"
+def problems_of(seed: int, outcome: Outcome) -> tuple[str, ...]:
+    """What does not hold; what is there in the end is looked at when all else does."""
+    if outcome.problems or outcome.digest == digest_without_kills(seed % PLOTS):
+        return outcome.problems
+    return ("what is there is not what is there when nobody is killed",)
 
 
 def find_problem(seed: int) -> str:

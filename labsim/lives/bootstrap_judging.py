@@ -28,6 +28,7 @@ from slap.calls import Call
 from slap.products import ProductsReport
 from slap.replicas import Replicas
 from slap.reports import CloudReport, ComputerReport, InstanceReport, TreeReport
+from slap.statuses import AccessStatus
 from slap.transfer import Standing, TransferReport
 from slapcluster.bootstrap.home import LOGBOOK, MINI_MASTER, OPERATOR, ROOT
 from slapcluster.settling import tree_activity
@@ -103,7 +104,7 @@ class Judge:
     _client: SlapClient = field(init=False)
 
     def judge(self) -> str:
-        """Look at what is there; return the digest of what each story leaves."""
+        """Look at what is there; return the digest of what each plot leaves."""
         self._client = self._asking(self.place.replica_urls)
         self._check_hosted()
         self._check_wishes()
@@ -118,13 +119,22 @@ class Judge:
 
     def _check_hosted(self) -> None:
         logbook = logbook_of(self.place)
+        heard: set[str] = set()
         for url in self.place.replica_urls:
             client = self._asking((url,))
             report = self.world.result(client.perform(calls.get_transfer()))
             assert isinstance(report, TransferReport)
             if (report.standing, report.digest) != (Standing.OPEN, logbook["digest"]):
                 self.problems.append(f"{url} is {report}")
+            for computer_id in logbook["computer_ids"].values():
+                call = calls.get_computer_status(computer_id)
+                status = self.world.result(client.perform(call))
+                assert isinstance(status, AccessStatus)
+                if status.is_known:
+                    heard.add(computer_id)
             self.world.result(client.close())
+        for computer_id in {*logbook["computer_ids"].values()} - heard:
+            self.problems.append(f"{computer_id} asks nobody any more")
         if sorted(logbook["replica_urls"].values()) != sorted(self.place.replica_urls):
             self.problems.append(f"replicas are {logbook['replica_urls']}")
         tree = self.place.home().tree

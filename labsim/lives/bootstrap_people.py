@@ -94,7 +94,7 @@ class Person:
         await self._client.close()
 
     async def finish(self) -> None:
-        """Want of each service what is wanted in the end of each story."""
+        """Want of each service what is wanted in the end of each life."""
         await self._supply()
         for title in self.titles:
             await self._want(title, LAST_WISH)

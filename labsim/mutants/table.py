@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from labsim.mutants import (
     agent,
+    bootstrap,
     durability,
     forwarding,
     freshness,
@@ -26,6 +27,7 @@ GROUPS: Mapping[str, tuple[Mutant, ...]] = MappingProxyType(
         "Freshness": freshness.MUTANTS,
         "Replicas": replicas.MUTANTS,
         "Links": links.MUTANTS,
+        "A cloud that comes to host itself": bootstrap.MUTANTS,
         "Agents": agent.MUTANTS,
         "Usage": usage.MUTANTS,
         "The rule of regions": quorum.MUTANTS,
