@@ -20,8 +20,8 @@ from tests.programs import run
 from tests.releases import copy_release
 from tests.source_tree import TOP
 
-DEMO_SECONDS_MAX = 180
-"""One minute alone on two cores; a run of all tests shares them."""
+COMMAND_SECONDS_MAX = 540
+"""A minute alone on two cores; a run of all tests shares them."""
 
 COMMAND = "from slapcluster.cli import main; main()"
 
@@ -63,7 +63,7 @@ def play(
     checkout: Path,
     command: str,
     *argv: str,
-    seconds_max: float = 3 * DEMO_SECONDS_MAX,
+    seconds_max: float = COMMAND_SECONDS_MAX,
 ) -> Any:
     """Type a command of ``slapcluster play``; its answer."""
     ended = run(
@@ -92,7 +92,6 @@ def test_the_demo_shows_all_its_steps_and_leaves_nothing(tmp_path: Path) -> None
     shown = play(checkout, "demo")
 
     assert [it["step"] for it in shown[1:]] == [it.title for it in STEPS]
-    assert sum(it["seconds"] for it in shown) < DEMO_SECONDS_MAX
     assert_nothing_is_left(shown[0]["seen"].removeprefix("in "), checkout)
 
 
