@@ -7,6 +7,7 @@ from labsim.mutants.mutant import Change, Mutant
 
 MOVING = "slapcluster/bootstrap/moving.py"
 PERFORMING = "slapcluster/bootstrap/performing.py"
+RESTORING = "master_cluster/store/restoring.py"
 LIVES = ("bootstrap",)
 
 MUTANTS = (
@@ -76,6 +77,13 @@ MUTANTS = (
         8,
     ),
     Mutant(
+        "the mini-master goes before computers ask the new master",
+        (Change(MOVING, "        return status.is_known\n", "        return True\n"),),
+        "Who knows the mini-master alone would ask nobody for ever.",
+        LIVES,
+        7,
+    ),
+    Mutant(
         "something of the mini-master stays",
         (
             Change(
@@ -85,6 +93,32 @@ MUTANTS = (
             ),
         ),
         "A second master of the cloud could begin with it.",
+        LIVES,
+        8,
+    ),
+    Mutant(
+        "what is opened already stops the bootstrap",
+        (
+            Change(
+                MOVING,
+                "        if report.digest == self._work.logbook.digest:\n            # It was",
+                "        if False:\n            # It was",
+            ),
+        ),
+        "Who is killed between the opening and the logbook could not go on.",
+        LIVES,
+        23,
+    ),
+    Mutant(
+        "what is being filled is taken for a state",
+        (
+            Change(
+                RESTORING,
+                "        is_copied = any(COPIED.items() <= it.extension.items() for it in records)\n",
+                "        is_copied = False\n",
+            ),
+        ),
+        "Replicas of one store look at it all the time, and would serve the beginning of a copy.",
         LIVES,
         8,
     ),
