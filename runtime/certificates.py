@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -48,8 +49,10 @@ _ODD = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
-"""What a parser raises at what no authority of ours wrote."""
+"""What a parser raises at what no authority of ours wrote; the last, where warnings are
+errors."""
 
 _BAD_SIGNATURE = (InvalidSignature, *_ODD)
 
@@ -216,9 +219,13 @@ def _load(text: str) -> list[x509.Certificate]:
     if "PRIVATE KEY" in text:
         raise BadCertificate("has a private key, which nobody but its owner may see")
     try:
-        return x509.load_pem_x509_certificates(text.encode())
+        loaded = x509.load_pem_x509_certificates(text.encode())
     except _ODD as error:
         raise BadCertificate("has no certificate in PEM that can be read") from error
+    # The library warns of it alone, and will refuse it one day.
+    if any(it.serial_number <= 0 for it in loaded):
+        raise BadCertificate("the certificate has a number that is not positive")
+    return loaded
 
 
 def _describe(certificate: x509.Certificate) -> Described:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -228,6 +229,19 @@ def test_a_root_is_known_by_its_digest() -> None:
         False,
         False,
     ]
+
+
+def test_a_number_that_is_not_positive_is_refused() -> None:
+    """One letter makes it negative; the library would warn, and go on."""
+    start = LEAF.index("MII")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        said = {
+            judged(LEAF[:position] + "w" + LEAF[position + 1 :])
+            for position in range(start + 15, start + 30)
+        }
+
+    assert "the certificate has a number that is not positive" in said
 
 
 @settings(max_examples=60)
