@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from ZODB.DB import DB  # type: ignore[import-untyped]
 
 from labsim.history import Applied, Doubted, Happening, Placed
-from master_cluster.polling import build_document
+from master_cluster.bodies import build_document
 from master_cluster.store.cloud import Cloud
 from master_cluster.store.documents import document_of_computer
 from master_cluster.store.schema import ROOT_KEY

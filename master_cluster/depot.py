@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from master_cluster.pushed_releases import check_disk
+from master_cluster.store.storages import synchronise
 from slap.errors import BadRequest, NotFound
 from slap.pushing import (
     FileReport,
@@ -174,7 +175,7 @@ class Depot:
             )
         target.parent.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
         part.rename(target)
-        _sync_directory(target.parent)
+        synchronise(str(target.parent))
         return FileReport(piece.path, piece.byte_count, is_whole=True)
 
     def forget(self, fingerprint: str) -> None:
@@ -210,10 +211,10 @@ class Depot:
             (coming / name).replace(tree / name)
         for path in tree.rglob("*"):
             if path.is_dir():
-                _sync_directory(path)
-        _sync_directory(tree)
+                synchronise(str(path))
+        synchronise(str(tree))
         tree.rename(self._whole(offer.fingerprint))
-        _sync_directory(self._directory)
+        synchronise(str(self._directory))
         shutil.rmtree(coming)
 
     def _take_back(self, whole: Path, coming: Path) -> None:
@@ -222,14 +223,14 @@ class Depot:
             shutil.rmtree(coming)
         coming.mkdir(DIRECTORY_MODE)
         whole.rename(coming / TREE)
-        _sync_directory(self._directory)
+        synchronise(str(self._directory))
 
     def _remove(self, path: Path, fingerprint: str) -> None:
         aside = self._directory / f".{fingerprint}{GOING}"
         if aside.exists():
             shutil.rmtree(aside)
         path.rename(aside)
-        _sync_directory(self._directory)
+        synchronise(str(self._directory))
         shutil.rmtree(aside)
 
 
@@ -293,11 +294,3 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

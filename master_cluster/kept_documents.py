@@ -27,7 +27,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from master_cluster.polling import Document
+from master_cluster.bodies import Document
 from runtime.ports import Runtime, StoreUnavailable
 from slap.freshness import UNSEEN, decode_freshness
 

@@ -30,6 +30,7 @@ from master_cluster.store.restoring import (
 from master_cluster.store.store import Store
 from master_cluster.transferring import KeptStanding, ReceivedCopy, receiving
 from runtime.ports import Runtime, StoreUnavailable
+from runtime.threads import work_in_thread
 from slap.errors import Refusal, SlapError
 from slap.transfer import Piece, Standing, TransferReport
 
@@ -235,11 +236,7 @@ class Receiver:
             self._told = f"{percent} % of a copy are here"
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        def begin() -> Callable[[], T]:
-            done = work()
-            return lambda: done
-
-        return await self._runtime.threads.call(begin)
+        return await work_in_thread(self._runtime.threads, work)
 
     async def _rest(self) -> None:
         if self._is_stopping:

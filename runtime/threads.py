@@ -89,3 +89,13 @@ class StoreThreads:
         """End the idle threads: joining them takes no time worth the name."""
         if self._pool.started:
             self._pool.stop()
+
+
+async def work_in_thread(threads: IStoreThreads, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, or raise what it raises."""
+
+    def begin() -> Callable[[], T]:
+        done = work()
+        return lambda: done
+
+    return await threads.call(begin)

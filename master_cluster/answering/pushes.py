@@ -25,6 +25,7 @@ from master_cluster.pushed_releases import (
 )
 from master_cluster.store.cloud import Cloud
 from runtime.ports import Runtime, StoreUnavailable
+from runtime.threads import work_in_thread
 from slap.errors import Refusal, Unavailable
 from slap.methods import EXTENSION
 from slap.pushing import (
@@ -116,14 +117,9 @@ class PushAnswers:
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         """Do one thing after the other, in a thread; nothing is left half by it."""
-
-        def begin() -> Callable[[], T]:
-            done = work()
-            return lambda: done
-
         await self._turn.acquire()
         try:
-            return await self._runtime.threads.call(begin)
+            return await work_in_thread(self._runtime.threads, work)
         except (OSError, StoreUnavailable) as error:
             raise Unavailable(f"a release is not kept: {error}") from error
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
+from master_cluster.bodies import Document, build_document
 from master_cluster.conditions import explain
 from master_cluster.describing import (
     Occupant,
@@ -19,7 +20,6 @@ from master_cluster.describing import (
     summarise_computer,
     summarise_tree,
 )
-from master_cluster.polling import Document, build_document
 from master_cluster.records import (
     InstallationRecord,
     InstanceRecord,

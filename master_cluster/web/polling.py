@@ -21,8 +21,9 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from master_cluster.answering.desk import Desk
+from master_cluster.bodies import Document
 from master_cluster.kept_documents import KeptDocuments
-from master_cluster.polling import Answer, Document, Due, NotModified, Poll, Polling
+from master_cluster.polling import Answer, Due, NotModified, Poll, Polling
 from master_cluster.store import documents
 from master_cluster.store.callers import Caller, enter
 from master_cluster.web.channel import LimitedRequest

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slapcluster.commands.options import bootstrap_home_option, cloud_file_argument
+from slapcluster.commands.options import (
+    bootstrap_home_option,
+    cloud_file_argument,
+    detach_option,
+    limit_option,
+    release_directory_option,
+)
 from slapcluster.printing import print_note
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
-from slapcluster.waiting import WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     # Loads Twisted, and the shell loads this module at every TAB.
@@ -29,29 +34,10 @@ seconds}]}."""
     "Where this is written down, with the keys of the root and of the person who "
     "bootstraps."
 )
-@click.option(
-    "--release",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="dist/release",
-    show_default=True,
-    help="What computers build from, as `make release` fills it.",
-)
+@release_directory_option
 @click.option("--dry-run", is_flag=True, help="Say what is done and what would be.")
-@click.option(
-    "--timeout",
-    "limit_seconds",
-    type=click.FloatRange(min=1),
-    default=WAIT_SECONDS_MAX,
-    show_default=True,
-    metavar="SECONDS",
-    help="For each thing that is waited for: a computer, a build, a promise.",
-)
-@click.option(
-    "--detach",
-    is_flag=True,
-    help="Leave the cloud when it hosts itself; else it is watched until Ctrl-C, which "
-    "ends nothing but that.",
-)
+@limit_option("a computer, a build, a promise")
+@detach_option
 @pass_session
 def bootstrap(
     session: Session,
@@ -81,16 +67,22 @@ def bootstrap(
         running.watch(session, options, logbook)
 
 
-def steps_of(logbook: Logbook) -> list[dict[str, object]]:
-    """Return the steps as JSON has them."""
-    return [
-        {
-            "step": it.value,
-            "is_done": it in logbook.done,
-            "seconds": logbook.seconds.get(it),
-        }
-        for it in logbook.steps
-    ]
+def document_of_cloud(name: str, identity: str, logbook: Logbook) -> dict[str, object]:
+    """Return as JSON what is done of a cloud that comes to host itself."""
+    return {
+        "name": name,
+        "is_self_hosted": logbook.is_self_hosted,
+        "replicas": dict(logbook.replica_urls),
+        "identity": identity,
+        "steps": [
+            {
+                "step": it.value,
+                "is_done": it in logbook.done,
+                "seconds": logbook.seconds.get(it),
+            }
+            for it in logbook.steps
+        ],
+    }
 
 
 def steps_table(logbook: Logbook) -> Table:
@@ -120,16 +112,7 @@ def _answer(session: Session, name: str, home: Path, logbook: Logbook) -> None:
     from slapcluster.bootstrap.home import OPERATOR  # noqa: PLC0415 - as above
 
     identity = str(home.absolute() / OPERATOR)
-    session.answer(
-        {
-            "name": name,
-            "is_self_hosted": logbook.is_self_hosted,
-            "replicas": dict(logbook.replica_urls),
-            "identity": identity,
-            "steps": steps_of(logbook),
-        },
-        steps_table(logbook),
-    )
+    session.answer(document_of_cloud(name, identity, logbook), steps_table(logbook))
     if logbook.is_self_hosted:
         session.add_text(
             hosted_text(logbook, identity)

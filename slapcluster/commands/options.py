@@ -16,6 +16,9 @@ EARLIER = (
 )
 """What the documentation of JSON says of it, wherever it stands."""
 
+RELEASE_DIRECTORY = "dist/release"
+"""Where `make release` puts it."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,6 +35,38 @@ def timeout_option(function: F) -> F:
         default=WAIT_SECONDS_MAX,
         show_default=True,
         help="How long --wait waits at most; then the exit code is 2.",
+    )(function)
+
+
+def limit_option(subjects: str) -> Callable[[F], F]:
+    """Take how long each of ``subjects`` is waited for."""
+    return click.option(
+        "--timeout",
+        "limit_seconds",
+        type=click.FloatRange(min=1),
+        default=WAIT_SECONDS_MAX,
+        show_default=True,
+        metavar="SECONDS",
+        help=f"For each thing that is waited for: {subjects}.",
+    )
+
+
+def release_directory_option(function: F) -> F:
+    return click.option(
+        "--release",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=RELEASE_DIRECTORY,
+        show_default=True,
+        help="What computers build from, as `make release` fills it.",
+    )(function)
+
+
+def detach_option(function: F) -> F:
+    return click.option(
+        "--detach",
+        is_flag=True,
+        help="Leave the cloud when it hosts itself; else it is watched until Ctrl-C, "
+        "which ends nothing but that.",
     )(function)
 
 

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slapcluster.commands.bootstrap import hosted_text, steps_of, steps_table
-from slapcluster.commands.options import bootstrap_home_option, cloud_file_argument
+from slapcluster.commands.bootstrap import document_of_cloud, hosted_text, steps_table
+from slapcluster.commands.options import (
+    bootstrap_home_option,
+    cloud_file_argument,
+    detach_option,
+    limit_option,
+    release_directory_option,
+)
 from slapcluster.documents import document_of
 from slapcluster.printing import print_note
 from slapcluster.session import Session, pass_session
-from slapcluster.waiting import WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     # Loads Twisted, and the shell loads this module at every TAB.
@@ -42,13 +47,7 @@ services}], replicas: {URL: REGION}, warnings}}; last_at is in seconds since 197
     "Where this is written down, with the keys of the person who recovers; not the one "
     "of a bootstrap."
 )
-@click.option(
-    "--release",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="dist/release",
-    show_default=True,
-    help="What computers build from, as `make release` fills it.",
-)
+@release_directory_option
 @click.option(
     "--leave-it-behind",
     "may_answer",
@@ -61,21 +60,8 @@ services}], replicas: {URL: REGION}, warnings}}; last_at is in seconds since 197
     help="Read what would be taken and say what would be done; change nothing, ask "
     "nobody.",
 )
-@click.option(
-    "--timeout",
-    "limit_seconds",
-    type=click.FloatRange(min=1),
-    default=WAIT_SECONDS_MAX,
-    show_default=True,
-    metavar="SECONDS",
-    help="For each thing that is waited for: a computer, a build, a promise.",
-)
-@click.option(
-    "--detach",
-    is_flag=True,
-    help="Leave the cloud when it hosts itself; else it is watched until Ctrl-C, which "
-    "ends nothing but that.",
-)
+@limit_option("a computer, a build, a promise")
+@detach_option
 @pass_session
 def recover(
     session: Session,
@@ -119,17 +105,9 @@ def _answer(session: Session, name: str, home: Path, foreseen: Foreseen) -> None
 
     logbook = foreseen.logbook
     identity = str(home.absolute() / OPERATOR)
-    session.answer(
-        {
-            "name": name,
-            "is_self_hosted": logbook.is_self_hosted,
-            "replicas": dict(logbook.replica_urls),
-            "identity": identity,
-            "steps": steps_of(logbook),
-            "recovered": document_of(foreseen.recovered),
-        },
-        steps_table(logbook),
-    )
+    document = document_of_cloud(name, identity, logbook)
+    recovered = document_of(foreseen.recovered)
+    session.answer({**document, "recovered": recovered}, steps_table(logbook))
     session.add_text(tell(foreseen.recovered))
     if logbook.is_self_hosted:
         session.add_text(hosted_text(logbook, identity).rstrip())

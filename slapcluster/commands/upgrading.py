@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slapcluster.commands.options import bootstrap_home_option
+from slapcluster.commands.options import (
+    RELEASE_DIRECTORY,
+    bootstrap_home_option,
+    limit_option,
+)
 from slapcluster.documents import document_of
 from slapcluster.outcomes import CommandFailed
 from slapcluster.session import Session, pass_session
 from slapcluster.tables import Table, line
-from slapcluster.waiting import WAIT_SECONDS_MAX
 
 if TYPE_CHECKING:
     # Loads Twisted, and the shell loads this module at every TAB.
     from slapcluster.upgrading.performing import Upgraded
-
-DEFAULT_DIRECTORY = "dist/release"
 
 _EPILOG = """RELEASE is a directory as `make release` fills it, the fingerprint of a
 release that replicas have, or its address.
@@ -53,15 +54,7 @@ former: [URL]}."""
     "The directory of the bootstrap: whose master it is and who asks, where --identity"
     " does not say."
 )
-@click.option(
-    "--timeout",
-    "limit_seconds",
-    type=click.FloatRange(min=1),
-    default=WAIT_SECONDS_MAX,
-    show_default=True,
-    metavar="SECONDS",
-    help="For each thing that is waited for: a build, a region.",
-)
+@limit_option("a build, a region")
 @pass_session
 def upgrade(
     session: Session,
@@ -83,7 +76,7 @@ def upgrade(
     from slapcluster.upgrading import running  # noqa: PLC0415 - loads Twisted
 
     wish = running.Wish(
-        release or DEFAULT_DIRECTORY, goes_back, is_dry_run, limit_seconds
+        release or RELEASE_DIRECTORY, goes_back, is_dry_run, limit_seconds
     )
     _answer(session, running.upgrade(session, home, wish), is_dry_run=is_dry_run)
 

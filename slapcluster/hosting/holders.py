@@ -26,7 +26,7 @@ from replication.observation import RegionId, StorageId, region_of
 from replication.regions import PORTS, NeoCluster, plan_neo_cluster
 from replication.sight import say_if_lost
 from replication.undertakings import Undertaking
-from slapcluster.hosting.planning import has_cells
+from slapcluster.hosting.planning import has_cells, say_silence
 from slapcluster.hosting.wanted import PublishedRegion, WantedRegion
 
 _NO_ADDRESS = "127.0.0.1"
@@ -56,7 +56,7 @@ def choose_step(
 ) -> Step:
     """Return what is next for a region; ``Refused`` when a person has to decide."""
     neo_cluster = _describe(wanted, database, answer)
-    told = _silence(answer)
+    told = say_silence(answer)
     if answer is None or told:
         view = View(neo_cluster, False, told, {}, *_NOBODY)  # noqa: FBT003
         return plan_next_step(Undertaking(neo_cluster, neo_cluster), view)
@@ -119,15 +119,6 @@ def _describe(
             for it in regions
         ),
     )
-
-
-def _silence(answer: Answer | None) -> str:
-    """Say why an answer tells nothing of what is now; ``""`` when it does."""
-    if answer is None or answer.failure:
-        return f"the admin node says {answer.failure if answer else 'nothing'}"
-    if answer.is_primary_silent:
-        return "the neo_master that is primary does not answer"
-    return "" if answer.is_running else f"NEO is {answer.cluster_state}"
 
 
 def _progress(storage: StorageId | None, answer: Answer) -> str:

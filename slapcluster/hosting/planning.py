@@ -331,6 +331,15 @@ def _script(command: Iterable[str]) -> str:
     return f"#!/bin/sh\nexec {shlex.join(command)}\n"
 
 
+def say_silence(answer: Answer | None) -> str:
+    """Say why an answer tells nothing of what is now; ``""`` when it does."""
+    if answer is None or answer.failure:
+        return f"the admin node says {answer.failure if answer else 'nothing'}"
+    if answer.is_primary_silent:
+        return "the neo_master that is primary does not answer"
+    return "" if answer.is_running else f"NEO is {answer.cluster_state}"
+
+
 def has_cells(answer: Answer | None) -> bool:
     """Whether an admin node knows a table: somebody made cells once."""
     return answer is not None and not answer.failure and bool(answer.cells)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from replication.answers import READABLE, RUNNING, STORAGE, Answer, CellSeen
 from replication.observation import RegionId, region_of
-from slapcluster.hosting.planning import InForce
+from slapcluster.hosting.planning import InForce, say_silence
 from slapcluster.hosting.wanted import WantedRegion
 
 
@@ -31,7 +31,7 @@ def obstacle_to_restart(
         return ""
     if in_force.release_url == release_url or in_force.leg != settled:
         return ""
-    silence = _silence(answer)
+    silence = say_silence(answer)
     if answer is None or silence:
         return f"nobody knows who else has everything: {silence}"
     lacking = _lacking(answer, in_force.number)
@@ -40,15 +40,6 @@ def obstacle_to_restart(
     names = {number: name for name, number in wanted.root.numbers.items()}
     told = ", ".join(names.get(it, f"region {it}") for it in sorted(lacking))
     return f"{told} has not everything just now, so {in_force.name} is needed"
-
-
-def _silence(answer: Answer | None) -> str:
-    """Say why an answer tells nothing of cells as they are now."""
-    if answer is None or answer.failure:
-        return f"the admin node says {answer.failure if answer else 'nothing'}"
-    if answer.is_primary_silent:
-        return "the neo_master that is primary does not answer"
-    return "" if answer.is_running else f"NEO is {answer.cluster_state}"
 
 
 def _lacking(answer: Answer, own: RegionId) -> Collection[RegionId]:

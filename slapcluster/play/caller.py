@@ -28,18 +28,21 @@ async def request_for_ever(master: Master, release_url: str) -> None:
     number = 1
     while True:
         title = f"{TITLE_PREFIX}{number}"
-        refusal = await _request(master, title, release_url)
+        refusal = await request_guest(master, title, release_url, f"Hello {title}")
         sys.stdout.write(json.dumps({"title": title, "refusal": refusal}) + "\n")
         sys.stdout.flush()
         number += refusal is None
         await master.pause(PAUSE_SECONDS)
 
 
-async def _request(master: Master, title: str, release_url: str) -> str | None:
+async def request_guest(
+    master: Master, title: str, release_url: str, greeting: str
+) -> str | None:
+    """Request a shared instance; return why it was refused, ``None`` if it was not."""
     wanted = InstanceRequest(
         title=title,
         software_release_url=release_url,
-        parameters={"greeting": f"Hello {title}"},
+        parameters={"greeting": greeting},
         is_shared=True,
     )
     try:

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from runtime.identity_directory import IdentityDirectory
 from runtime.ports import Runtime
+from runtime.threads import work_in_thread
 from slapcluster.bootstrap.gathering import Gathering
 from slapcluster.bootstrap.home import LOGBOOK, Home
 from slapcluster.bootstrap.logbook import (
@@ -36,7 +37,6 @@ from slapcluster.recovery.taking import (
     Taking,
     check_found,
     describe_found,
-    in_thread,
     recovered_of,
     work_watch,
 )
@@ -70,7 +70,7 @@ def foresee(
                 check_found(found.left, wanted, roots)
                 return describe_found(found, wanted, source.path)
 
-        return Foreseen(logbook, await in_thread(runtime, look))
+        return Foreseen(logbook, await work_in_thread(runtime.threads, look))
 
     try:
         return session.launch(main)

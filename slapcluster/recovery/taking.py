@@ -13,7 +13,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import cattrs
 from attrs import evolve, frozen
@@ -23,7 +22,7 @@ from master_cluster.store.succeeding import LeftCloud, Succession, begin_history
 from master_cluster.succeeding import check_name, number_of
 from runtime.certificates import BadCertificate, check_chain
 from runtime.identity_directory import IdentityDirectory
-from runtime.ports import Runtime
+from runtime.threads import work_in_thread
 from slap.errors import NotFound, SlapError
 from slap.replicas import ListedReplica
 from slap.reports import TreeReport
@@ -44,8 +43,6 @@ from slapcluster.recovery.sources import FoundState, find_state, take_state
 
 SAME_INSTANT_SECONDS = 60.0
 """Before its end a certificate is looked at as it was then: it may be over now."""
-
-T = TypeVar("T")
 
 
 @frozen
@@ -71,7 +68,7 @@ class Taking:
     async def take(self) -> None:
         """Have the mini-master begin with the state, in its new history."""
         work = self._work
-        recovered = await in_thread(work.home.runtime, self._take)
+        recovered = await work_in_thread(work.home.runtime.threads, self._take)
         document = document_of(recovered)
         assert isinstance(document, dict)
         work.write(evolve(work.logbook, recovered=document))
@@ -229,11 +226,3 @@ def recovered_of(document: Mapping[str, object]) -> Recovered:
 
 def work_watch(show: Callable[[str], None]) -> Callable[[int, int], None]:
     return lambda done, total: show(f"{100 * done // max(total, 1)} %")
-
-
-async def in_thread(runtime: Runtime, work: Callable[[], T]) -> T:
-    def begin() -> Callable[[], T]:
-        done = work()
-        return lambda: done
-
-    return await runtime.threads.call(begin)

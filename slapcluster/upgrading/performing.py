@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from attrs import define, evolve, field, frozen
 
@@ -33,9 +32,6 @@ from slapcluster.upgrading.rolled import (
     is_supplied,
     rolled,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 POLL_SECONDS = 1.0
 """Between two looks: some calls each, which nobody else notices."""

@@ -14,10 +14,10 @@ import os
 import sys
 
 from runtime.ports import Runtime
-from slap.errors import NotFound, NotReady, SlapError
-from slap.model import InstanceRequest
+from slap.errors import NotFound
 from slapcluster.asking import ask
 from slapcluster.master import Master
+from slapcluster.play.caller import request_guest
 from slapcluster.running import launch
 
 TITLES = tuple(f"guest-{it}" for it in range(20))
@@ -28,30 +28,11 @@ async def change_for_ever(master: Master, release_url: str) -> None:
     number = 0
     while True:
         for title in TITLES:
-            refusal = await _change(master, title, release_url, number)
+            refusal = await request_guest(master, title, release_url, str(number))
             said = {"title": title, "number": number, "refusal": refusal}
             print(json.dumps(said), flush=True)  # noqa: T201 - the answer
             await master.pause(PAUSE_SECONDS)
         number += 1
-
-
-async def _change(
-    master: Master, title: str, release_url: str, number: int
-) -> str | None:
-    wanted = InstanceRequest(
-        title=title,
-        software_release_url=release_url,
-        parameters={"greeting": str(number)},
-        is_shared=True,
-    )
-    try:
-        await master.request_instance(wanted)
-    except NotReady:
-        # It is written down, and its agent has not made it yet.
-        return None
-    except SlapError as error:
-        return error.sentence
-    return None
 
 
 async def look(master: Master) -> None:

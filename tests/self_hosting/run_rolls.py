@@ -24,12 +24,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from runtime.ports import Exit
+from slapcluster.bootstrap.wanted_cloud import release_url_of
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.play import three_regions
 from slapcluster.play.calls import longest_gap
 from slapcluster.play.cloud import log_ends, run_inside
-from slapcluster.play.computers import CLOUD_NAME, REGIONS, RELEASE_LISTEN
+from slapcluster.play.computers import CLOUD_NAME, REGIONS
 from slapcluster.play.lines import Lines
 from slapcluster.play.regional_tour import RegionalTour
 from slapcluster.printing import print_note
@@ -153,8 +154,7 @@ class Rolling:
         pushing = ("slapcluster", "release", "push", str(target))
         await self.tour.visitor.run(pushing, PUSH_SECONDS_MAX)
         fingerprint = (target / "fingerprint").read_text().strip()
-        path = f"release/{fingerprint}/software/master-cluster/software.cfg"
-        url = f"http://{RELEASE_LISTEN}/{path}"
+        url = release_url_of(fingerprint)
         for region in REGIONS:
             supplying = ("slapcluster", "supply", url, self.tour.computer_id(region))
             await self.tour.visitor.run(supplying, REQUEST_SECONDS_MAX)

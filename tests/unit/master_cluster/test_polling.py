@@ -9,16 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from master_cluster.bodies import Bodies, Document, build_document
 from master_cluster.polling import (
     NOTHING,
     OVERDUE_SECONDS,
-    Bodies,
-    Document,
     Due,
     NotModified,
     Poll,
     Polling,
-    build_document,
 )
 from slap.errors import NotFound, ServerError, SlapError, Unavailable
 from slap.polling import Condition

@@ -15,6 +15,7 @@ from ZODB.DB import DB
 
 from labsim.world.threads import wait_for
 from labsim.world.world import World
+from master_cluster.bodies import build_document
 from master_cluster.config import Config
 from master_cluster.errors import Misconfigured
 from master_cluster.kept_documents import FRONTIER_FILE, KeptDocuments
@@ -23,7 +24,6 @@ from master_cluster.polling import (
     NotModified,
     Poll,
     Polling,
-    build_document,
 )
 from master_cluster.service import build_service
 from master_cluster.store.storages import MemoryStorage, database_on
