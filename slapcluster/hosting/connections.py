@@ -7,7 +7,7 @@ from attrs import frozen
 from slap.calls import Call, bang_instance, get_requested
 from slap.model import PartitionKey
 from slap.reports import InstanceReport, TreeReport
-from slapgrid.recipe.master_link import link_all
+from slapgrid.recipe.master_link import WAIT_SECONDS_MAX, link_all
 
 
 @frozen
@@ -25,9 +25,9 @@ class Connection:
     def partition(self) -> PartitionKey:
         return PartitionKey(self.computer_id, self.partition_id)
 
-    def bang(self, message: str) -> None:
+    def bang(self, message: str, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
         """Have the tree of the instance processed again; raises ``SlapError``."""
-        self._perform(bang_instance(self.partition, message))
+        self._perform(bang_instance(self.partition, message), wait_seconds_max)
 
     def requested(self) -> tuple[InstanceReport, ...]:
         """Return what the instance requested so far; raises ``SlapError``."""
@@ -35,11 +35,13 @@ class Connection:
         assert isinstance(told, TreeReport)
         return told.instances
 
-    def _perform(self, call: Call) -> object:
+    def _perform(
+        self, call: Call, wait_seconds_max: float = WAIT_SECONDS_MAX
+    ) -> object:
         links = link_all(
             self.server_urls.split(),
             self.key_file,
             self.cert_file,
             self.master_ca_file,
         )
-        return links.perform(call)
+        return links.perform(call, wait_seconds_max)

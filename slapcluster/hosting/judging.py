@@ -119,6 +119,12 @@ def judge_lag(in_force: InForce, answer: Answer, next_step: str = "") -> Judgeme
         return _broken(
             f"{late} of {len(own)} cells of {in_force.name} are out of date{because}"
         )
+    if next_step:
+        # Its file is gone below the storage node, which goes on for now.
+        return _broken(
+            f"all {len(own)} cells of {in_force.name} are up to date, and not in its"
+            f" own database: {next_step}"
+        )
     return _kept(f"all {len(own)} cells of {in_force.name} are up to date")
 
 

@@ -22,6 +22,8 @@ ASKED_FILE = "etc/asked.json"
 SETTLED_FILE = "etc/settled"
 #: Of the root: what its regions published, and what they wait for.
 REGIONS_FILE = "etc/regions.json"
+#: When the promise `lag` banged last, for a copier.
+COPIER_BANG_FILE = "etc/copier-bang.json"
 SERVICE_DIRECTORY = "etc/service"
 PROMISE_DIRECTORY = "etc/promise"
 
@@ -31,3 +33,6 @@ PROMISES = ("links", "quorum", "lag", "replica", "certificates", "disk")
 """Those of a region, by the names of their files."""
 
 ROOT_PROMISE = "regions"
+
+COPIER = "copier"
+"""How the name of a program begins."""

@@ -22,6 +22,7 @@ from replication.links import LinkedRegion, links_of, translations
 from replication.programs import DATABASE, VERDICT_FILE
 from replication.regions import ProgramKind
 from slapcluster.hosting.layout import (
+    COPIER,
     DOCUMENTS_HOME,
     IDENTITY_HOME,
     NEO_HOME,
@@ -310,7 +311,7 @@ def plan_prover(place: Place, wanted: WantedRegion, settled: str) -> dict[str, s
 def plan_copier(place: Place) -> dict[str, str]:
     """Return the program that has everything copied to the storage node."""
     argv = place.script("slapcluster", "hosted", "copy", place.home)
-    return _wrapper("copier", argv)
+    return _wrapper(COPIER, argv)
 
 
 def plan_promises(place: Place, names: Iterable[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from runtime.http_client import ConnectionFailed, HttpClient
 from runtime.identity_directory import paths_below
 from runtime.ports import IFileTree, Runtime
 from runtime.tls import BadCredentials
+from slapcluster.hosting.complaining import complain_of_copier
 from slapcluster.hosting.configuring import read_asked, read_in_force, read_key
 from slapcluster.hosting.copying import look_at_holders
 from slapcluster.hosting.identities import problems_of
@@ -100,10 +101,14 @@ async def _look_at_lag(
 ) -> Judgement:
     answer = await _ask(runtime, in_force)
     judgement = judge_lag(in_force, answer)
-    if judgement.is_kept or not answer.is_running:
+    if not answer.is_running:
+        return judgement
+    complaint = complain_of_copier(runtime, tree, read_asked(tree), in_force, answer)
+    if judgement.is_kept and not complaint:
         return judgement
     outlook = await look_at_holders(runtime, tree.root)
-    return judge_lag(in_force, answer, outlook.sentence)
+    said = "; ".join(filter(None, (outlook.sentence, complaint)))
+    return judge_lag(in_force, answer, said)
 
 
 async def _look_at_certificates(

@@ -111,8 +111,9 @@ class MasterLinks:
         if not links:
             raise ValueError("no master is known")
 
-    def perform(self, call: Call) -> object:
+    def perform(self, call: Call, wait_seconds_max: float = WAIT_SECONDS_MAX) -> object:
         """Return what a replica answers; raises ``SlapError``."""
+        others_wait_seconds = min(wait_seconds_max, OTHERS_WAIT_SECONDS_MAX)
         now = time.monotonic  # noqa: TID251 - as below
         begun = now()
         count = len(self.links)
@@ -122,7 +123,7 @@ class MasterLinks:
             is_last = number == count or now() - begun > CALL_SECONDS_MAX
             try:
                 return link.perform(
-                    call, WAIT_SECONDS_MAX if is_last else OTHERS_WAIT_SECONDS_MAX
+                    call, wait_seconds_max if is_last else others_wait_seconds
                 )
             except MasterAway as error:
                 self._first = (self._first + 1) % count

@@ -132,6 +132,14 @@ AWAY = evolve(RUNNING, nodes=RUNNING.nodes[1:])
             ),
         ),
         (
+            judge_lag(IN_FORCE, RUNNING, "setting it aside"),
+            False,
+            (
+                "all 1 cells of lyon are up to date, and not in its own database:"
+                " setting it aside"
+            ),
+        ),
+        (
             judge_certificates({"links": 10 * DAY}, "", 11 * DAY),
             False,
             "the certificate of links is over",
