@@ -246,7 +246,10 @@ class RegionalTour:
 
     async def _promises(self, region: str) -> dict[str, str]:
         """Wait until all promises of a region are kept; return what they say."""
-        home = str(self.partition_of(region))
+        return await self.until_kept(region, str(self.partition_of(region)))
+
+    async def until_kept(self, region: str, home: str) -> dict[str, str]:
+        """Do so for a partition of the computer of a region."""
         kept: dict[str, str] = {}
         while len(kept) < len(PROMISES):
             kept = {}

@@ -1,4 +1,4 @@
-"""A cloud that hosts itself loses the computer of its primary, or all power.
+"""A cloud that hosts itself loses a computer, a disk, or all power.
 
 Runs are lines of ``.emulate/losses.jsonl`` with the commit that they tried: what is
 there for the present commit is not played again.
@@ -16,13 +16,15 @@ import pytest
 from tests.emulate.figures import tell
 from tests.emulation.test_demo import a_checkout
 from tests.programs import run
-from tests.self_hosting.run_losses import LOSSES
+from tests.self_hosting.run_losses import LAST, LOSSES
 from tests.source_tree import TOP, present_commit
 
 RUNS = TOP / ".emulate" / "losses.jsonl"
 
 CLOUD_SECONDS_MAX = 1800
-LOSS_SECONDS_MAX = 300
+LOSS_SECONDS_MAX = {"death": 300, "cold-start": 300, "disk": 900, LAST: 1200}
+"""A copier waits for a look at promises and a pass; a region elsewhere for its key."""
+
 SERVICE_SECONDS_MAX = 180.0
 
 
@@ -30,18 +32,13 @@ SERVICE_SECONDS_MAX = 180.0
 def test_nothing_granted_is_lost(
     kind: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    """All of one kind are played in one life of a cloud."""
+    """All of one kind are played in one life of a cloud, but for what ends it."""
     lacking = pytestconfig.getoption("--runs") - len(_done(kind))
     if lacking > 0:
         RUNS.parent.mkdir(exist_ok=True)
-        campaign = (sys.executable, "-m", "tests.self_hosting.run_losses")
-        losses = (str(a_checkout(tmp_path)), str(RUNS), present_commit())
-        ended = run(
-            (*campaign, *losses, f"{kind}={lacking}"),
-            timeout_seconds=CLOUD_SECONDS_MAX + lacking * LOSS_SECONDS_MAX,
-            directory=TOP,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr[-8000:]
+        checkout = a_checkout(tmp_path)
+        for count in [1] * lacking if kind == LAST else [lacking]:
+            _play(checkout, kind, count)
 
     done = _done(kind)
     worst = {
@@ -51,6 +48,16 @@ def test_nothing_granted_is_lost(
     tell(kind, runs=len(done), **worst)
     assert not any(it["missing"] for it in done)
     assert worst["service_seconds"] < SERVICE_SECONDS_MAX
+
+
+def _play(checkout: Path, kind: str, count: int) -> None:
+    campaign = (sys.executable, "-m", "tests.self_hosting.run_losses")
+    ended = run(
+        (*campaign, str(checkout), str(RUNS), present_commit(), f"{kind}={count}"),
+        timeout_seconds=CLOUD_SECONDS_MAX + count * LOSS_SECONDS_MAX[kind],
+        directory=TOP,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-8000:]
 
 
 def _done(kind: str) -> list[dict[str, Any]]:
