@@ -17,6 +17,7 @@ from slapcluster.hosting.bang_marks import (
     render_mark,
 )
 from slapcluster.hosting.configuring import Asked
+from slapcluster.hosting.connections import Connection
 from slapcluster.hosting.holders import lacks_cells
 from slapcluster.hosting.layout import (
     COPIER,
@@ -30,7 +31,7 @@ from slapcluster.regions.databases import look_into
 from slapgrid.instance.reading import list_directory, read_if_there
 
 CALL_SECONDS_MAX = 3.0
-"""For each replica, of three: agents allow a promise 20 s in all, and NEO was asked."""
+"""For each replica: agents allow a promise 20 s in all, and NEO was asked."""
 
 ASKED = "a pass of the agent was asked for"
 
@@ -52,10 +53,10 @@ def complain_of_copier(
         return ""
     if not lacks_cells(asked.wanted, in_force.published, database, answer):
         return ""
-    return _bang(runtime, tree, asked)
+    return _bang(runtime, tree, asked, in_force)
 
 
-def _bang(runtime: Runtime, tree: IFileTree, asked: Asked) -> str:
+def _bang(runtime: Runtime, tree: IFileTree, asked: Asked, in_force: InForce) -> str:
     now = runtime.calendar.now()
     mark = parse_mark(read_if_there(tree, COPIER_BANG_FILE, MARK_BYTES_MAX))
     if mark is not None and not may_bang(mark, now):
@@ -65,10 +66,22 @@ def _bang(runtime: Runtime, tree: IFileTree, asked: Asked) -> str:
     try:
         # First: without it each look would be a bang.
         tree.write(COPIER_BANG_FILE, render_mark(mark), 0o640)
-        asked.connection.bang(message, CALL_SECONDS_MAX)
+        _master(asked, in_force).bang(message, CALL_SECONDS_MAX)
         tree.write(COPIER_BANG_FILE, render_mark(evolve(mark, is_heard=True)), 0o640)
     except SlapError as error:
         return f"no master heard that a pass is wanted: {error.sentence}"
     except OSError as error:
         return f"no pass is asked for: {error}"
     return ASKED
+
+
+def _master(asked: Asked, in_force: InForce) -> Connection:
+    """Return whoever may hear it now.
+
+    Where the last pass was asked from may be gone, as a mini-master is after it handed
+    over: replicas are asked first, that of this region after the others.
+    """
+    others = [it for name, it in in_force.published.items() if name != in_force.name]
+    replicas = (it.replica_url for it in (*others, in_force.own))
+    urls = filter(None, (*replicas, asked.connection.server_urls))
+    return evolve(asked.connection, server_urls=" ".join(urls))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface import implementer
 
-from replication.answers import Answer, CellSeen
+from replication.answers import CellSeen
 from runtime.ports import ICalendar, Runtime
 from runtime.real import build_runtime
 from slap.errors import Unavailable
@@ -101,10 +101,10 @@ class Region:
     calendar: Calendar
     refusals: list[Unavailable] = field(factory=list)
 
-    def complain(self, answer: Answer = RUNNING) -> str:
+    def complain(self, in_force: InForce = IN_FORCE) -> str:
         tree = self.runtime.file_tree(str(self.home))
         return complain_of_copier(
-            self.runtime, tree, read_asked(tree), IN_FORCE, answer
+            self.runtime, tree, read_asked(tree), in_force, RUNNING
         )
 
     @property
@@ -157,6 +157,19 @@ def test_a_master_that_does_not_hear_is_asked_again_after_a_minute(region):
     assert len(region.told) == 2
 
 
+@pytest.mark.parametrize("name", ["lyon", "tokyo"])
+def test_a_replica_hears_it_where_the_master_of_the_last_pass_is_gone(region, name):
+    """As a mini-master is: what its last pass was asked by is what a region knows."""
+    file = region.home / ASKED_FILE
+    file.write_text(file.read_text().replace(region.master.url, "http://127.0.0.1:9/"))
+    assert region.complain().startswith("no master heard that a pass is wanted: http")
+    region.calendar.seconds += RETRY_SECONDS_MIN
+    published = dict(IN_FORCE.published)
+    published[name] = evolve(published[name], replica_url=region.master.url)
+    assert region.complain(evolve(IN_FORCE, published=published)) == ASKED
+    assert region.told == ["the storage node of lyon has no cells"]
+
+
 def test_a_damaged_mark_costs_one_bang_more(region):
     assert region.complain() == ASKED
     (region.home / COPIER_BANG_FILE).write_bytes(b"\xff{" * 9000)
@@ -173,13 +186,8 @@ def test_nobody_bangs_who_could_not_keep_that(region):
 
 
 def test_a_region_with_a_copier_or_with_its_cells_does_not_complain(region):
-    no_cells = an_answer("RUNNING", cluster_state="RUNNING")
     (region.home / SERVICE_DIRECTORY / "copier-1234abcd").touch()
     assert region.complain() == ""
     (region.home / SERVICE_DIRECTORY / "copier-1234abcd").unlink()
-    published = all_published()
-    region_before = evolve(IN_FORCE, published=published)
-    tree = region.runtime.file_tree(str(region.home))
-    asked = read_asked(tree)
-    assert not complain_of_copier(region.runtime, tree, asked, region_before, no_cells)
+    assert region.complain(evolve(IN_FORCE, published=all_published())) == ""
     assert region.told == []
