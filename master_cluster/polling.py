@@ -224,7 +224,8 @@ class Polling:
 
     def hear(self, oids: Collection[bytes] | None) -> Due:
         """Hear of changed objects; ``None`` is for all of them."""
-        heard = self._computer_ids if oids is None else oids
+        # In an order of their own: a run of the laboratory follows from its seed.
+        heard = self._computer_ids if oids is None else sorted(oids)
         computing: list[str] = []
         for oid in heard:
             computer_id = self._computer_ids.get(oid)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from slap import calls
 from slap.errors import MasterAway, NotFound, SlapError
@@ -59,6 +58,7 @@ from slapgrid.slap_client import SlapClient
 from slapgrid.software.releases import Releases
 from slapgrid.supervision.conf import ProgramGroup
 from slapgrid.supervision.port import ISupervision, ProgramKey, SupervisionError
+from slapgrid.together import all_of
 from slapgrid.turns import INSTALLS_PER_TURN_MIN, Turn
 
 #: What a master answers that accepts a destruction; else it is a refusal.
@@ -78,17 +78,6 @@ _REFUSALS = (
 T = TypeVar("T")
 
 Failures = dict[str, str]
-
-
-async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all of them, which run at the same time; the first defect."""
-    running = [Deferred.fromCoroutine(each) for each in coroutines]
-    try:
-        return list(await gatherResults(running, consumeErrors=True))
-    except FirstError as error:
-        # Also a cancellation, which whoever cancelled waits for.
-        error.subFailure.raiseException()
-        raise
 
 
 @frozen
@@ -116,7 +105,7 @@ class Performing:
         if kind is CheckPromises:
             return await self.proving.check(actions)
         if kind in {RunPromises, Bang, DestroyInstance}:
-            return await _all(self._alone(each) for each in actions)
+            return await all_of(self._alone(each) for each in actions)
         if kind is InstallInstance:
             return await self._install_for_a_turn(actions)
         return [await self._alone(each) for each in actions]
@@ -132,7 +121,7 @@ class Performing:
                 if len(outcomes) >= INSTALLS_PER_TURN_MIN and self.turn.is_over():
                     return
 
-        await _all(install_some() for _ in range(self.turn.parallel_count))
+        await all_of(install_some() for _ in range(self.turn.parallel_count))
         # Once for all of them: it writes out the whole file system.
         failure = await self.partitions.write_out()
         if failure is None:

@@ -22,7 +22,7 @@ from random import Random
 from attrs import asdict, frozen
 
 from labsim.cli import play_seed, scenario_names
-from labsim.lives import bootstrap
+from labsim.lives import bootstrap, upgrade
 from tests.emulation.test_kills import killed
 from tests.interop.stock import neo_environment
 from tests.model.mutants import load as load_quorum
@@ -121,6 +121,18 @@ def play_bootstrap(seed: int) -> None:
         sys.exit("\n".join(problems))
 
 
+def play_upgrade(seed: int) -> None:
+    """One life of upgrades, in a fork as well."""
+    gc.freeze()
+    with get_context("fork").Pool(1) as pool:
+        outcome = pool.apply(upgrade.play, (seed,))
+    run = {"commit": present_commit(), "seed": seed, **asdict(outcome)}
+    with Campaign.log("upgrade-runs").open("a") as log:
+        log.write(json.dumps(run) + "\n")
+    if outcome.problems:
+        sys.exit("\n".join(outcome.problems))
+
+
 def play_walks(seed: int) -> None:
     """Lives by chance in every small world of the quorum."""
     neo = load_quorum()
@@ -169,6 +181,8 @@ CAMPAIGNS: Mapping[str, Campaign] = {
     "lab": Campaign(play_laboratory, 1),
     # Some seconds each; bootstrap-runs.jsonl has a line for each.
     "bootstrap": Campaign(play_bootstrap, 5),
+    # Some seconds each; upgrade-runs.jsonl has a line for each.
+    "upgrade": Campaign(play_upgrade, 5),
     # Twenty kills each, a minute.
     "kills": Campaign(play_kills, 1),
     # Faults that overlap, for 20 s; schedules-runs.jsonl has a line for each.

@@ -15,6 +15,7 @@ from labsim.mutants import (
     master,
     quorum,
     replicas,
+    upgrade,
     usage,
 )
 from labsim.mutants.mutant import Mutant
@@ -28,6 +29,7 @@ GROUPS: Mapping[str, tuple[Mutant, ...]] = MappingProxyType(
         "Replicas": replicas.MUTANTS,
         "Links": links.MUTANTS,
         "A cloud that comes to host itself": bootstrap.MUTANTS,
+        "A master that takes up another release": upgrade.MUTANTS,
         "Agents": agent.MUTANTS,
         "Usage": usage.MUTANTS,
         "The rule of regions": quorum.MUTANTS,

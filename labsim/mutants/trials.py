@@ -26,6 +26,7 @@ LIVES: Mapping[str, str] = MappingProxyType(
         "rivals": "labsim.lives.rivals",
         "stories": "labsim.lives.stories",
         "trees": "labsim.lives.trees",
+        "upgrade": "labsim.lives.upgrade",
         "usage": "labsim.lives.usage",
     }
 )

@@ -29,10 +29,15 @@ LOOKS_KEPT = 3
 
 
 Checking: TypeAlias = Callable[[Runtime, str, str], Coroutine[Any, Any, Judgement]]
+Banging: TypeAlias = Callable[[Runtime, str, str], Coroutine[Any, Any, None]]
 
 
 async def have_leg_proved(
-    runtime: Runtime, home: str, leg: str, checking: Checking = check
+    runtime: Runtime,
+    home: str,
+    leg: str,
+    checking: Checking = check,
+    banging: Banging = bang_until_heard,
 ) -> None:
     """Wait until all promises are kept, keep that, tell the master; never return."""
     kept_count, told = 0, ""
@@ -46,7 +51,7 @@ async def have_leg_proved(
     # On disk before anybody hears of it: each pass from here on publishes it.
     runtime.file_tree(home).write(SETTLED_FILE, f"{leg}\n".encode(), 0o640)
     print_note(f"settled in leg {leg}")
-    await bang_until_heard(runtime, home, settled_message(leg))
+    await banging(runtime, home, settled_message(leg))
     # What ended would be started again.
     await Deferred()
 

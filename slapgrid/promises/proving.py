@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
 
 from slap.model import Computer
 from slapgrid.convergence.plans import Action, CheckPromises
@@ -13,6 +12,7 @@ from slapgrid.instance.partitions import InstanceRefused, Partitions
 from slapgrid.promises.jobs import PromiseMode
 from slapgrid.promises.running import PromiseRound, PromiseRunner, unkept
 from slapgrid.software.releases import Releases
+from slapgrid.together import all_of
 
 
 @frozen
@@ -44,10 +44,7 @@ class Proving:
                 failure = str(error)
             outcomes.append(Outcome(Effort.PROVE, partition_id, failure=failure))
 
-        await gatherResults(
-            [Deferred.fromCoroutine(test_one(each)) for each in partition_ids],
-            consumeErrors=True,
-        )
+        await all_of(test_one(each) for each in partition_ids)
         return sorted(outcomes, key=lambda each: each.name)
 
     async def check(self, actions: tuple[Action, ...]) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import DeferredSemaphore
 
 from runtime.ports import Exit, IFileTree, Program, Runtime
 from slapgrid.config import Config
@@ -33,6 +33,7 @@ from slapgrid.promises.jobs import (
 )
 from slapgrid.promises.records import PromiseFile
 from slapgrid.software.releases import describe_end
+from slapgrid.together import all_of
 from slapgrid.warm.servers import WarmServers
 from slapgrid.warm.warmth import Warmth
 
@@ -100,10 +101,7 @@ class PromiseRunner:
                     return
                 batch[index] = await self._run_or_excuse(wanted)
 
-        await gatherResults(
-            [Deferred.fromCoroutine(run_some()) for _ in range(PARALLEL_MAX)],
-            consumeErrors=True,
-        )
+        await all_of(run_some() for _ in range(PARALLEL_MAX))
         return batch
 
     async def run(self, wanted: PromiseRound) -> tuple[PromiseRun, ...]:

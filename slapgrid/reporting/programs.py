@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import DeferredSemaphore
 
 from runtime.ports import IFileTree, Program, Runtime
 from slapgrid.environment import clean_environment
 from slapgrid.identity import Identity
 from slapgrid.layout import REPORT_DIRECTORY, XML_REPORT_DIRECTORY
 from slapgrid.software.releases import describe_end
+from slapgrid.together import all_of
 
 #: It reads a log or asks a database; a backup it is not.
 REPORT_SECONDS_MAX = 300.0
@@ -40,14 +41,7 @@ class ReportPrograms:
         """Run all of a partition to their end."""
         names = find_programs(files)
         _prepare(files, identity)
-        runs: list[ReportRun] = await gatherResults(
-            [
-                Deferred.fromCoroutine(self._run(files, identity, name))
-                for name in names
-            ],
-            consumeErrors=True,
-        )
-        return tuple(runs)
+        return tuple(await all_of(self._run(files, identity, it) for it in names))
 
     async def _run(self, files: IFileTree, identity: Identity, name: str) -> ReportRun:
         token = f"{self.runtime.entropy.getrandbits(64):016x}"

@@ -11,6 +11,7 @@ from labsim.lives import (
     links,
     replicas,
     rivals,
+    upgrade,
     usage,
 )
 from labsim.mutants.trials import play_trial
@@ -48,6 +49,11 @@ def test_whoever_polls_has_an_answer_soon_whichever_replica_is_lost() -> None:
 def test_a_cloud_comes_to_host_itself_whoever_is_killed() -> None:
     """The digests of several seeds are compared by the campaign."""
     assert bootstrap.play(4).problems == ()
+
+
+def test_regions_take_up_a_release_one_at_a_time_whoever_is_killed() -> None:
+    """And go back from it; `make soak CAMPAIGN=upgrade` plays more."""
+    assert upgrade.play(1).problems == ()
 
 
 def test_links_are_what_was_wanted_last_whoever_is_killed() -> None:
