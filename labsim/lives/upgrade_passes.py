@@ -225,7 +225,7 @@ class HostedPasses:
                 **{it: same[it] for it in ("regions", "storage", "neo-cluster")},
                 **each["parameters"],  # type: ignore[dict-item] # as the recipe reads it
             }
-            request = InstanceRequest(
+            asked_for = InstanceRequest(
                 name,
                 str(each["software-url"]),
                 "region",
@@ -234,7 +234,7 @@ class HostedPasses:
                 requester=key,
             )
             try:
-                answer = await client.perform(calls.request_instance(request))
+                answer = await client.perform(calls.request_instance(asked_for))
             except NotReady:
                 continue
             assert isinstance(answer, RequestedInstance)

@@ -33,6 +33,7 @@ MUTANTS = (
         (Change(ROLLING, 'str(int(self.number or "0") + 1)', 'self.number or "1"'),),
         "Who is called back would be settled by what it published of the leg before.",
         LIVES,
+        2,
     ),
     Mutant(
         "a region goes whoever else is there",
@@ -45,18 +46,21 @@ MUTANTS = (
         ),
         "The root knows nothing of a computer that died a moment ago.",
         LIVES,
+        2,
     ),
     Mutant(
         "a region that is to go is counted with the others",
         (Change(RESTARTING, " and region_of(it.storage) != own\n", "\n"),),
         "It will not be there, and one of the two others does not suffice.",
         LIVES,
+        2,
     ),
     Mutant(
         "who is in the middle of a leg is not let go",
         (Change(RESTARTING, " or in_force.leg != settled:", ":"),),
         "A release that never runs well could not be left.",
         LIVES,
+        4,
     ),
     Mutant(
         "a leg is proved by looks of which some fail",
@@ -69,5 +73,6 @@ MUTANTS = (
         ),
         "The next region would go before this one is back.",
         LIVES,
+        3,
     ),
 )
