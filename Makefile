@@ -15,7 +15,7 @@ demo:     ## three regions from nothing to nothing, and a table; STORE=file: one
 	@./setup.sh programs
 	@bin/slapcluster play demo $(CLOUD)
 
-demo-full: ## the same, and a loss of all power with a cold start
+demo-full: ## the same, a loss of all power with a cold start, and an upgrade
 	@./setup.sh programs
 	@bin/slapcluster play demo --regions 3 --full
 
@@ -38,8 +38,9 @@ neo: all ## the wheel of NEO for Python 3 that set-up built, in dist/neo/
 test: all ## every check and every test
 	@bin/pytest -n auto --dist worksteal
 
+# The whole demo, with its upgrade, is one test.
 test-neo: all ## NEO's own tests on that wheel, and a cluster of real processes
-	@bin/pytest tests/neo_port -n auto --dist worksteal
+	@bin/pytest tests/neo_port -n auto --dist worksteal -o faulthandler_timeout=2400
 
 test-browser: ## the panel in the system's Chromium; pictures in .make/pictures/
 	@./setup.sh browser

@@ -201,7 +201,7 @@ def _complete(draft: Path, sources: Sources, inputs: str) -> int:
     except pinning.NotPinned as error:
         raise ReleaseFailed(str(error)) from error
     (draft / "versions.cfg").write_text(pinning.render_versions(packages), "utf-8")
-    _copy(sources.top, sources.profile_files(), draft)
+    copy_files(sources.top, sources.profile_files(), draft)
     (draft / INPUTS_FILE).write_text(inputs + "\n", "utf-8")
     digests = {
         str(path.relative_to(draft)): _digest(path)
@@ -254,7 +254,7 @@ class _Pip:
             scratch = Path(directory)
             project = scratch / "project"
             # setuptools leaves files beside what it builds, and takes up old ones.
-            _copy(sources.top, sources.project_files(), project)
+            copy_files(sources.top, sources.project_files(), project)
             constraints = scratch / "constraints.txt"
             text = pinning.render_constraints(sources.pins())
             constraints.write_text(text, "utf-8")
@@ -296,7 +296,8 @@ class _Pip:
             self.show_step(steps[-1].decode(errors="replace"))
 
 
-def _copy(top: Path, files: Iterable[Path], target: Path) -> None:
+def copy_files(top: Path, files: Iterable[Path], target: Path) -> None:
+    """Copy files that are named relative to ``top`` to the same places elsewhere."""
     for path in files:
         copy = target / path
         copy.parent.mkdir(parents=True, exist_ok=True)

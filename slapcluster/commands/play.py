@@ -245,7 +245,8 @@ def status(session: Session, checkout_path: Path) -> None:
     "--full",
     "is_full",
     is_flag=True,
-    help="With 3 regions: all of them lose power at once, too, and start cold.",
+    help="With 3 regions: all of them lose power at once, too, start cold, and take up"
+    " another release.",
 )
 @pass_session
 def demo(

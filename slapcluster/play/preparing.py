@@ -61,7 +61,12 @@ def copy_release(checkout: Checkout, record: Record) -> None:
     """Copy wheels and profiles, readable by all whatever the umask was."""
     target = Path(record.place, "release")
     shutil.copytree(checkout.release_path, target, copy_function=shutil.copyfile)
-    for directory, _, names in os.walk(target):
+    make_readable(target)
+
+
+def make_readable(top: Path) -> None:
+    """Let everybody read what is below a directory."""
+    for directory, _, names in os.walk(top):
         Path(directory).chmod(0o755)
         for name in names:
             Path(directory, name).chmod(0o644)

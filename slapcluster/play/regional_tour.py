@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from attrs import define
 
@@ -24,6 +25,7 @@ from slapcluster.play.checkouts import Checkout
 from slapcluster.play.cloud import Say
 from slapcluster.play.computers import HELLO_URL, REGIONS, title_of
 from slapcluster.play.places import Record
+from slapcluster.play.second_release import fill_second_release, fingerprint_of
 from slapcluster.play.steps import Step, check
 from slapcluster.play.visitor import Visitor, first_line
 
@@ -37,6 +39,12 @@ POLL_SECONDS = 0.3
 
 PROMISE_SECONDS_MAX = 30
 """One look at a promise: an interpreter on a loaded machine."""
+
+ROLL_SECONDS_MAX = 600
+"""For each build and each region, on a loaded machine."""
+
+UPGRADE_SECONDS_MAX = 1500
+"""For all of them: it was 661 s where six to twelve programs shared a core."""
 
 _APART = """
 import json, os, socket, sys
@@ -60,6 +68,7 @@ class RegionalTour:
     record: Record
     url: str = ""
     lost: str = ""
+    second_release: str = ""
     _caller: Caller | None = None
 
     @property
@@ -209,6 +218,39 @@ class RegionalTour:
             f"service answers after {total:.0f} s, no mini-master"
         )
 
+    async def make_second_release(self) -> str:
+        """Fill another release of the checkout, where the operator reads it."""
+        directory = Path(self.record.place, "second")
+        filling = fill_second_release(self.runtime, self.checkout, directory, self.say)
+        release = await filling
+        self.second_release = str(release)
+        return f"{fingerprint_of(release)[:12]}: a record has a field more"
+
+    async def roll(self) -> str:
+        """Have the master take up the other release, and see nobody refused."""
+        begun = self.runtime.clock.seconds()
+        told = await self.upgrade(self.second_release)
+        within = [it for it in self.caller.answers if it.instant > begun]
+        refused = sum(not it.is_granted for it in within)
+        check(not refused, f"{refused} of {len(within)} requests were refused")
+        seconds = longest_gap(self.caller.answers, begun)
+        regions = ", ".join(it["title"] for it in told["instances"][1:])
+        return (
+            f"{regions} run it; {len(within)} requests were granted meanwhile and 0 "
+            f"refused, nothing was granted for {seconds:.1f} s at most"
+        )
+
+    async def upgrade(self, release: str) -> Any:
+        """Type the command, and wait until the master runs it; return its answer."""
+        told = await self.visitor.slapcluster(
+            *("upgrade", release, "--timeout", str(ROLL_SECONDS_MAX)),
+            timeout_seconds=UPGRADE_SECONDS_MAX,
+        )
+        url = told["release_url"]
+        left = [it["title"] for it in told["instances"] if it["runs"] != url]
+        check(told["is_done"] and not left, f"{', '.join(left)} does not run {url}")
+        return told
+
     def computer_id(self, region: str) -> str:
         logbook = Path(self.record.bootstrap_home, "logbook.json").read_bytes()
         return computers.computer_id_of(logbook, region)
@@ -289,4 +331,7 @@ FULL_STEPS: tuple[Step[RegionalTour], ...] = (
     Step("all lose power at once", RegionalTour.lose_all, 60),
     Step("a cold start", RegionalTour.start_cold, 180),
     Step("nothing is missing after it", RegionalTour.show_nothing_missing, 60),
+    Step("another release is made", RegionalTour.make_second_release, 300),
+    Step("it rolls over the regions", RegionalTour.roll, UPGRADE_SECONDS_MAX),
+    Step("nothing is missing after the roll", RegionalTour.show_nothing_missing, 60),
 )

@@ -42,10 +42,12 @@ class Visitor:
         self._record = record
         self._region = region
 
-    async def slapcluster(self, *arguments: str) -> Any:
+    async def slapcluster(
+        self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS_MAX
+    ) -> Any:
         """Run a command of ours; give the JSON that it writes."""
         argv = ("slapcluster", "--output", "json", *arguments)
-        output = await self.run(argv, COMMAND_SECONDS_MAX)
+        output = await self.run(argv, timeout_seconds)
         return json.loads(output)
 
     async def fetch(self, url: str) -> str:

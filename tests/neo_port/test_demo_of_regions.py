@@ -1,4 +1,4 @@
-"""``make demo-full``: three computers become a cloud, lose a region, then all power."""
+"""``make demo-full``: a cloud loses a region, then all power, and upgrades itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from slapcluster.play.regional_tour import FULL_STEPS, REGIONAL_STEPS
 from tests.capabilities import needs_namespaces
 from tests.emulation.test_demo import a_checkout, assert_nothing_is_left, play
 
-DEMO_SECONDS_MAX = 1800
-"""Alone on two cores it takes ten minutes."""
+DEMO_SECONDS_MAX = 2100
+"""Alone it takes ten to fifteen minutes on two cores, which others share here."""
 
 
 @needs_namespaces

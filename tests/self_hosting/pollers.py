@@ -1,8 +1,7 @@
-"""Polls the document of a computer all the time, or requests a service anew.
+"""Polls the document of a computer all the time.
 
-``python pollers.py poll COMPUTER_ID`` asks as an agent does, by one client that stays,
-and writes a line of JSON for each answer. ``python pollers.py request TITLE URL``
-requests a service with another release and the parameters that it has.
+``python pollers.py COMPUTER_ID`` asks as an agent does, by one client that stays, and
+writes a line of JSON for each answer.
 
 It runs in a cloud of play, where no test code can be imported.
 """
@@ -15,11 +14,8 @@ import sys
 
 from runtime.identity_directory import paths_below
 from runtime.ports import Runtime
-from slap.errors import NotReady, SlapError
-from slap.model import InstanceRequest
+from slap.errors import SlapError
 from slap.replicas import Replicas
-from slapcluster.asking import ask
-from slapcluster.master import Master
 from slapcluster.pausing import pause
 from slapcluster.running import launch
 from slapgrid.slap_client import SlapClient
@@ -46,35 +42,16 @@ async def poll_for_ever(runtime: Runtime, client: SlapClient, computer_id: str) 
         await pause(clock, PAUSE_SECONDS)
 
 
-async def request_again(master: Master, title: str, release_url: str) -> None:
-    tree = await master.tree(title)
-    root = tree.instances[0]
-    wanted = InstanceRequest(
-        title=title,
-        software_release_url=release_url,
-        software_type=root.software_type,
-        parameters=root.parameters,
-    )
-    try:
-        await master.request_instance(wanted)
-    except NotReady:
-        # It is written down; whoever waits looks at the tree.
-        return
-
-
 def main() -> None:
     environment = os.environ  # noqa: TID251 - a composition root
     urls = tuple(environment["SLAPCLUSTER_MASTER"].split())
     identity = environment["SLAPCLUSTER_IDENTITY"]
-    verb, *rest = sys.argv[1:]
+    (computer_id,) = sys.argv[1:]
 
     async def run(runtime: Runtime) -> None:
-        if verb == "request":
-            await ask(runtime, urls, lambda it: request_again(it, *rest), identity)
-            return
         trust = trust_masters(runtime, paths_below(identity))
         client = SlapClient(runtime, Replicas(urls), trust=trust)
-        await poll_for_ever(runtime, client, *rest)
+        await poll_for_ever(runtime, client, computer_id)
 
     launch(run)
 

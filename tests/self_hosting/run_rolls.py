@@ -2,7 +2,10 @@
 
     python -m tests.self_hosting.run_rolls CHECKOUT RUNS COMMIT KIND=COUNT ...
 
-The other release is of the same sources with a field more in a record, which it writes.
+What an operator types, `slapcluster upgrade`, does it: with the directory of the other
+release, whose records have a field more (``slapcluster.play.second_release``), and with
+the address of the one before. The first roll has the other release built.
+
 Meanwhile somebody changes guests, and somebody polls each computer's document. Rolls of
 the kind ``struck`` lose a computer on the way, drawn at a drawn instant, for a while;
 ``plain`` ones do not. There and back are two rolls, and add two lines to the file
@@ -19,77 +22,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from runtime.ports import Exit
-from slapcluster.bootstrap.wanted_cloud import release_url_of
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.play import three_regions
 from slapcluster.play.calls import longest_gap
-from slapcluster.play.cloud import log_ends, run_inside
+from slapcluster.play.cloud import run_inside
 from slapcluster.play.computers import CLOUD_NAME, REGIONS
 from slapcluster.play.lines import Lines
 from slapcluster.play.regional_tour import RegionalTour
 from slapcluster.printing import print_note
-from tests.programs import run
+from slapcluster.upgrading.planning import Verb
 from tests.self_hosting import pollers
 from tests.self_hosting.hosted_cloud import HostedCloud, with_hosted_cloud
 from tests.self_hosting.run_losses import DEATH_SECONDS
 
-RELEASE_SECONDS_MAX = 900
-PUSH_SECONDS_MAX = 300
-BUILD_SECONDS_MAX = 600
-ROLL_SECONDS_MAX = 900
-REQUEST_SECONDS_MAX = 120
+ROLL_SECONDS_MAX = 1500
 LOOK_SECONDS = 1.0
 AFTER_SECONDS = 5.0
 STRIKE_SECONDS_MAX = 90.0
 """Most of a roll of an idle machine: before, in and after each of its legs."""
 
 PLAIN, STRUCK = KINDS = ("plain", "struck")
-
-_REPORT = "    report: Report = Report()\n"
-_IS_ROOT = "\n    @property\n    def is_root"
-_EXISTING = "        existing,\n"
-_REQUESTER = "        requester_guid=requester_guid,\n"
-
-CHANGES = (
-    (
-        "master_cluster/records.py",
-        f"{_REPORT}{_IS_ROOT}",
-        f"{_REPORT}    colour: str = 'blue'\n{_IS_ROOT}",
-    ),
-    (
-        "master_cluster/requesting.py",
-        f"{_EXISTING}{_REQUESTER}",
-        f"{_EXISTING}        colour='red',\n{_REQUESTER}",
-    ),
-    ("pyproject.toml", '\nversion = "0.1.0"\n', '\nversion = "0.1.1"\n'),
-)
-"""In which files of the other release what stands in the place of what."""
-
-
-def make_other_release(checkout: Path) -> Path:
-    """Fill a release of changed sources; return its directory."""
-    other = checkout.with_name(f"{checkout.name}-other")
-
-    def unwanted(directory: str, _: object) -> set[str]:
-        return {"dist", ".slapcluster"} if Path(directory) == checkout else set()
-
-    shutil.rmtree(other, ignore_errors=True)
-    shutil.copytree(checkout, other, symlinks=True, ignore=unwanted)
-    for name, before, after in CHANGES:
-        text = (other / name).read_text()
-        assert text.count(before) == 1, f"{name} has not the place of the change"
-        (other / name).write_text(text.replace(before, after))
-    release = other / "dist" / "release"
-    argv = (sys.executable, "-m", "slapcluster.release", "--output", str(release))
-    ended = run(argv, directory=other, timeout_seconds=RELEASE_SECONDS_MAX)
-    assert ended.returncode == 0, ended.stderr
-    return release
 
 
 @define(eq=False)
@@ -106,7 +64,7 @@ class Poller:
         running = run_inside(
             self.tour.runtime,
             self.tour.record,
-            (*_pollers(self.tour), "poll", self.computer_id),
+            (*_pollers(self.tour), self.computer_id),
             None,
             on_output=self._hear,
         )
@@ -136,6 +94,14 @@ def _pollers(tour: RegionalTour) -> tuple[str, ...]:
     return ("python", "-I", str(script))
 
 
+@frozen
+class Rolled:
+    """What a roll took, and the release of before, as the command names it."""
+
+    figures: Mapping[str, Any]
+    former: str
+
+
 @define(eq=False)
 class Rolling:
     """A cloud whose master has two releases to go between."""
@@ -147,28 +113,12 @@ class Rolling:
     def tour(self) -> RegionalTour:
         return self.cloud.tour
 
-    async def bring(self, release: Path) -> str:
-        """Have a release built on all computers; return its address."""
-        target = Path(self.tour.record.place, "other-release")
-        _copy(release, target)
-        pushing = ("slapcluster", "release", "push", str(target))
-        await self.tour.visitor.run(pushing, PUSH_SECONDS_MAX)
-        fingerprint = (target / "fingerprint").read_text().strip()
-        url = release_url_of(fingerprint)
-        for region in REGIONS:
-            supplying = ("slapcluster", "supply", url, self.tour.computer_id(region))
-            await self.tour.visitor.run(supplying, REQUEST_SECONDS_MAX)
-        for region in REGIONS:
-            supplying = ("slapcluster", "supply", url, self.tour.computer_id(region))
-            await self.tour.visitor.run((*supplying, "--wait"), BUILD_SECONDS_MAX)
-        return url
-
     async def instances(self) -> list[Mapping[str, Any]]:
         told = await self.tour.visitor.slapcluster("service", "info", CLOUD_NAME)
         return list(told["instances"])
 
-    async def roll(self, url: str, kind: str) -> Mapping[str, Any]:
-        """Have the master take up a release; return what that took."""
+    async def roll(self, release: str, kind: str) -> Rolled:
+        """Type that the master takes up a release; return what that took."""
         clock = self.tour.runtime.clock
         first, polled = (
             len(self.cloud.guests.said),
@@ -176,12 +126,14 @@ class Rolling:
         )
         await pause(clock, AFTER_SECONDS)
         begun = clock.seconds()
-        requesting = (*_pollers(self.tour), "request", CLOUD_NAME, url)
-        await self.tour.visitor.run(requesting, REQUEST_SECONDS_MAX)
-        striking = Deferred.fromCoroutine(self._strike(kind == STRUCK))
-        order, held = await self._until_taken_up(url, begun + ROLL_SECONDS_MAX)
-        lost = await striking
+        is_struck = kind == STRUCK
+        upgrading = self._upgrade(release, begun + ROLL_SECONDS_MAX, is_struck)
+        rolling = Deferred.fromCoroutine(upgrading)
+        striking = Deferred.fromCoroutine(self._strike(is_struck))
+        order, held = await self._watch(rolling)
+        told = await rolling
         seconds = clock.seconds() - begun
+        lost = await striking
         await pause(clock, AFTER_SECONDS)
         polls = [
             it
@@ -189,8 +141,9 @@ class Rolling:
             for it in each.polls[count:]
         ]
         within = [it.answered for it in self.cloud.guests.said[first:]]
-        return {
+        figures = {
             "seconds": round(seconds, 1),
+            "is_built": any(it["verb"] == Verb.BUILD for it in told["steps"]),
             "order": order,
             "lost": lost,
             "held": held,
@@ -204,6 +157,18 @@ class Rolling:
             "missing": await self.cloud.guests.missing(),
             "load": os.getloadavg()[0],
         }
+        return Rolled(figures, told["former"][0])
+
+    async def _upgrade(self, release: str, deadline: float, is_struck: bool) -> Any:
+        """Type the command; as people do, once more when a computer died meanwhile."""
+        while True:
+            try:
+                return await self.tour.upgrade(release)
+            except CommandFailed as error:
+                if not is_struck or self.tour.runtime.clock.seconds() > deadline:
+                    raise
+                self.tour.say(f"upgrade: {error.sentence.splitlines()[-1]}")
+            await pause(self.tour.runtime.clock, LOOK_SECONDS)
 
     async def _strike(self, is_struck: bool) -> str:
         """Take the power of a computer, and give it back; return its region."""
@@ -222,47 +187,31 @@ class Rolling:
         tour.say(f"{lost} has power again")
         return lost
 
-    async def _until_taken_up(
-        self, url: str, deadline: float
-    ) -> tuple[list[str], list[str]]:
-        """Return the order of regions, and what the root said meanwhile."""
+    async def _watch(self, rolling: Deferred[Any]) -> tuple[list[str], list[str]]:
+        """Return in which order regions settled, and what the root said meanwhile."""
         order: list[str] = []
         held: list[str] = []
-        while True:
+        legs: dict[str, str] = {}
+        is_over = False
+        while not is_over:
+            # Looked at once more after the end.
+            is_over = rolling.called
             try:
                 root, *regions = await self.instances()
             except CommandFailed as error:
                 self.tour.say(f"look: {error.sentence.splitlines()[-1]}")
                 root, regions = {}, []
-            order += [it["title"] for it in regions if _runs(it, url, order)]
+            for it in regions:
+                settled = it["connection_parameters"].get("settled", "")
+                if legs.setdefault(it["title"], settled) != settled:
+                    legs[it["title"]] = settled
+                    order.append(it["title"])
             said = root.get("message", "")
             if root.get("reported_state") == "error" and said not in held:
                 held.append(said)
                 self.tour.say(said)
-            states = [it["reported_state"] for it in (root, *regions) if it]
-            is_there = len(order) == len(REGIONS) and {*states} == {"started"}
-            if regions and is_there and all(map(_is_settled, regions)):
-                return order, held
-            if self.tour.runtime.clock.seconds() > deadline:
-                raise CommandFailed(f"{order} took it up\n{log_ends(self.tour.record)}")
             await pause(self.tour.runtime.clock, LOOK_SECONDS)
-
-
-def _copy(release: Path, target: Path) -> None:
-    """Copy a release, readable by all."""
-    shutil.copytree(release, target, copy_function=shutil.copyfile)
-    for path in (target, *target.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _runs(region: Mapping[str, Any], url: str, known: list[str]) -> bool:
-    is_new = region["title"] not in known
-    return is_new and region["connection_parameters"].get("release-url") == url
-
-
-def _is_settled(region: Mapping[str, Any]) -> bool:
-    settled = region["connection_parameters"].get("settled", "")
-    return bool(settled == region["parameters"].get("leg", ""))
+        return order, held
 
 
 def main(arguments: list[str]) -> None:
@@ -271,7 +220,6 @@ def main(arguments: list[str]) -> None:
         (kind, int(count)) for kind, _, count in (it.partition("=") for it in counts)
     ]
     assert {kind for kind, _ in wanted} <= {*KINDS}, f"{KINDS} are there"
-    other = make_other_release(Path(checkout))
 
     def keep(kind: str, told: Mapping[str, Any]) -> None:
         line = json.dumps({"commit": commit, "kind": kind, **told})
@@ -286,14 +234,12 @@ def main(arguments: list[str]) -> None:
         for poller in rolling.pollers:
             poller.begin()
         try:
-            begun = tour.runtime.clock.seconds()
-            there = await rolling.bring(other)
-            keep("bring", {"seconds": round(tour.runtime.clock.seconds() - begun, 1)})
-            root, *_ = await rolling.instances()
-            back = root["software_release_url"]
+            tour.say(await tour.make_second_release())
             for kind in (kind for kind, count in wanted for _ in range(count)):
-                for way, url in (("there", there), ("back", back)):
-                    keep(kind, {"way": way, **await rolling.roll(url, kind)})
+                there = await rolling.roll(tour.second_release, kind)
+                keep(kind, {"way": "there", **there.figures})
+                back = await rolling.roll(there.former, kind)
+                keep(kind, {"way": "back", **back.figures})
         finally:
             for poller in rolling.pollers:
                 poller.end()

@@ -13,12 +13,22 @@ from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 
+from master_cluster import records
 from slapcluster.bootstrap.wanted_cloud import read_cloud
-from slapcluster.play import computers, confinement, namespaces, places, power
+from slapcluster.outcomes import CommandFailed
+from slapcluster.play import (
+    computers,
+    confinement,
+    namespaces,
+    places,
+    power,
+    second_release,
+)
 from slapcluster.play import three_regions as switches
 from slapcluster.play.calls import Answered, longest_gap, missing_titles
 from slapcluster.play.computers import REGIONS
@@ -316,6 +326,31 @@ def a_cloud_in(directory: Path) -> Record:
             os.chown(home, who.uid, who.gid)
         home.chmod(0o700)
     return record
+
+
+def test_the_other_release_has_a_field_more_in_a_record(tmp_path: Path) -> None:
+    """Each place that is changed is there once, and what comes of it is Python."""
+    for name, _, _ in second_release.CHANGES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(TOP / name, tmp_path / name)
+
+    second_release.change(tmp_path)
+
+    scope: dict[str, Any] = {"__name__": "other_records"}
+    source = (tmp_path / "master_cluster/records.py").read_text()
+    exec(compile(source, "records.py", "exec"), scope)
+    former = {it.name for it in fields(records.InstanceRecord)}
+    assert {it.name for it in fields(scope["InstanceRecord"])} - former == {"colour"}
+    compile((tmp_path / "master_cluster/requesting.py").read_text(), "it", "exec")
+
+
+def test_sources_of_another_version_are_not_changed(tmp_path: Path) -> None:
+    for name, _, _ in second_release.CHANGES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+
+    with pytest.raises(CommandFailed, match=r"records\.py has not the one place"):
+        second_release.change(tmp_path)
 
 
 @contextmanager
