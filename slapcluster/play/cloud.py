@@ -37,6 +37,9 @@ READY_SECONDS_MAX = 60
 END_SECONDS_MAX = 20
 """From SIGKILL to the last process gone: a busy disk holds one that long."""
 
+OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+"""JSON is read whole or not at all; a thousand services are 130 kB of it."""
+
 LOG_LINES_MAX = 15
 """Of each log that explains a failure."""
 
@@ -281,6 +284,7 @@ async def run_inside(
             directory="/",
             environment={"PATH": confinement.SYSTEM_PATH},
             timeout_seconds=timeout_seconds,
+            output_bytes_max=OUTPUT_BYTES_MAX,
         ),
         on_output,
     )

@@ -19,6 +19,7 @@ import pytest
 from attrs import evolve, fields
 
 from master_cluster import records
+from runtime.real import build_runtime
 from slapcluster.bootstrap.wanted_cloud import read_cloud
 from slapcluster.outcomes import CommandFailed
 from slapcluster.play import (
@@ -31,11 +32,13 @@ from slapcluster.play import (
 )
 from slapcluster.play import three_regions as switches
 from slapcluster.play.calls import Answered, longest_gap, missing_titles
+from slapcluster.play.cloud import run_inside
 from slapcluster.play.computers import REGIONS
 from slapcluster.play.places import Identity, Record, Way
 from slapgrid.config import read_config
 from tests.capabilities import needs_namespaces
 from tests.programs import eventually, run
+from tests.reactor import ReactorBench
 from tests.source_tree import TOP
 from tests.unit.slapcluster.desk import Desk
 
@@ -326,6 +329,26 @@ def a_cloud_in(directory: Path) -> Record:
             os.chown(home, who.uid, who.gid)
         home.chmod(0o700)
     return record
+
+
+def test_an_answer_of_a_thousand_services_is_read_whole(
+    tmp_path: Path, run_real: ReactorBench
+) -> None:
+    """What is run keeps the end of its output alone, and that is no JSON."""
+    pid = os.getpid()
+    record = a_record(
+        place=str(tmp_path),
+        way=Way.NONE,
+        is_started_by_root=False,
+        computers={},
+        outer_pid=pid,
+        outer_start_ticks=namespaces.start_ticks(pid),
+    )
+    argv = (sys.executable, "-I", "-c", "print('x' * 200_000)")
+
+    ended = run_real(run_inside(build_runtime(run_real.reactor), record, argv, 30))
+
+    assert ended.output == b"x" * 200_000 + b"\n"
 
 
 def test_the_other_release_has_a_field_more_in_a_record(tmp_path: Path) -> None:
