@@ -10,7 +10,7 @@ may be done again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from attrs import evolve, field, frozen
@@ -247,18 +247,37 @@ def _have_dropped(undertaking: Undertaking, view: View) -> Iterator[Step]:
     for storage in sorted(view.holders - kept):
         if region_of(storage) in changed:
             if not undertaking.coming:
-                yield from _until_most_have_all(undertaking.after, view)
+                yield from _until_most_have_all(
+                    undertaking.after.region_numbers, view.complete
+                )
             yield Step(Verb.DROP, _name_of(view, storage), storage)
 
 
-def _until_most_have_all(after: NeoCluster, view: View) -> Iterator[Step]:
-    complete = {region_of(it) for it in view.complete} & after.region_numbers
-    if 2 * len(complete) <= len(after.region_numbers):
+def _until_most_have_all(
+    staying: frozenset[RegionId], having_all: Iterable[StorageId]
+) -> Iterator[Step]:
+    complete = {region_of(it) for it in having_all} & staying
+    if 2 * len(complete) <= len(staying):
         yield Step(
             Verb.WAIT,
-            reason=f"{len(complete)} of the {len(after.region_numbers)} regions that "
-            "stay have all: most of them have to",
+            reason=f"{len(complete)} of the {len(staying)} regions that stay have all:"
+            " most of them have to",
         )
+
+
+def plan_next_drop(leaving: frozenset[RegionId], answer: Answer) -> Step:
+    """Return what to do next so that no region of ``leaving`` has cells.
+
+    Most of those that stay must have all before, since from then on they are asked.
+    """
+    seen = view_storage_nodes(answer)
+    staying = frozenset(map(region_of, seen.holders)) - leaving
+    for storage in sorted(seen.holders):
+        if region_of(storage) in leaving:
+            for step in _until_most_have_all(staying, seen.complete):
+                return step
+            return Step(Verb.DROP, f"S{storage}", storage)
+    return Step(Verb.DONE)
 
 
 def _have_renewed(after: NeoCluster, view: View) -> Iterator[Step]:

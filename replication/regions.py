@@ -189,13 +189,25 @@ def plan_neo_cluster(
         f"{len(names)} regions: an odd number, {REGION_COUNT_MIN} or more, so that "
         "most of them are left when one is lost",
     )
+    numbered = ((region, number) for number, region in enumerate(names, start=1))
+    return describe_regions(name, numbered, partition_count, host, ports)
+
+
+def describe_regions(
+    name: str,
+    numbered: Iterable[tuple[str, int]],
+    partition_count: int,
+    host: str,
+    ports: Iterator[int],
+) -> NeoCluster:
+    """Do so for regions with their numbers: it may be an even number of regions."""
     shown = f"[{host}]" if ":" in host else host
     return NeoCluster(
         name,
         partition_count,
         tuple(
             Region(region, number, *(f"{shown}:{next(ports)}" for _ in ProgramKind))
-            for number, region in enumerate(names, start=1)
+            for region, number in numbered
         ),
     )
 

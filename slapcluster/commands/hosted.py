@@ -33,7 +33,7 @@ def hosted() -> None:
 
 
 @hosted.command(
-    epilog="JSON: {names, regions, storage, neo-cluster, neo-partitions, authority}:"
+    epilog="JSON: {names, storage, neo-cluster, neo-partitions, authority}:"
     " what the root asks its regions for, {each} in what they differ, and {held} what"
     " another release waits for; of a region they are empty, and {published} is what"
     " others need to know."
@@ -74,7 +74,7 @@ def configure(
     ipv6, first_port}. Done again it changes nothing; killed anywhere it goes on when it
     is done again.
     """
-    from slapcluster.hosting import configuring, places, wanted  # noqa: PLC0415 - as above
+    from slapcluster.hosting import configuring, numbering, places, wanted  # noqa: PLC0415 - as above
 
     document = _document()
     parameters = _texts(document.get("parameters"))
@@ -91,7 +91,7 @@ def configure(
             asked_root = wanted.read_root(parameters)
         else:
             asked = wanted.read_region(parameters)
-    except wanted.Misasked as error:
+    except numbering.Misasked as error:
         raise CommandFailed(f"{error}.") from error
     connection = _texts(document.get("connection"))
     if document.get("software_type") != "region":
@@ -162,6 +162,22 @@ def have_copied(session: Session, *, home: str) -> None:
 
     async def main(runtime: Runtime) -> None:
         await have_all_copied(runtime, home)
+
+    session.launch(main)
+
+
+@hosted.command("drop")
+@click.argument("home", type=_PARTITION)
+@pass_session
+def have_dropped(session: Session, *, home: str) -> None:
+    """Have no cells left on storage nodes of regions that leave.
+
+    It runs until it is stopped, so that whoever comes back has them dropped again.
+    """
+    from slapcluster.hosting.copying import have_all_dropped  # noqa: PLC0415 - as above
+
+    async def main(runtime: Runtime) -> None:
+        await have_all_dropped(runtime, home)
 
     session.launch(main)
 

@@ -36,6 +36,7 @@ from slapcluster.hosting.layout import (
     SERVICE_DIRECTORY,
     SETTLED_FILE,
 )
+from slapcluster.hosting.numbering import Misasked, check_numbers, known_numbers
 from slapcluster.hosting.places import ADMIN_NODE, Place
 from slapcluster.hosting.planning import (
     InForce,
@@ -47,6 +48,7 @@ from slapcluster.hosting.planning import (
     parse_in_force,
     plan_copier,
     plan_creator,
+    plan_dropper,
     plan_links,
     plan_programs,
     plan_promises,
@@ -58,11 +60,9 @@ from slapcluster.hosting.planning import (
 from slapcluster.hosting.restarting import obstacle_to_restart
 from slapcluster.hosting.rolling import Roll, decide_roll, read_legs, read_number
 from slapcluster.hosting.wanted import (
-    Misasked,
     PublishedRegion,
     WantedRegion,
     WantedRoot,
-    check_numbers,
     read_region,
 )
 from slapcluster.outcomes import CommandFailed, ExitCode
@@ -74,7 +74,7 @@ from stunnel_conf.pins import Pin, read_own, sign_itself
 from stunnel_conf.process import StunnelProcess
 from stunnel_conf.writing import encode_links
 
-HELD = "It goes on with the release that it has"
+HELD = "It goes on with what it has"
 """How the error of a region begins whose leg has come and that is needed."""
 
 
@@ -104,11 +104,11 @@ def configure_root(
             f"The master does not say what was requested: {error.sentence}"
         ) from error
     try:
-        check_numbers(wanted, reports)
-    except Misasked as error:
+        check_numbers(wanted.numbers, known_numbers(reports))
+        known = read_legs(reports)
+    except (Misasked, ValueError) as error:
         raise CommandFailed(f"{error}.") from error
-    known = read_legs(wanted.names, reports)
-    return decide_roll(place.release_url, wanted.names, known)
+    return decide_roll(place.release_url, wanted.numbers, known)
 
 
 async def configure(
@@ -133,7 +133,7 @@ async def configure(
             found.in_force, wanted, place.release_url, found.settled, found.answer
         )
         if obstacle:
-            # Before anything is written: the release that it has goes on as it was.
+            # Before anything is written: its programs go on as they were.
             raise CommandFailed(f"{HELD}: {obstacle}.")
         _write(tree, ASKED_FILE, asked, 0o600)
         return await _configure(runtime, tree, place, wanted, found)
@@ -175,6 +175,8 @@ async def _configure(
         programs |= plan_creator(place, wanted, published)
         programs |= plan_prover(place, wanted, own.settled)
         database = look_into(Path(place.home, NEO_HOME))
+        if wanted.cells.drops:
+            programs |= plan_dropper(place)
         if lacks_cells(wanted, published, database, found.answer):
             programs |= plan_copier(place)
         uri = store_uri(place, wanted, published, applied.entries)

@@ -4,6 +4,8 @@ A program of that region does it, and is wanted while that lasts. Each step is f
 anew from what is seen, so it may be killed anywhere; and only the region itself changes
 who has its cells, so nobody does it twice. When all is done it bangs: a pass of the
 agent finds this program wanted no more.
+
+Cells of a region that leaves are dropped by another one, by a program of the same form.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from replication.changing import Step, Verb
+from replication.changing import Step, Verb, plan_next_drop
 from replication.neo.neoctl import ask, change_holders
 from replication.programs import DATABASE
 from replication.undertakings import Refused
@@ -24,6 +26,7 @@ from slapcluster.hosting.banging import bang_until_heard
 from slapcluster.hosting.configuring import read_asked, read_in_force
 from slapcluster.hosting.holders import choose_step
 from slapcluster.hosting.layout import NEO_HOME
+from slapcluster.hosting.planning import say_silence
 from slapcluster.outcomes import CommandFailed
 from slapcluster.pausing import pause
 from slapcluster.printing import print_note
@@ -85,6 +88,38 @@ async def have_all_copied(runtime: Runtime, home: str) -> None:
         await bang_until_heard(runtime, home, told)
     # What ended would be started again.
     await Deferred()
+
+
+async def have_all_dropped(runtime: Runtime, home: str) -> None:
+    """Have the cells of regions that leave dropped, as often as it takes; never return.
+
+    A region that was away may come back and have everything copied to it again.
+    """
+    told = ""
+    while True:
+        outlook = await look_at_leaving(runtime, home)
+        if outlook.sentence != told:
+            told = outlook.sentence
+            print_note(told)
+        if outlook.step and outlook.step.verb is Verb.DROP:
+            refusal = await _do(runtime, home, outlook.step, outlook.admin_node)
+            if refusal:
+                print_note(f"not now: {refusal}")
+        await pause(runtime.clock, LOOK_SECONDS)
+
+
+async def look_at_leaving(runtime: Runtime, home: str) -> Outlook:
+    """Return what is next for the regions that the one in ``home`` lets leave."""
+    tree = runtime.file_tree(home)
+    in_force = read_in_force(tree)
+    if in_force is None or not in_force.admin_node:
+        return Outlook(None, "the region is not configured")
+    (answer, *_) = await ask(runtime, (in_force.admin_node,))
+    silence = say_silence(answer)
+    if silence:
+        return Outlook(None, silence)
+    leaving = read_asked(tree).wanted.cells.drops
+    return Outlook(plan_next_drop(leaving, answer), admin_node=in_force.admin_node)
 
 
 async def _do(runtime: Runtime, home: str, step: Step, admin_node: str) -> str:

@@ -23,7 +23,7 @@ from replication.changing import (
     view_storage_nodes,
 )
 from replication.observation import RegionId, StorageId, region_of
-from replication.regions import PORTS, NeoCluster, plan_neo_cluster
+from replication.regions import PORTS, NeoCluster, describe_regions
 from replication.sight import say_if_lost
 from replication.undertakings import Undertaking
 from slapcluster.hosting.planning import has_cells, say_silence
@@ -41,10 +41,10 @@ def lacks_cells(
 ) -> bool:
     """Whether the cells of a region are not those of its own storage node.
 
-    Nobody lacks any before there are some. While NEO does not tell, a database says
+    Nobody lacks any before there are some, nor who is asked to wait for them. While NEO does not tell, a database says
     most: one that has something in it has been among the holders.
     """
-    if not any(it.is_created for it in published.values()):
+    if wanted.cells.waits or not any(it.is_created for it in published.values()):
         return False
     if answer is None or not has_cells(answer):
         return database.kind is not DatabaseKind.FILLED
@@ -96,10 +96,9 @@ def _describe(
     wanted: WantedRegion, database: DatabaseSeen, answer: Answer | None
 ) -> NeoCluster:
     """Return the regions with the storage nodes that they have, as far as is known."""
-    numbers = wanted.root.numbers
-    planned = plan_neo_cluster(
+    planned = describe_regions(
         wanted.root.neo_cluster,
-        wanted.root.names,
+        wanted.root.numbers.items(),
         wanted.root.partition_count,
         _NO_ADDRESS,
         iter(PORTS),
@@ -109,14 +108,13 @@ def _describe(
         known[region_of(cell.storage)] = cell.storage
     if database.storage is not None:
         known[wanted.number] = database.storage
-    regions = (evolve(it, number=numbers[it.name]) for it in planned.regions)
     return evolve(
         planned,
         regions=tuple(
             evolve(it, storage_node_id=f"S{known[it.number]}")
             if it.number in known
             else it
-            for it in regions
+            for it in planned.regions
         ),
     )
 

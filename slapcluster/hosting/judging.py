@@ -11,6 +11,7 @@ from replication.observation import region_of
 from slap.transfer import RECEIVING
 from slapcluster.hosting.places import STORAGE_NODE
 from slapcluster.hosting.planning import InForce, has_cells
+from slapcluster.hosting.rolling import USUAL, CellsWish
 from stunnel_conf.links import Endpoint
 
 EXPIRY_SECONDS_MIN = 30 * 86400.0
@@ -102,15 +103,23 @@ def _away(in_force: InForce, answer: Answer) -> tuple[str, ...]:
     )
 
 
-def judge_lag(in_force: InForce, answer: Answer, next_step: str = "") -> Judgement:
+def judge_lag(
+    in_force: InForce,
+    answer: Answer,
+    next_step: str = "",
+    cells: CellsWish = USUAL,
+) -> Judgement:
     """Judge whether the storage node of this region has everything.
 
-    ``next_step`` is what is done, or waited for, where it has not.
+    ``next_step`` is what is done, or waited for, where it has not. ``cells`` is what
+    the region is asked to do about them.
     """
     if answer.failure or not answer.is_running:
         said = answer.failure or f"NEO is {answer.cluster_state}"
         return _broken(f"nobody knows what {in_force.name} has: {said}")
     own = [it for it in answer.cells if region_of(it.storage) == in_force.number]
+    if cells.waits:
+        return _kept(f"{in_force.name} begins without cells, or leaves")
     if not own:
         return _broken(f"no storage node of {in_force.name} has cells: {next_step}")
     late = sum(it.cell_state == OUT_OF_DATE for it in own)
@@ -119,6 +128,10 @@ def judge_lag(in_force: InForce, answer: Answer, next_step: str = "") -> Judgeme
         return _broken(
             f"{late} of {len(own)} cells of {in_force.name} are out of date{because}"
         )
+    leaving = {region_of(it.storage) for it in answer.cells} & cells.drops
+    if leaving:
+        told = ", ".join(f"region {it}" for it in sorted(leaving))
+        return _broken(f"{told} has cells still")
     if next_step:
         # Its file is gone below the storage node, which goes on for now.
         return _broken(

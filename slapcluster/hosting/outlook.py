@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from slap.replicas import ListedReplica
 from slap.reports import InstanceReport, TreeReport, TreeSummary
 from slapcluster.hosting.layout import PROMISES
-from slapcluster.hosting.wanted import Misasked, read_numbers
+from slapcluster.hosting.numbering import Misasked, in_order, read_wanted_numbers
 
 RELEASE_PATH = "/software/master-cluster/software.cfg"
 """How the address of the release of the master ends, wherever it is served."""
@@ -142,10 +142,10 @@ def foresee(tree: TreeReport, answers: Mapping[str, ReplicaAnswer]) -> CloudOutl
 
 def _names(root: InstanceReport, published: Iterable[str]) -> tuple[str, ...]:
     try:
-        numbers = read_numbers(root.parameters.get("regions", ""))
+        numbers = read_wanted_numbers(root.parameters.get("regions", ""))
     except Misasked:
         return tuple(sorted(filter(None, published)))
-    return tuple(sorted(numbers, key=lambda it: numbers[it]))
+    return in_order(numbers)
 
 
 def _look(

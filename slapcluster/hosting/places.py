@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from slapcluster.hosting.layout import LINKS_HOME
-from slapcluster.hosting.wanted import Misasked
+from slapcluster.hosting.numbering import Misasked
 from stunnel_conf.links import BadLinks, Endpoint, Span, read_host, read_port
 from stunnel_conf.rendering import CONFIGURATION
 

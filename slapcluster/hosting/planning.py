@@ -314,6 +314,12 @@ def plan_copier(place: Place) -> dict[str, str]:
     return _wrapper(COPIER, argv)
 
 
+def plan_dropper(place: Place) -> dict[str, str]:
+    """Return the program that has no cells left on storage nodes of who leaves."""
+    argv = place.script("slapcluster", "hosted", "drop", place.home)
+    return _wrapper("dropper", argv)
+
+
 def plan_promises(place: Place, names: Iterable[str]) -> dict[str, str]:
     """Return the files of ``etc/promise``, by name."""
     return {

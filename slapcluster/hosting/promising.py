@@ -100,15 +100,17 @@ async def _look_at_lag(
     runtime: Runtime, tree: IFileTree, in_force: InForce
 ) -> Judgement:
     answer = await _ask(runtime, in_force)
-    judgement = judge_lag(in_force, answer)
+    asked = read_asked(tree)
+    cells = asked.wanted.cells
+    judgement = judge_lag(in_force, answer, cells=cells)
     if not answer.is_running:
         return judgement
-    complaint = complain_of_copier(runtime, tree, read_asked(tree), in_force, answer)
+    complaint = complain_of_copier(runtime, tree, asked, in_force, answer)
     if judgement.is_kept and not complaint:
         return judgement
     outlook = await look_at_holders(runtime, tree.root)
     said = "; ".join(filter(None, (outlook.sentence, complaint)))
-    return judge_lag(in_force, answer, said)
+    return judge_lag(in_force, answer, said, cells)
 
 
 async def _look_at_certificates(

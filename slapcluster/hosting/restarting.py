@@ -1,8 +1,9 @@
-"""Core. Whether the programs of a region may be started anew by another release.
+"""Core. Whether the programs of a region may be started anew, for what is asked of it.
 
 Its root gives legs one after the other, and knows nothing of what died since. So a
-region looks itself, at the instant: while it is needed for a majority it goes on with
-the release that it has, and its next pass looks again.
+region looks itself, at the instant: while it is needed for a majority, or would have no
+way to a storage node that has cells, it goes on with what it has, and its next pass
+looks again.
 """
 
 from __future__ import annotations
@@ -22,15 +23,38 @@ def obstacle_to_restart(
     settled: str,
     answer: Answer | None,
 ) -> str:
-    """Say why a region goes on with the release that it has; ``""`` if it need not.
+    """Say why a region goes on with what it has; ``""`` if it need not.
 
     ``settled`` is the leg in which its promises were last seen kept. One that is in
     the middle of a leg is not relied on by anybody: it may be taken back at any time.
     """
     if in_force is None or not in_force.admin_node or not in_force.own.is_created:
         return ""
-    if in_force.release_url == release_url or in_force.leg != settled:
+    unknown = _unknown(in_force, wanted, answer)
+    is_new = in_force.published.keys() != wanted.root.numbers.keys()
+    if unknown:
+        return unknown
+    if in_force.leg != settled or (in_force.release_url == release_url and not is_new):
         return ""
+    return _need(in_force, wanted, answer)
+
+
+def _unknown(in_force: InForce, wanted: WantedRegion, answer: Answer | None) -> str:
+    """Say whom the region would have to reach, and has no way to."""
+    known = {*in_force.published, *wanted.others, wanted.name}
+    missing = [it for it in wanted.root.names if it not in known]
+    if missing:
+        return f"{', '.join(missing)} has not published yet"
+    if answer is None or answer.failure:
+        return ""
+    numbers = {region_of(it.storage) for it in answer.cells}
+    strangers = sorted(numbers - {*wanted.root.numbers.values()})
+    told = ", ".join(f"region {it}" for it in strangers)
+    return f"{told} has cells, and is none of those it is to know" if told else ""
+
+
+def _need(in_force: InForce, wanted: WantedRegion, answer: Answer | None) -> str:
+    """Say why the others could not go on without it."""
     silence = say_silence(answer)
     if answer is None or silence:
         return f"nobody knows who else has everything: {silence}"

@@ -7,26 +7,30 @@ for one name, and is handed what all of them have published so far.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from attrs import field, frozen
 
 from replication.links import LinkedRegion
-from replication.observation import REGION_ID_MAX
-from replication.quorum import REGION_COUNT_MIN
-from replication.regions import (
-    NAME_RULE,
-    PARTITION_COUNT_MAX,
-    REGION_COUNT_MAX,
+from replication.regions import NAME_RULE, PARTITION_COUNT_MAX
+from slapcluster.hosting.numbering import (
+    REGIONS_KEY,
+    Misasked,
+    in_order,
+    is_name,
+    read_numbers,
+    read_wanted_numbers,
 )
-from slap.reports import InstanceReport
 from slapcluster.hosting.rolling import (
+    CELLS_KEY,
     LEG_KEY,
     RELEASE_KEY,
     SETTLED_KEY,
+    USUAL,
+    CellsWish,
     Roll,
+    read_cells,
     read_number,
 )
 from stunnel_conf.links import BadLinks, read_endpoint, read_host, read_port
@@ -38,19 +42,12 @@ PARTITION_COUNT = 12
 PUBLISHED_BYTES_MAX = 256 * 1024
 """Of all regions together: nine of them with two certificates are a tenth of it."""
 
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,29}[a-z0-9])?")
-
 ROOT_KEYS = frozenset(
-    {"regions", "storage", "neo-cluster", "neo-partitions", "authority"}
+    {REGIONS_KEY, "storage", "neo-cluster", "neo-partitions", "authority"}
 )
-
 
 KNOWN_AS_KEY = "known-as"
 """What a region publishes that was elsewhere before: others translate that."""
-
-
-class Misasked(Exception):
-    """Parameters that cannot be served; the sentence names the key."""
 
 
 class StorageWish(StrEnum):
@@ -77,7 +74,7 @@ class WantedRoot:
     @property
     def names(self) -> tuple[str, ...]:
         """Return the regions in the order of their numbers."""
-        return tuple(sorted(self.numbers, key=lambda it: self.numbers[it]))
+        return in_order(self.numbers)
 
 
 @frozen
@@ -102,7 +99,7 @@ class PublishedRegion:
 class WantedRegion:
     """One region of it; ``others`` are those that have published.
 
-    ``leg`` numbers the changes of its release, ``""`` before the first one.
+    ``leg`` numbers the changes of what is asked of it, ``""`` before the first one.
     ``before`` is what this one published, here or where it was before.
     """
 
@@ -111,6 +108,7 @@ class WantedRegion:
     others: Mapping[str, PublishedRegion] = field(factory=dict)
     leg: str = ""
     before: PublishedRegion | None = None
+    cells: CellsWish = USUAL
 
     @property
     def number(self) -> int:
@@ -128,7 +126,7 @@ def read_root(parameters: Mapping[str, str]) -> WantedRoot:
         if key not in ROOT_KEYS:
             known = ", ".join(sorted(ROOT_KEYS))
             raise Misasked(f"{key}: no such parameter; {known} are")
-    return _root(parameters)
+    return _root(parameters, read_wanted_numbers(parameters.get(REGIONS_KEY, "")))
 
 
 def read_region(parameters: Mapping[str, str]) -> WantedRegion:
@@ -136,7 +134,7 @@ def read_region(parameters: Mapping[str, str]) -> WantedRegion:
 
     Its root may be of a later release and say more: that is left to later regions.
     """
-    root = _root(parameters)
+    root = _root(parameters, read_numbers(parameters.get(REGIONS_KEY, "")))
     name = parameters.get("region", "")
     if name not in root.numbers:
         raise Misasked(
@@ -146,22 +144,25 @@ def read_region(parameters: Mapping[str, str]) -> WantedRegion:
     others = {it: published[it] for it in root.names if it in published}
     before = others.pop(name, None)
     leg = read_number(parameters.get(LEG_KEY))
-    return WantedRegion(name, root, others, leg, before)
+    try:
+        cells = read_cells(parameters.get(CELLS_KEY, ""))
+    except ValueError as error:
+        raise Misasked(f"{CELLS_KEY}: {error}") from error
+    return WantedRegion(name, root, others, leg, before, cells)
 
 
-def _root(parameters: Mapping[str, str]) -> WantedRoot:
+def _root(parameters: Mapping[str, str], numbers: Mapping[str, int]) -> WantedRoot:
     word = parameters.get("storage", StorageWish.JOIN)
     if word not in list(StorageWish):
         raise Misasked(f"storage: {word!r} is none of {', '.join(StorageWish)}")
     name = parameters.get("neo-cluster", NEO_CLUSTER)
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise Misasked(f"neo-cluster: {name!r}: {NAME_RULE}")
     count = parameters.get("neo-partitions", str(PARTITION_COUNT))
     if not count.isascii() or not count.isdecimal() or len(count) > 4:  # noqa: PLR2004 - digits
         raise Misasked(f"neo-partitions: {count!r} is no whole number")
     if not 1 <= int(count) <= PARTITION_COUNT_MAX:
         raise Misasked(f"neo-partitions: {count}: 1 to {PARTITION_COUNT_MAX}")
-    numbers = read_numbers(parameters.get("regions", ""))
     authority = _authority(parameters.get("authority", "{}"))
     return WantedRoot(numbers, StorageWish(word), name, int(count), authority)
 
@@ -178,59 +179,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - the document is wrong
     return value
-
-
-def read_numbers(text: str) -> dict[str, int]:
-    """Return the numbers of regions: of ``paris=1 lyon=2``, or of places in a list."""
-    words = text.split()
-    if len(words) < REGION_COUNT_MIN or len(words) % 2 == 0:
-        raise Misasked(
-            f"regions: {len(words)} are named; an odd number, {REGION_COUNT_MIN} or"
-            " more, so that most of them are left when one is lost"
-        )
-    if len(words) > REGION_COUNT_MAX:
-        raise Misasked(f"regions: {len(words)}; at most {REGION_COUNT_MAX}")
-    are_numbered = {"=" in word for word in words}
-    if len(are_numbered) > 1:
-        raise Misasked("regions: give all of them a number, or none: paris=1 lyon=2")
-    numbers: dict[str, int] = {}
-    for place, word in enumerate(words, start=1):
-        name, is_given, number = word.partition("=")
-        if not _NAME.fullmatch(name):
-            raise Misasked(f"regions: {name!r}: {NAME_RULE}")
-        if name in numbers:
-            raise Misasked(f"regions: {name} is there twice")
-        numbers[name] = _region_number(word, number) if is_given else place
-    if len(set(numbers.values())) < len(numbers):
-        raise Misasked("regions: two of them have the same number")
-    return numbers
-
-
-def check_numbers(wanted: WantedRoot, reports: Iterable[InstanceReport]) -> None:
-    """Refuse other regions than those that have cells; ``Misasked`` says which.
-
-    Programs of all of them would be started anew at once, and cells of one that leaves
-    would stay in the table, so that fewer of the others might be lost.
-    """
-    for it in reports:
-        is_created = it.connection_parameters.get("storage") == "created"
-        told = it.parameters.get("regions", "")
-        if not is_created or it.requested_state == "destroyed" or not told:
-            continue
-        known = read_numbers(told)
-        if known != wanted.numbers:
-            words = " ".join(f"{name}={number}" for name, number in known.items())
-            raise Misasked(
-                "regions: they are not added, removed or numbered anew once there are"
-                f" cells; ask for {words} again"
-            )
-
-
-def _region_number(word: str, text: str) -> int:
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 3  # noqa: PLR2004 - digits
-    if not is_number or not 1 <= int(text) < REGION_ID_MAX:
-        raise Misasked(f"regions: {word}: a number is 1 to {REGION_ID_MAX - 1}")
-    return int(text)
 
 
 def _published(text: str) -> dict[str, PublishedRegion]:
@@ -302,15 +250,14 @@ def split_certificates(text: str) -> tuple[str, ...]:
 
 
 def describe_root(wanted: WantedRoot, roll: Roll) -> dict[str, str]:
-    """Return what the root has of each of its regions asked; defaults are filled in.
+    """Return what the root has of all of its regions asked; defaults are filled in.
 
     ``each`` and ``held`` are JSON: no option can hold a sentence of several lines.
     """
     return {
         "each": json.dumps(roll.document(), sort_keys=True),
         "held": json.dumps(roll.held),
-        "names": " ".join(wanted.names),
-        "regions": " ".join(f"{it}={wanted.numbers[it]}" for it in wanted.names),
+        "names": " ".join(roll.legs),
         "storage": wanted.storage.value,
         "neo-cluster": wanted.neo_cluster,
         "neo-partitions": str(wanted.partition_count),
@@ -322,7 +269,6 @@ NO_REGIONS = {
     "each": "{}",
     "held": '""',
     "names": "",
-    "regions": "",
     "storage": "",
     "neo-cluster": "",
     "neo-partitions": "",

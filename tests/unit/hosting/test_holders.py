@@ -17,7 +17,13 @@ from replication.answers import (
     CellSeen,
     NodeSeen,
 )
-from replication.changing import DatabaseKind, DatabaseSeen, Step, Verb
+from replication.changing import (
+    DatabaseKind,
+    DatabaseSeen,
+    Step,
+    Verb,
+    plan_next_drop,
+)
 from replication.undertakings import Refused
 from slapcluster.hosting.holders import choose_step, lacks_cells
 from tests.unit.hosting.regions import NAMES, a_region, all_published
@@ -234,3 +240,45 @@ def test_whoever_lost_a_database_comes_to_have_all_and_the_others_never_stop(
         play = play.perform(step)
     assert play.cells == {**OTHERS, 100007: UP_TO_DATE}
     assert not lacks_cells(PARIS, CREATED, play.database, play.answer)
+
+
+FOUR = "paris=1 lyon=2 tokyo=3 oslo=4"
+COME = {100001: UP_TO_DATE, **OTHERS, 400001: UP_TO_DATE}
+
+
+def test_whoever_comes_is_added_as_the_fourth_and_drops_nobody():
+    """There may be an even number of regions while one comes for another."""
+    oslo = evolve(a_region("paris", NAMES, regions=FOUR), name="oslo")
+    own = DatabaseSeen(EMPTY, 400001)
+    before = an_answer({100001: UP_TO_DATE, **OTHERS}, pending={400001})
+
+    assert choose_step(oslo, own, before) == Step(Verb.ADD, "oslo", 400001)
+    assert choose_step(oslo, own, an_answer(COME)) == Step(Verb.DONE)
+
+
+@pytest.mark.parametrize(
+    ("cells", "running", "step"),
+    [
+        (COME, None, Step(Verb.DROP, "S200001", 200001)),
+        # Who leaves may be away.
+        (COME, {100001, 300001, 400001}, Step(Verb.DROP, "S200001", 200001)),
+        (
+            {**COME, 400001: OUT_OF_DATE},
+            {100001, 200001, 400001},
+            Step(
+                Verb.WAIT,
+                reason="1 of the 3 regions that stay have all: most of them have to",
+            ),
+        ),
+        (
+            {**COME, 400001: OUT_OF_DATE},
+            {100001, 200001, 300001, 400001},
+            Step(Verb.DROP, "S200001", 200001),
+        ),
+        ({it: UP_TO_DATE for it in COME if it != 200001}, None, Step(Verb.DONE)),
+    ],
+)
+def test_whoever_leaves_is_dropped_when_most_of_the_others_have_all(
+    cells, running, step
+):
+    assert plan_next_drop(frozenset({2}), an_answer(cells, running)) == step

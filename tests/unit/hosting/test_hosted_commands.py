@@ -21,6 +21,7 @@ from tests.unit.hosting.regions import NAMES
 from tests.unit.recipe.loopback_master import LoopbackMaster, serve
 
 ROOT_PARAMETERS = {"regions": " ".join(NAMES), "storage": "create"}
+REGIONS = "paris=1 lyon=2 tokyo=3"
 
 
 @frozen
@@ -99,7 +100,7 @@ def a_requested(name: str, **parameters: str) -> InstanceReport:
         "region",
         is_shared=False,
         requested_state="started",
-        parameters=parameters,
+        parameters={"regions": REGIONS, **parameters},
         connection_parameters={
             "address": "fd00::1",
             "settled": parameters.get("leg", ""),
@@ -196,9 +197,9 @@ def test_the_root_names_its_regions_and_promises_them(computers):
     done = computers.configure()
     told = json.loads(done.stdout)
     assert told["names"] == "paris lyon tokyo"
-    old = {"software-url": "http://old/", "parameters": {}}
+    old = {"software-url": "http://old/", "parameters": {"regions": REGIONS}}
     assert json.loads(told["each"]) == {
-        "paris": {**old, "parameters": {"leg": "1"}},
+        "paris": {**old, "parameters": {"regions": REGIONS, "leg": "1"}},
         "lyon": old,
         "tokyo": old,
     }
@@ -223,7 +224,7 @@ def test_the_root_has_one_region_take_up_another_release(computers):
 
     assert json.loads(told["each"])["paris"] == {
         "software-url": "http://new/",
-        "parameters": {"leg": "2"},
+        "parameters": {"regions": REGIONS, "leg": "2"},
     }
     held = json.loads(told["held"])
     assert held == "paris takes up http://new/"
@@ -265,7 +266,7 @@ def test_a_region_proves_its_turn_until_it_is_settled(computers):
         "lyon", release_url="http://old/", leg="2", colour="red", **shared
     )
     assert held.exit_code == 1
-    assert "It goes on with the release that it has: nobody knows" in held.output
+    assert "It goes on with what it has: nobody knows" in held.output
     assert computers.content("lyon") == before
 
 

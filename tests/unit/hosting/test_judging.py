@@ -19,6 +19,7 @@ from slapcluster.hosting.judging import (
 )
 from slapcluster.hosting.keys import KeyStep, decide_key_step
 from slapcluster.hosting.planning import InForce
+from slapcluster.hosting.rolling import WAITING, CellsWish
 from stunnel_conf.links import Endpoint
 from stunnel_conf.pins import Pin
 from tests.unit.hosting.regions import all_published, an_answer
@@ -243,3 +244,16 @@ def a_pin(begin: float, days: float = 366) -> Pin:
 def test_the_next_key_is_known_for_a_week_before_it_is_used(own, following, day, step):
     """Unless the first one is over."""
     assert decide_key_step(own, following, day * DAY) is step
+
+
+def test_a_region_that_waits_promises_no_cells_and_one_that_drops_that_none_are_left():
+    """Of its own cells the former has none, before and after."""
+    two = evolve(RUNNING, rows=(cells("UP_TO_DATE", "UP_TO_DATE"),))
+    tokyo = evolve(IN_FORCE, name="tokyo", number=3)
+    drops = CellsWish(drops=frozenset({1}))
+
+    assert not judge_lag(tokyo, two).is_kept
+    assert judge_lag(tokyo, two, cells=WAITING).is_kept
+    assert judge_lag(IN_FORCE, two, cells=drops).sentence == "region 1 has cells still"
+    gone = evolve(two, rows=((CellSeen("S200001", "UP_TO_DATE"),),))
+    assert judge_lag(IN_FORCE, gone, cells=drops).is_kept

@@ -87,10 +87,38 @@ def test_who_is_needed_for_a_majority_is_left_alone(in_force, answer, obstacle):
     assert bool(found) == bool(obstacle)
 
 
+FIVE = "paris=1 lyon=2 tokyo=3 oslo=4 rome=5"
+
+
+def test_a_region_takes_up_others_when_it_can_reach_all_that_have_cells():
+    """Those that come have published; those that are forgotten have no cells."""
+    wanted = a_region("lyon", regions=FIVE)
+
+    def found(wanted, in_force=LYON, answer=None) -> str:
+        seen = answer or an_answer_of()
+        return obstacle_to_restart(in_force, wanted, OLD, "3", seen)
+
+    assert found(wanted) == "oslo, rome has not published yet"
+    linked = LYON.published["paris"]
+    others = dict.fromkeys(("oslo", "rome"), linked)
+    assert found(evolve(wanted, others=others)) == ""
+    lacking = an_answer_of(tokyo="OUT_OF_DATE")
+    assert found(evolve(wanted, others=others), answer=lacking) == NEEDED
+    five = evolve(LYON, published={**LYON.published, **others})
+    assert found(a_region("lyon"), five) == ""
+    still = an_answer("RUNNING", NAMES, (*cells(), CellSeen("S500007", "UP_TO_DATE")))
+    told = "region 5 has cells, and is none of those it is to know"
+    assert found(a_region("lyon"), five, still) == told
+    # In the middle of a leg too.
+    assert found(a_region("lyon"), evolve(five, leg="4"), still) == told
+
+
 def test_of_five_regions_one_may_be_away_already():
     row = tuple(CellSeen(f"S{number}00001", "UP_TO_DATE") for number in range(1, 6))
-    known = "paris=1 lyon=2 tokyo=3 oslo=4 rome=5"
-    wanted = a_region("lyon", regions=known)
+    linked = LYON.published["paris"]
+    wanted = evolve(
+        a_region("lyon", regions=FIVE), others={"oslo": linked, "rome": linked}
+    )
     nodes = an_answer_of().nodes
 
     def found(*there: int) -> str:

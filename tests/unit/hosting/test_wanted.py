@@ -9,17 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slap.reports import InstanceReport
-from slapcluster.hosting.rolling import LEG_KEY, Roll
+from slapcluster.hosting.numbering import Misasked
+from slapcluster.hosting.rolling import CELLS_KEY, LEG_KEY, USUAL, CellsWish, Leg, Roll
 from slapcluster.hosting.wanted import (
     KNOWN_AS_KEY,
     ROOT_KEYS,
-    Misasked,
     StorageWish,
     WantedRoot,
-    check_numbers,
     describe_root,
-    read_numbers,
     read_published,
     read_root,
     render_published,
@@ -39,19 +36,14 @@ def schema(name: str) -> dict:
 def test_defaults_are_filled_in_and_given_on_as_they_were_read():
     """The root asks its regions for what it understood itself."""
     wanted = read_root({"regions": "paris lyon tokyo"})
-    told = describe_root(wanted, Roll())
-    assert (told.pop("each"), told.pop("held")) == ("{}", '""')
+    told = describe_root(wanted, Roll({"lyon": Leg("http://new/")}))
+    each = json.loads(told.pop("each"))
+    assert each["lyon"]["software-url"] == "http://new/"
+    assert (told.pop("names"), told.pop("held")) == ("lyon", '""')
     assert wanted == WantedRoot({"paris": 1, "lyon": 2, "tokyo": 3})
-    assert told.pop("names") == "paris lyon tokyo"
+    told["regions"] = "paris=1 lyon=2 tokyo=3"
     assert read_root({**told, "storage": "create"}).storage is StorageWish.CREATE
     assert read_root(told) == wanted
-
-
-def test_numbers_are_of_the_place_or_given_and_order_the_regions():
-    """A region that is removed later takes its number with it."""
-    assert read_numbers("a b c") == {"a": 1, "b": 2, "c": 3}
-    wanted = read_root({"regions": "lima=7 lyon=2 tokyo=3"})
-    assert wanted.names == ("lyon", "tokyo", "lima")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +81,7 @@ def test_what_a_root_cannot_be_asked_for_is_a_sentence(parameters, sentence):
     ("changes", "sentence"),
     [
         ({"region": "lima"}, "region: 'lima' is none of the regions paris lyon tokyo"),
+        ({"cells": "take"}, "cells: 'take' is neither wait nor drop with numbers"),
         ({"published": "["}, "published: it is not understood"),
         ({"published": "[]"}, "published: it is not understood"),
         ({"published": '{"lyon": 1}'}, "published.lyon: it is of another region"),
@@ -136,6 +129,14 @@ def test_a_region_leaves_what_a_later_root_says_to_later_regions():
     assert a_region("lyon", leg="-7").leg == ""
 
 
+def test_a_region_knows_all_while_some_come_or_leave():
+    """That may be an even number of them; a root is asked for an odd one."""
+    told = a_region("lyon", regions="paris=1 lyon=2 tokyo=3 oslo=7", cells="drop 1")
+    assert told.root.names == ("paris", "lyon", "tokyo", "oslo")
+    assert told.cells == CellsWish(drops=frozenset({1}))
+    assert a_region("lyon").cells == USUAL
+
+
 @given(st.lists(st.text("ABCab+/=\n", min_size=1).filter(str.strip), min_size=1))
 def test_certificates_are_told_apart(texts):
     """However many there are, and whoever trimmed the whole."""
@@ -156,50 +157,12 @@ def test_the_root_tells_which_regions_are_there():
     }
 
 
-def a_requested_region(regions, storage="created", requested_state="started"):
-    return InstanceReport(
-        "lyon",
-        root_title="cloud",
-        instance_guid="I",
-        requester_title="cloud",
-        software_release_url="",
-        software_type="region",
-        is_shared=False,
-        requested_state=requested_state,
-        parameters={"regions": regions},
-        connection_parameters={"storage": storage},
-    )
-
-
-@pytest.mark.parametrize(
-    ("regions", "fields", "is_refused"),
-    [
-        ("paris lyon tokyo", {}, False),
-        ("paris=1 lyon=2 tokyo=3", {}, False),
-        ("paris lyon nice", {}, True),
-        ("lyon paris tokyo", {}, True),
-        ("paris lyon tokyo nice rome", {}, True),
-        ("paris lyon nice", {"storage": "none"}, False),
-        ("paris lyon nice", {"requested_state": "destroyed"}, False),
-    ],
-)
-def test_regions_stay_who_they_are_once_there_are_cells(regions, fields, is_refused):
-    """By name and number; a list without numbers gives those of places."""
-    root = read_root({"regions": "paris lyon tokyo"})
-    reports = (a_requested_region(regions, **fields),)
-    if not is_refused:
-        check_numbers(root, reports)
-        return
-    with pytest.raises(Misasked, match="not added, removed or numbered anew"):
-        check_numbers(root, reports)
-
-
 def test_the_schemas_speak_of_the_parameters_that_are_read():
     """Neither more nor less, in both directions."""
     assert set(schema("instance-input-schema.json")["properties"]) == ROOT_KEYS
     assert set(schema("region-input-schema.json")["properties"]) == {
         *ROOT_KEYS,
-        *("region", "published", LEG_KEY),
+        *("region", "published", LEG_KEY, CELLS_KEY),
     }
     published = render_published(a_published("lyon"))
     assert set(schema("region-output-schema.json")["properties"]) == {

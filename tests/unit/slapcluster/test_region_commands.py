@@ -23,12 +23,11 @@ def desk() -> Desk:
     desk = Desk()
     desk.format()
     root = {"regions": "paris lyon tokyo", "storage": "create"}
+    lyon = {"region": "lyon", "regions": "paris=1 lyon=2 tokyo=3"}
     desk.perform(
         calls.request_instance(InstanceRequest("cloud", RELEASE_URL, parameters=root)),
         calls.request_instance(
-            InstanceRequest(
-                "lyon", RELEASE_URL, parameters={"region": "lyon"}, requester=ROOT
-            )
+            InstanceRequest("lyon", RELEASE_URL, parameters=lyon, requester=ROOT)
         ),
     )
     return desk
@@ -87,3 +86,41 @@ def test_only_the_master_has_regions_to_sign(desk: Desk):
 
     assert refused.exit_code == 1
     assert "hello is not the master: regions: 0 are named" in refused.output
+
+
+def test_regions_come_and_leave_by_one_command(desk: Desk):
+    """Asked twice it is the same; who comes has a number that nobody has."""
+    words = ("region", "change", "cloud", "--add", "oslo", "--remove", "lyon")
+
+    foreseen = desk.read(*words, "--dry-run")
+    assert foreseen["regions"] == {"paris": 1, "tokyo": 3, "oslo": 4}
+    assert desk.read("region", "change", "cloud", "--dry-run")["regions"] == {
+        "paris": 1,
+        "lyon": 2,
+        "tokyo": 3,
+    }
+    for _ in range(2):
+        assert desk.read(*words)["regions"] == foreseen["regions"]
+    (root, *_) = desk.read("service", "info", "cloud")["instances"]
+    assert root["parameters"]["regions"] == "paris=1 tokyo=3 oslo=4"
+    assert root["parameters"]["storage"] == "create"
+
+    late = desk.type(*words, "--wait", "--timeout", "0")
+    assert late.exit_code == 2
+    assert "oslo is to be asked for" in late.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--add", "oslo"), "cloud: regions: 4 are named; an odd number"),
+        (("--remove", "lyon"), "cloud: regions: 2 are named; an odd number"),
+        (("--add", "oslo", "--remove", "oslo"), "oslo: it comes or leaves, and not"),
+        (("--add", "Oslo", "--add", "rome"), "regions: 'Oslo': a name has"),
+    ],
+)
+def test_other_regions_are_refused_in_a_sentence(desk: Desk, words, sentence):
+    refused = desk.type("region", "change", "cloud", *words)
+
+    assert refused.exit_code == 1
+    assert sentence in refused.output
