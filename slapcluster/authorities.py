@@ -152,11 +152,11 @@ def sign(session: Session, place: Path, subject: Subject, file: Path) -> Signed:
 
 
 def sign_regions(
-    session: Session, place: Path, requests: Mapping[str, str]
+    runtime: Runtime, place: Path, requests: Mapping[str, str]
 ) -> dict[str, str]:
     """Return certificates of regions, each with the root, signed in its directory."""
-
-    def write(runtime: Runtime, directory: IdentityDirectory) -> dict[str, str]:
+    directory = IdentityDirectory(runtime.file_tree(str(place.resolve())))
+    with speaking():
         if not directory.key(Holding.ROOT):
             raise CommandFailed(f"{place} has no {Holding.ROOT.key_name}.")
         now = runtime.calendar.now()
@@ -166,8 +166,6 @@ def sign_regions(
             name: issue_region(authority, name, read_request(text), now) + held.roots
             for name, text in requests.items()
         }
-
-    return _in_directory(session, place, write)
 
 
 def install(session: Session, home: Path, file: Path) -> Signed:

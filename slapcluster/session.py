@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 class Launch(Protocol):
-    """Runs a coroutine in a world: ``running.launch``, or a simulated one in tests."""
+    """Runs a coroutine in a world: ``running.launch``, or a simulated one in tests.
+
+    Once in the life of a command: no reactor starts twice.
+    """
 
     def __call__(self, main: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T: ...
 
@@ -50,13 +53,21 @@ class Session:
     connect: Callable[[Addressee], Perform] = connect_for_real
 
     def ask(self, question: Callable[[Master], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine that asks the master."""
+        """Run a coroutine that asks the master; once in a command, as any launch."""
+        return self.ask_from(lambda _, master: question(master))
+
+    def ask_from(
+        self, question: Callable[[Runtime, Master], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Do so with one that needs more of where it runs."""
 
         async def main(runtime: Runtime) -> T:
             from slapcluster.asking import ask  # noqa: PLC0415 - loads Twisted
 
             urls, directory = self.master_urls, self.identity_directory
-            return await ask(runtime, urls, question, directory)
+            return await ask(
+                runtime, urls, lambda master: question(runtime, master), directory
+            )
 
         return self.launch(main)
 

@@ -11,7 +11,6 @@ from attrs import evolve
 
 from slap.errors import NotReady, SlapError
 from slap.model import InstanceRequest, RequestedState
-from slap.reports import TreeReport
 from slapcluster.commands.options import timeout_option, wait_option
 from slapcluster.documents import document_of
 from slapcluster.master import Master
@@ -22,7 +21,11 @@ from slapcluster.trees import request_of, root_of
 from slapcluster.waiting import wait_for
 
 if TYPE_CHECKING:
+    # Loads Twisted, and the shell loads this module at every TAB.
+    from runtime.ports import Runtime
     from slapcluster.hosting.comings import RegionComing
+
+    Standing = tuple[RegionComing, ...]
 
 
 @click.group()
@@ -53,25 +56,26 @@ def sign(session: Session, service: str, *, root_directory: Path | None) -> None
     from slapcluster.hosting import signing  # noqa: PLC0415 - as above
     from slapcluster.hosting.numbering import Misasked  # noqa: PLC0415 - as above
 
-    async def look(master: Master) -> TreeReport:
+    async def question(runtime: Runtime, master: Master) -> tuple[list[str], bool]:
         await root_of(master, service)
-        return await master.tree(service)
-
-    tree = session.ask(look)
-    try:
-        waiting = signing.keys_to_sign(tree)
-    except Misasked as error:
-        raise CommandFailed(f"{service} is not the master: {error}.") from error
-    except (BadCertificate, SlapError) as error:
-        raise CommandFailed(f"{service}: {error}.") from error
-    is_signed = bool(waiting) and root_directory is not None
-    if waiting and root_directory is not None:
-        signed = authorities.sign_regions(session, root_directory, waiting)
+        tree = await master.tree(service)
+        try:
+            waiting = signing.keys_to_sign(tree)
+        except Misasked as error:
+            raise CommandFailed(f"{service} is not the master: {error}.") from error
+        except (BadCertificate, SlapError) as error:
+            raise CommandFailed(f"{service}: {error}.") from error
+        if not waiting or root_directory is None:
+            return [*waiting], False
+        signed = authorities.sign_regions(runtime, root_directory, waiting)
         root = tree.instances[0]
         known = request_of(root, RequestedState(root.requested_state))
-        _ask_for(session, signing.with_authority(known, signed))
+        await _request(master, signing.with_authority(known, signed))
+        return [*waiting], True
+
+    waiting, is_signed = session.ask_from(question)
     session.answer(
-        {"service": service, "regions": list(waiting), "is_signed": is_signed},
+        {"service": service, "regions": waiting, "is_signed": is_signed},
         Table(
             ("region", "its key"),
             tuple(line(it, "signed" if is_signed else "waits") for it in waiting)
@@ -131,38 +135,38 @@ def change(
         write_numbers,
     )
 
-    async def look(master: Master) -> TreeReport:
+    progress = session.progress(service)
+
+    async def question(master: Master) -> tuple[dict[str, int], Standing]:
         await root_of(master, service)
-        return await master.tree(service)
-
-    tree = session.ask(look)
-    try:
-        numbers = comings.choose_regions(tree, added, removed)
-        standing = comings.look_at_regions(tree, numbers)
-    except (Misasked, ValueError) as error:
-        raise CommandFailed(f"{service}: {error}.") from error
-    root = tree.instances[0]
-    wanted = request_of(root, RequestedState(root.requested_state))
-    told = {**wanted.parameters, REGIONS_KEY: write_numbers(numbers)}
-    if not is_dry_run and told != wanted.parameters:
-        _ask_for(session, evolve(wanted, parameters=told))
-    if is_waiting and not is_dry_run:
-        progress = session.progress(service)
-
-        async def follow(master: Master) -> TreeReport:
-            return await wait_for(
+        tree = await master.tree(service)
+        try:
+            numbers = comings.choose_regions(tree, added, removed)
+            standing = comings.look_at_regions(tree, numbers)
+        except (Misasked, ValueError) as error:
+            raise CommandFailed(f"{service}: {error}.") from error
+        if is_dry_run:
+            return numbers, standing
+        root = tree.instances[0]
+        wanted = request_of(root, RequestedState(root.requested_state))
+        told = {**wanted.parameters, REGIONS_KEY: write_numbers(numbers)}
+        if told != wanted.parameters:
+            await _request(master, evolve(wanted, parameters=told))
+        if is_waiting:
+            tree = await wait_for(
                 master,
                 lambda: master.tree(service),
                 lambda tree: _activity(comings.look_at_regions(tree, numbers)),
                 progress.show,
                 timeout_seconds,
             )
+            standing = comings.look_at_regions(tree, numbers)
+        return numbers, standing
 
-        try:
-            tree = session.ask(follow)
-        finally:
-            progress.close()
-        standing = comings.look_at_regions(tree, numbers)
+    try:
+        numbers, standing = session.ask(question)
+    finally:
+        progress.close()
     session.answer(
         {
             "service": service,
@@ -184,12 +188,9 @@ def _activity(standing: Iterable[RegionComing]) -> str:
     return "; ".join(late)
 
 
-def _ask_for(session: Session, wanted: InstanceRequest) -> None:
-    async def question(master: Master) -> None:
-        try:
-            await master.request_instance(wanted)
-        except NotReady:
-            # It is accepted, and its regions follow.
-            return
-
-    session.ask(question)
+async def _request(master: Master, wanted: InstanceRequest) -> None:
+    try:
+        await master.request_instance(wanted)
+    except NotReady:
+        # It is accepted, and its regions follow.
+        return

@@ -41,8 +41,9 @@ def lacks_cells(
 ) -> bool:
     """Whether the cells of a region are not those of its own storage node.
 
-    Nobody lacks any before there are some, nor who is asked to wait for them. While NEO does not tell, a database says
-    most: one that has something in it has been among the holders.
+    Nobody lacks any before there are some, nor who is asked to wait for them. While
+    NEO does not tell, a database says most: one that has something in it has been
+    among the holders.
     """
     if wanted.cells.waits or not any(it.is_created for it in published.values()):
         return False

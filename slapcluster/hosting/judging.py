@@ -123,22 +123,19 @@ def judge_lag(
     if not own:
         return _broken(f"no storage node of {in_force.name} has cells: {next_step}")
     late = sum(it.cell_state == OUT_OF_DATE for it in own)
-    if late:
-        because = f": {next_step}" if next_step else ""
-        return _broken(
-            f"{late} of {len(own)} cells of {in_force.name} are out of date{because}"
-        )
     leaving = {region_of(it.storage) for it in answer.cells} & cells.drops
-    if leaving:
-        told = ", ".join(f"region {it}" for it in sorted(leaving))
-        return _broken(f"{told} has cells still")
-    if next_step:
+    all_of_them = f"all {len(own)} cells of {in_force.name} are up to date"
+    because = f": {next_step}" if next_step else ""
+    if late:
+        told = f"{late} of {len(own)} cells of {in_force.name} are out of date{because}"
+    elif leaving:
+        told = ", ".join(f"region {it}" for it in sorted(leaving)) + " has cells still"
+    elif next_step:
         # Its file is gone below the storage node, which goes on for now.
-        return _broken(
-            f"all {len(own)} cells of {in_force.name} are up to date, and not in its"
-            f" own database: {next_step}"
-        )
-    return _kept(f"all {len(own)} cells of {in_force.name} are up to date")
+        told = f"{all_of_them}, and not in its own database{because}"
+    else:
+        return _kept(all_of_them)
+    return _broken(told)
 
 
 def judge_replica(url: str, refusal: str) -> Judgement:

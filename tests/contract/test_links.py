@@ -29,6 +29,7 @@ from stunnel_conf.process import CannotClose, StunnelProcess
 from stunnel_conf.rendering import CONFIGURATION
 from tests import programs
 from tests.reactor import ReactorBench
+from tests.sessions import once
 
 OUTSIDE = "::1"
 ANSWER_SECONDS = 5.0
@@ -469,10 +470,13 @@ def test_the_command_makes_keys_and_brings_a_file_into_force(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     runtime = build_runtime(run_real.reactor)
-    session = Session(launch=lambda main: run_real(main(runtime)))
 
     def typed(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, ("--output", "json", *arguments), obj=session)
+        return CliRunner().invoke(
+            cli,
+            ("--output", "json", *arguments),
+            obj=Session(launch=once(lambda main: run_real(main(runtime)))),
+        )
 
     for name in ("lyon", "tokyo"):
         assert typed("link", "key", name).exit_code == 0

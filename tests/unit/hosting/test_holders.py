@@ -282,3 +282,10 @@ def test_whoever_leaves_is_dropped_when_most_of_the_others_have_all(
     cells, running, step
 ):
     assert plan_next_drop(frozenset({2}), an_answer(cells, running)) == step
+
+
+def test_whoever_waits_for_its_cells_lacks_none():
+    """So no copier is begun for it before all others have a way to it."""
+    lost = an_answer(LOST, ALIVE)
+    waiting = a_region("paris", NAMES, cells="wait")
+    assert not lacks_cells(waiting, CREATED, NEW, lost)

@@ -17,6 +17,7 @@ from slap.reports import InstanceReport, TreeReport
 from slapcluster.cli import cli
 from slapcluster.session import Session
 from tests.reactor import ReactorBench
+from tests.sessions import once
 from tests.unit.hosting.regions import NAMES
 from tests.unit.recipe.loopback_master import LoopbackMaster, serve
 
@@ -34,7 +35,7 @@ class Computers:
 
     def type(self, *words: str, told: object = None) -> Result:
         runtime: Runtime = build_runtime(self.run_real.reactor)
-        session = Session(launch=lambda main: self.run_real(main(runtime)))
+        session = Session(launch=once(lambda main: self.run_real(main(runtime))))
         argv = ("--output", "json", *words)
         return CliRunner().invoke(cli, argv, obj=session, input=json.dumps(told))
 

@@ -35,6 +35,7 @@ from slapcluster.outcomes import CommandFailed
 from slapcluster.recovery.taking import Source, Taking, recovered_of
 from slapcluster.session import Session
 from tests.authorities import a_leaf, a_region
+from tests.sessions import once
 from tests.unit.master_cluster.benches import StoreBench
 from tests.unit.replication.left_databases import build_database, outdate
 
@@ -110,7 +111,7 @@ class Desk:
             *("--root", str(self.root), "--home", str(self.top / "home")),
             *("--release", str(self.top / "release"), *more),
         )
-        return CliRunner().invoke(cli, argv, obj=Session(launch=self.launch))
+        return CliRunner().invoke(cli, argv, obj=Session(launch=once(self.launch)))
 
     def work(self, source: Path, *, may_answer: bool = False) -> tuple[Asking, Taking]:
         home = Home(self.runtime, str(self.top / "home"), str(self.root))

@@ -27,6 +27,7 @@ from slapcluster.cli import DEFAULT_MASTER_URL, cli
 from slapcluster.console.connecting import Addressee, Perform
 from slapcluster.session import Session
 from slapgrid.slap_client import SlapClient
+from tests.sessions import once
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class Desk:
 
     def type(self, *arguments: str, stdin: str = "") -> Result:
         """Run a command to its end."""
-        session = Session(launch=self._launch, connect=self._connect)
+        session = Session(launch=once(self._launch), connect=self._connect)
         return CliRunner().invoke(cli, arguments, obj=session, input=stdin)
 
     def read(self, *arguments: str) -> Any:

@@ -18,6 +18,7 @@ from runtime.ports import Runtime
 from slapcluster.cli import cli
 from slapcluster.session import Session
 from tests.mortal import MortalTree, Patience
+from tests.sessions import once
 
 T = TypeVar("T")
 DAY = 24 * 3600.0
@@ -33,7 +34,7 @@ class Safe:
         self.host = self.world.host("desk")
 
     def type(self, *words: str) -> Result:
-        session = Session(launch=self._launch)
+        session = Session(launch=once(self._launch))
         return CliRunner().invoke(cli, words, obj=session)
 
     def read(self, *words: str) -> Any:

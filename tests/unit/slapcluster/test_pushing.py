@@ -21,6 +21,7 @@ from slap.transfer import PIECE_BYTES_MAX
 from slapcluster.cli import cli
 from slapcluster.pushes import AtReplica, Standing
 from slapcluster.session import Session
+from tests.sessions import once
 from tests.unit.master_cluster.releases import SmallRelease, a_release, content_of
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Cloud:
         return CliRunner().invoke(
             cli,
             [*masters, "--output", "json", "release", *words],
-            obj=Session(launch=self._launch),
+            obj=Session(launch=once(self._launch)),
         )
 
     def push(self, *words: str) -> tuple[int, dict[str, Any]]:

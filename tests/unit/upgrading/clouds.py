@@ -34,6 +34,7 @@ from slapcluster.cli import cli
 from slapcluster.session import Session
 from slapcluster.upgrading.rolled import is_built
 from slapgrid.slap_client import SlapClient
+from tests.sessions import once
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class SelfHosted:
         return CliRunner().invoke(
             cli,
             [*masters, "--output", "json", *words, *home],
-            obj=Session(launch=self.launch),
+            obj=Session(launch=once(self.launch)),
         )
 
     def launch(self, main: Callable[[Runtime], Coroutine[Any, Any, T]], /) -> T:
