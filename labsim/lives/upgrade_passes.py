@@ -91,8 +91,8 @@ def decide(
     release_url: str, wanted: WantedRoot, told: tuple[Any, ...]
 ) -> tuple[Roll, Mapping[str, Any]]:
     """What the root of this release asks its regions now, and what it knows of them."""
-    known = read_legs(wanted.names, told)
-    return decide_roll(release_url, wanted.names, known), known
+    known = read_legs(told)
+    return decide_roll(release_url, wanted.numbers, known), known
 
 
 def is_region_program(program: Program) -> bool:
@@ -222,7 +222,7 @@ class HostedPasses:
                 self.regions.note_asked(name, asked, leg.release_url)
             parameters = {
                 "region": name,
-                **{it: same[it] for it in ("regions", "storage", "neo-cluster")},
+                **{it: same[it] for it in ("storage", "neo-cluster")},
                 **each["parameters"],  # type: ignore[dict-item] # as the recipe reads it
             }
             asked_for = InstanceRequest(
@@ -292,7 +292,11 @@ class HostedPasses:
         in_force = InForce(
             wanted.name,
             wanted.number,
-            {wanted.name: own},
+            # Links are left out, so each one knows all.
+            {
+                it: evolve(own, linked=evolve(own.linked, name=it))
+                for it in wanted.root.names
+            },
             admin_node=wanted.name,
             store_uri="memory:",
             release_url=place.release_url,

@@ -21,8 +21,8 @@ MUTANTS = (
         (
             Change(
                 ROLLING,
-                "            legs[name] = region.asked\n",
-                "            legs[name] = _asked(region, wanted_url)\n",
+                "name: it.asked for name, it in self.members.items()}",
+                "n: m.asked.next(targets[n]) for n, m in self.members.items()}",
             ),
         ),
         "The quorum would be gone for as long as they take it up.",
@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "who is in the middle of a leg is not let go",
-        (Change(RESTARTING, " or in_force.leg != settled:", ":"),),
+        (Change(RESTARTING, "in_force.leg != settled or (", "("),),
         "A release that never runs well could not be left.",
         LIVES,
         4,
