@@ -27,6 +27,7 @@ MUTANTS = (
         ),
         "The quorum would be gone for as long as they take it up.",
         LIVES,
+        1,
     ),
     Mutant(
         "all legs of a region have one number",
