@@ -333,14 +333,18 @@ class HostedPasses:
         return Exit(0)
 
     async def _run_prover(self, program: Program, process: Process) -> Exit:
-        leg = self._read(program).split()[-1]
+        content = self._read(program)
+        leg = content.split()[-1]
         runtime = evolve(process.host.runtime, clock=process.clock)
 
         async def check(_: Runtime, name: str, home: str) -> Judgement:
             return await self._check(self.host.runtime, name, home)
 
         async def bang(_: Runtime, home: str, message: str) -> None:
-            self.regions.note_proved(self.host.region)
+            taken = self.regions.regions[self.host.region].taken
+            # One of an earlier leg runs until the agent has ended it.
+            if self._place(home, taken).bin_directory in content:
+                self.regions.note_proved(self.host.region)
             key = PartitionKey(self.config.computer_id, home.rpartition("/")[2])
             await self._bang(process, calls.bang_instance(key, message))
 
