@@ -26,8 +26,9 @@ class DestructionView:
     """What a report of removal is decided upon.
 
     ``children`` are all others of the tree when the instance is its root, else none.
-    ``guests`` are the shared instances that it hosts. ``others`` are the hosts of the
-    shared children and the requesters of the guests, by guid, as far as they exist.
+    ``guests`` are the shared instances that it hosts. ``others`` are its requester, the
+    hosts of the shared children and the requesters of the guests, by guid, as far as
+    they exist.
     """
 
     instance: InstanceRecord
@@ -73,15 +74,18 @@ def _change(
     freed: Sequence[InstanceRecord],
     now: float,
 ) -> Change:
-    """Add those who learn of it: the hosts and the requesters of freed shared ones."""
+    """Add those who learn of it: hosts of shared instances, and requesters.
+
+    Who requested what has a place of its own, and goes itself, learns nothing by it.
+    """
     gone = {it.instance_guid for it in freed}
     changed = {it.instance_guid: it for it in written}
     for it in freed:
-        if not it.is_shared:
-            continue
         for guid in (it.host_guid, it.requester_guid):
             other = changed.get(guid or "") or view.others.get(guid or "")
-            if other is not None and other.instance_guid not in gone:
+            if other is None or (other.is_leaving and not it.is_shared):
+                continue
+            if other.instance_guid not in gone:
                 changed[other.instance_guid] = other.at(
                     next_timestamp(now, other.timestamp)
                 )

@@ -51,6 +51,7 @@ def view_destruction(cloud: Cloud, instance: InstanceRecord) -> DestructionView:
     guests = cloud.guests(guid)
     shared = [*guests, *(it for it in children if it.is_shared)]
     concerned = {guid for it in shared for guid in (it.host_guid, it.requester_guid)}
+    concerned.add(instance.requester_guid)
     found = (cloud.find_instance(it) for it in sorted(filter(None, concerned)))
     others = {it.instance_guid: it for it in found if it is not None}
     return DestructionView(instance, children, guests, others)

@@ -97,7 +97,7 @@ def _obstacles(
     if leg.trouble:
         yield f"fails: {leg.trouble.splitlines()[-1]}"
     if name not in numbers:
-        yield "leaves" if leg.has_cells else "leaves, and has no cells any more"
+        yield "is destroyed" if leg.is_going else "leaves"
         return
     if not leg.is_there:
         yield "begins"

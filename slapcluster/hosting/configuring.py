@@ -180,7 +180,8 @@ async def _configure(
         if lacks_cells(wanted, published, database, found.answer):
             programs |= plan_copier(place)
         uri = store_uri(place, wanted, published, applied.entries)
-        if standing.is_certified:
+        if standing.is_certified and not wanted.cells.waits:
+            # Others do not all know it: it would call whom it cannot reach dead.
             programs |= plan_replica(place, wanted.name, uri)
         _replace_all(tree, SERVICE_DIRECTORY, programs)
         in_force = evolve(

@@ -119,7 +119,7 @@ def judge_lag(
         return _broken(f"nobody knows what {in_force.name} has: {said}")
     own = [it for it in answer.cells if region_of(it.storage) == in_force.number]
     if cells.waits:
-        return _kept(f"{in_force.name} begins without cells, or leaves")
+        return _kept(f"{in_force.name} begins without cells")
     if not own:
         return _broken(f"no storage node of {in_force.name} has cells: {next_step}")
     late = sum(it.cell_state == OUT_OF_DATE for it in own)
@@ -138,13 +138,18 @@ def judge_lag(
     return _broken(told)
 
 
-def judge_replica(url: str, refusal: str) -> Judgement:
-    """Judge whether the replica of this region is ready; ``refusal`` is why not."""
+def judge_replica(url: str, refusal: str, cells: CellsWish = USUAL) -> Judgement:
+    """Judge whether the replica of this region is ready; ``refusal`` is why not.
+
+    One that waits for cells is to have its certificate, and begins with them.
+    """
     if not url:
         return _broken(
             "the key of the region has no certificate: `slapcluster region sign` signs"
             " it, where the root of the cloud is"
         )
+    if cells.waits:
+        return _kept("the replica begins when the region has cells")
     if refusal.startswith(RECEIVING):
         # Whoever moves a state to it may wait for this promise.
         return _kept(f"the replica at {url} is {refusal}")

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from replication.observation import REGION_ID_MAX
 from replication.quorum import REGION_COUNT_MIN
 from replication.regions import NAME_RULE, REGION_COUNT_MAX
-from slap.model import RequestedState
 from slap.reports import InstanceReport
 
 REGIONS_KEY = "regions"
@@ -78,12 +77,11 @@ def write_numbers(numbers: Mapping[str, int]) -> str:
 
 
 def known_numbers(reports: Iterable[InstanceReport]) -> dict[str, int]:
-    """Return the regions that a root has, those that leave too, with their numbers."""
+    """Return the regions that a root has, those that go too, with their numbers."""
     known = {}
     for it in reports:
         numbers = read_numbers(it.parameters.get(REGIONS_KEY, ""))
-        is_there = it.requested_state != RequestedState.DESTROYED.value
-        if is_there and it.title in numbers:
+        if it.title in numbers:
             known[it.title] = numbers[it.title]
     return known
 

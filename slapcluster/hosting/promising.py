@@ -129,8 +129,9 @@ async def _look_at_replica(
     runtime: Runtime, tree: IFileTree, in_force: InForce
 ) -> Judgement:
     url = in_force.own.replica_url
-    if not url:
-        return judge_replica(url, "")
+    cells = read_asked(tree).wanted.cells
+    if not url or cells.waits:
+        return judge_replica(url, "", cells)
     home = tree.path(IDENTITY_HOME)
     trust = trust_masters(runtime, paths_below(home))
     client = HttpClient(runtime, trust)

@@ -17,8 +17,9 @@ what it published of that, is asked of the master.
 4. What was never there runs nothing, and is asked for what is wanted at once.
 
 Regions come and go in an order (decision 52) in which whoever runs knows all that have
-cells: who comes begins without cells; all that have some are told of it, in legs; it
-takes cells; one region drops those of who leaves; all that stay forget it, in legs.
+cells, and is known by all: who comes begins without cells and without a replica; all
+that have some are told of it, in legs; it takes cells; one region drops those of who
+leaves; that one is destroyed; when it is gone all that stay forget it, in legs.
 Whoever comes and has no cells yet is waited for by nobody but itself.
 """
 
@@ -51,6 +52,7 @@ RELEASE_KEY = "release-url"
 LEG_DIGITS_MAX = 9
 
 _WAIT, _DROP = "wait", "drop"
+_OF_ANOTHER = "another release"
 
 
 @frozen
@@ -111,7 +113,8 @@ class RegionLeg:
 
     ``settled`` is the number that it published, ``None`` when it published nothing
     yet. ``trouble`` is what its agent reported last, when that is an error.
-    ``has_seen_cells`` is of any region's cells.
+    ``has_seen_cells`` is of any region's cells. One that ``is_going`` is destroyed as
+    soon as its computer says so.
     """
 
     asked: Leg
@@ -119,6 +122,7 @@ class RegionLeg:
     trouble: str = ""
     number: int = 0
     has_seen_cells: bool = False
+    is_going: bool = False
 
     @property
     def is_there(self) -> bool:
@@ -169,13 +173,14 @@ def read_legs(reports: Collection[InstanceReport]) -> dict[str, RegionLeg]:
                 it.parameters.get(REGIONS_KEY, ""),
                 read_cells(it.parameters.get(CELLS_KEY, "")),
             ),
-            _settled(it.connection_parameters),
+            _settled(it.connection_parameters, it.software_release_url),
             _trouble(it),
             numbers[it.title],
             it.connection_parameters.get("storage") == "created",
+            it.requested_state == RequestedState.DESTROYED.value,
         )
         for it in reports
-        if it.title in numbers and it.requested_state != RequestedState.DESTROYED.value
+        if it.title in numbers
     }
 
 
@@ -200,9 +205,12 @@ def _trouble(report: InstanceReport) -> str:
     return message
 
 
-def _settled(published: Mapping[str, str]) -> str | None:
+def _settled(published: Mapping[str, str], release_url: str) -> str | None:
     if not published.get("address"):
         return None
+    if published.get(RELEASE_KEY, "") not in {"", release_url}:
+        # A pass of another release read the parameters of this leg.
+        return _OF_ANOTHER
     return published.get(SETTLED_KEY, "")
 
 
@@ -248,17 +256,17 @@ def _decide_beginning(
 class _Change:
     """One decision, once there are cells.
 
-    ``numbers`` are of the regions that stay or come: who is wanted again while its
-    cells are dropped leaves first. ``members`` may have cells, those that leave too;
-    they and ``coming``, which have none, are the regions of ``together``. Those of
-    ``dropped`` were members, and have none any more.
+    ``members`` may have cells, those that leave too; they and ``coming``, which have
+    none, are the regions of ``together``. ``gone`` are those that have none any more:
+    nobody forgets them before they are destroyed, as their replicas would call whom
+    they cannot reach dead. Who never had any just goes.
     """
 
     wanted_url: str
     numbers: Mapping[str, int]
-    known: Mapping[str, RegionLeg]
-    dropped: frozenset[str]
     members: Mapping[str, RegionLeg]
+    waiting: Mapping[str, RegionLeg]
+    gone: tuple[str, ...]
 
     @classmethod
     def of(
@@ -271,23 +279,24 @@ class _Change:
         under_way: set[int] = set()
         for it in known.values():
             (over if it.is_settled else under_way).update(it.asked.cells.drops)
-        with_cells = {it: known[it] for it in known if known[it].has_cells}
-        dropped = frozenset(it for it in with_cells if known[it].number in over)
-        members = {
-            it: known[it] for it in with_cells.keys() - dropped if known[it].is_there
+        numbered = {name: it.number for name, it in known.items()}
+        members, waiting, gone = {}, {}, []
+        for name in in_order(numbered):
+            it = known[name]
+            if it.is_going or (it.has_cells and it.number in over):
+                # Also when it is wanted again: another one begins then.
+                if it.has_cells or name in numbers:
+                    gone.append(name)
+            elif it.has_cells and it.is_there:
+                members[name] = it
+            elif name in numbers:
+                waiting[name] = it
+        stay = {
+            name: number
+            for name, number in numbers.items()
+            if name not in members or number not in under_way
         }
-        order = in_order({name: it.number for name, it in members.items()})
-        return cls(
-            wanted_url,
-            {
-                name: number
-                for name, number in numbers.items()
-                if name not in members or number not in under_way
-            },
-            known,
-            dropped,
-            {name: members[name] for name in order},
-        )
+        return cls(wanted_url, stay, members, waiting, tuple(gone))
 
     @property
     def holding(self) -> dict[str, int]:
@@ -307,17 +316,12 @@ class _Change:
         return tuple(it for it in in_order(self.numbers) if it not in self.members)
 
     def decide(self) -> Roll:
+        if self.gone:
+            known = {**self.waiting, **self.members}
+            asked = {name: it.asked for name, it in known.items()}
+            return Roll(asked, f"{', '.join(self.gone)} is destroyed")
         targets = self._targets()
-        # First, as who asks may be killed: nothing else says later that cells are gone.
-        legs = {
-            name: self.known[name].asked.next(
-                evolve(self.known[name].asked, cells=WAITING)
-            )
-            for name in sorted(self.dropped)
-        }
-        for name, it in self.known.items():
-            legs.setdefault(name, it.asked)
-        legs |= {name: self._of_comer(name) for name in self.coming}
+        legs = {name: self._of_comer(name) for name in self.coming}
         legs |= {name: it.asked for name, it in self.members.items()}
         chosen = _choose(targets, self.members)
         if chosen:
@@ -326,11 +330,8 @@ class _Change:
             of_cells = self._of_cells()
             legs |= of_cells
             targets |= {it: of_cells[it] for it in of_cells if it in targets}
-            if not self.holding and not self.coming:
-                # Nobody knows them any more.
-                legs = {it: legs[it] for it in self.members}
         held = _describe(targets, self.members, legs, self._names())
-        return Roll(legs, held or self._describe_cells(legs))
+        return Roll(legs, held or self._describe_cells())
 
     def _are_well(self, targets: Mapping[str, Leg]) -> bool:
         return all(
@@ -341,13 +342,13 @@ class _Change:
     def _of_comer(self, name: str) -> Leg:
         """Whoever has no cells is told of all at once: nobody needs it."""
         wanted = Leg(self.wanted_url, "1", self.together, WAITING)
-        region = self.known.get(name)
+        region = self.waiting.get(name)
         return region.asked.next(wanted) if region else wanted
 
     def _targets(self) -> dict[str, Leg]:
         """Return what members are to run, whatever the number of their leg is."""
         are_there = all(
-            name in self.known and self.known[name].is_there for name in self.coming
+            name in self.waiting and self.waiting[name].is_there for name in self.coming
         )
         targets = {
             name: Leg(
@@ -367,7 +368,7 @@ class _Change:
     def _of_cells(self) -> dict[str, Leg]:
         """Return the next leg in which a region takes cells, or has some dropped."""
         for name in self.coming:
-            region = self.known.get(name)
+            region = self.waiting.get(name)
             wanted = Leg(self.wanted_url, "", self.together, WAITING)
             if region and _is_at(region, wanted) and not region.trouble:
                 return {name: region.asked.next(evolve(wanted, cells=USUAL))}
@@ -380,20 +381,20 @@ class _Change:
 
     def _names(self) -> str:
         """Return the regions of now, while they change; ``""`` else."""
-        if not self.coming and self.known.keys() == self.numbers.keys():
-            return ""
-        return " ".join(in_order({**self.holding, **self.numbers}))
+        together = in_order({**self.holding, **self.numbers})
+        know = {it.asked.regions for it in self.members.values()}
+        is_same = know == {self.together} and not self.coming and not self.holding
+        return "" if is_same else " ".join(together)
 
-    def _describe_cells(self, legs: Mapping[str, Leg]) -> str:
-        """Say which region comes or leaves; ``""`` when none does."""
+    def _describe_cells(self) -> str:
+        """Say which region comes; ``""`` when none does."""
         for name in self.coming:
-            region = self.known.get(name)
+            region = self.waiting.get(name)
             if region is None or not region.is_there:
                 return f"{name} has not begun"
         for name in self.coming:
-            return f"{name} begins without cells{_because(self.known[name])}"
-        leaving = [it for it in legs if it not in self.numbers]
-        return f"{', '.join(leaving)} leaves" if leaving else ""
+            return f"{name} begins without cells{_because(self.waiting[name])}"
+        return ""
 
 
 def _is_at(region: RegionLeg, target: Leg) -> bool:

@@ -255,5 +255,7 @@ def test_a_region_that_waits_promises_no_cells_and_one_that_drops_that_none_are_
     assert not judge_lag(tokyo, two).is_kept
     assert judge_lag(tokyo, two, cells=WAITING).is_kept
     assert judge_lag(IN_FORCE, two, cells=drops).sentence == "region 1 has cells still"
+    assert judge_replica("https://x", "", WAITING).is_kept
+    assert not judge_replica("", "", WAITING).is_kept
     gone = evolve(two, rows=((CellSeen("S200001", "UP_TO_DATE"),),))
     assert judge_lag(IN_FORCE, gone, cells=drops).is_kept

@@ -44,14 +44,14 @@ def a_requested_region(title, regions, requested_state="started"):
 
 
 def test_who_has_which_number_is_read_from_what_was_asked():
-    """Regions that leave too, until they are destroyed."""
+    """Regions that leave too, until nothing is left of them."""
     reports = (
         a_requested_region("paris", "paris lyon tokyo"),
         a_requested_region("oslo", "paris=1 lyon=2 tokyo=3 oslo=7"),
         a_requested_region("rome", "rome=9", requested_state="destroyed"),
         a_requested_region("hello", ""),
     )
-    assert known_numbers(reports) == {"paris": 1, "oslo": 7}
+    assert known_numbers(reports) == {"paris": 1, "oslo": 7, "rome": 9}
 
 
 KNOWN = {"paris": 1, "lyon": 2, "tokyo": 3}

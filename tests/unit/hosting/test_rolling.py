@@ -195,7 +195,17 @@ def test_regions_are_read_from_what_the_master_tells():
         "lyon": RegionLeg(Leg(OLD, "2", text), "1", "no\ndisk", 2, has_seen_cells=True),
         "tokyo": RegionLeg(Leg(OLD, "", text), None, "", 3),
         "oslo": RegionLeg(Leg(OLD, "", text, WAITING), "", "", 7),
+        "rome": RegionLeg(Leg(OLD, "", "rome=9"), "", "", 9, is_going=True),
     }
+
+
+def test_what_a_pass_of_another_release_published_proves_nothing():
+    """It read the parameters of the leg, and its programs are not of it."""
+    told = {"address": "fd00::1", "settled": "1", "release-url": NEW}
+    early = a_report("paris", parameters={"leg": "1"}, connection_parameters=told)
+
+    assert read_legs([early])["paris"].is_settled is False
+    assert read_legs([evolve(early, software_release_url=NEW)])["paris"].is_settled
 
 
 def test_a_region_that_bangs_because_it_is_settled_is_in_no_trouble():

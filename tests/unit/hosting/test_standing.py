@@ -103,11 +103,11 @@ def test_a_region_that_is_wanted_says_what_it_waits_for(region, sentence):
 
 def test_a_region_that_leaves_is_told_until_it_is_gone():
     regions = (a_region(it) for it in NUMBERS)
-    for cells, sentence in (
-        ("", "leaves"),
-        ("wait", "leaves, and has no cells any more"),
+    for requested_state, sentence in (
+        ("started", "leaves"),
+        ("destroyed", "is destroyed"),
     ):
-        oslo = a_region("oslo", FOUR, cells)
+        oslo = evolve(a_region("oslo", FOUR), requested_state=requested_state)
         *_, last = look_at_regions(a_tree(*regions, oslo), NUMBERS)
         assert (last.name, last.sentence, last.is_done) == ("oslo", sentence, False)
 

@@ -127,3 +127,15 @@ def test_shared_children_of_a_waiting_root_go_first() -> None:
         ),
         (shared,),
     )
+
+
+def test_the_requester_of_a_child_learns_that_it_is_gone() -> None:
+    """It may have waited for that; whoever goes too has nothing to wait for."""
+    root, child = a_record(), doomed(a_child_record())
+    view = DestructionView(child, others={root.instance_guid: root})
+
+    assert decide_destroyed(view, NOW) == Destruction(
+        "OK", Change((evolve(root, timestamp=TOUCHED),), (child,))
+    )
+    leaving = evolve(view, others={root.instance_guid: doomed(root)})
+    assert decide_destroyed(leaving, NOW).change == Change((), (child,))
