@@ -340,10 +340,15 @@ class _Change:
         )
 
     def _of_comer(self, name: str) -> Leg:
-        """Whoever has no cells is told of all at once: nobody needs it."""
+        """Whoever has no cells is told of all at once: nobody needs it.
+
+        One that began with the first ones is not asked to wait.
+        """
         wanted = Leg(self.wanted_url, "1", self.together, WAITING)
         region = self.waiting.get(name)
-        return region.asked.next(wanted) if region else wanted
+        if region is None:
+            return wanted
+        return region.asked.next(evolve(wanted, cells=region.asked.cells))
 
     def _targets(self) -> dict[str, Leg]:
         """Return what members are to run, whatever the number of their leg is."""

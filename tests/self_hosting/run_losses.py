@@ -120,11 +120,13 @@ async def lose_a_computer(cloud: HostedCloud) -> Outcome:
     lost = await tour.primary()
     if tour.computer_id(lost) == needed:
         lost = next(it for it in REGIONS if it != lost)
+    typed = tour.visitor.slapcluster
+    old = {it["url"] for it in await typed("replica", "list") if it["region"] == lost}
     three_regions.take_power(tour.record, lost)
     await three_regions.until_off(tour.runtime, tour.record, lost)
     spare = next(it for it in REGIONS if it != lost)
-    typed = tour.visitor.slapcluster
-    old = {it["url"] for it in await typed("replica", "list") if it["region"] == lost}
+    # A person types nothing before the others go on.
+    await cloud.guests.until_granted(GRANT_COUNT, clock.seconds())
     await typed("computer", "set", tour.computer_id(spare), f"region={lost}")
     given_up = tour.computer_id(lost)
     told = await typed("computer", "give-up", given_up, "--never-comes-back")

@@ -58,6 +58,16 @@ SWAPPED, FOUR = "paris tokyo oslo", "paris lyon tokyo oslo"
             "oslo has not begun",
         ),
         (
+            # Of the first regions, one is late to publish: it is to have its cells.
+            THREE,
+            {
+                **{it: at(it, THREE) for it in ("paris", "lyon")},
+                "tokyo": at("tokyo", THREE, settled=None),
+            },
+            {},
+            "tokyo has not begun",
+        ),
+        (
             # Nobody is told before all that come are there.
             FIVE,
             {
